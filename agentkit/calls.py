@@ -1,0 +1,111 @@
+"""One turn's tool calls: checked, run concurrently, answered in call order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import anyio
+
+from agentkit.errors import AgentError, ModelRetry, ToolError, UnknownTool
+from agentkit.events import ToolFinished, ToolStarted
+from agentkit.messages import ToolCall, ToolMessage
+from agentkit.models.base import ModelResponse
+from agentkit.run import Run
+from agentkit.tool import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """`retry` tells that the model called wrongly and may try again."""
+
+    content: str
+    is_error: bool = False
+    retry: bool = False
+
+    @classmethod
+    def of(cls, error: ToolError) -> "_Outcome":
+        return cls(str(error), is_error=True, retry=isinstance(error, ModelRetry | UnknownTool))
+
+
+async def run_calls(
+    run: Run, response: ModelResponse, tools: Mapping[str, Tool]
+) -> tuple[ToolMessage, ...]:
+    """Runs the calls of `response` and gives one message per call, in call order.
+
+    A call the model may mend becomes an error message. The first error it may not mend ends
+    the run: it cancels the other calls and is raised as it is.
+    """
+    calls = response.message.tool_calls
+    run.begin_calls(calls)
+    outcomes: dict[int, _Outcome] = {}
+    failures: list[AgentError] = []
+    slots = anyio.Semaphore(_width(run, calls, tools))
+
+    def finish(index: int, outcome: _Outcome, seconds: float = 0.0) -> None:
+        outcomes[index] = outcome
+        run.emit(ToolFinished(calls[index], outcome.content, outcome.is_error, seconds))
+
+    async def serve(index: int, tool: Tool, arguments: dict[str, Any]) -> None:
+        started = perf_counter()
+        try:
+            content = await tool.call(arguments, run.context(tool.name, calls[index].call_id))
+        except ToolError as error:
+            finish(index, _Outcome.of(error), perf_counter() - started)
+        except AgentError as error:
+            failures.append(error)
+            group.cancel_scope.cancel()
+        else:
+            finish(index, _Outcome(content), perf_counter() - started)
+        finally:
+            slots.release()
+
+    async with anyio.create_task_group() as group:
+        for index, call in enumerate(calls):
+            try:
+                tool = _found(call, tools)
+                arguments = tool.validate(call.arguments)
+            except ToolError as error:
+                finish(index, _Outcome.of(_explained(error, response)))
+                continue
+            await slots.acquire()
+            run.emit(ToolStarted(call))
+            group.start_soon(serve, index, tool, arguments)
+    if failures:
+        raise failures[0]
+    run.count_tool_failures(_reasons(calls, outcomes))
+    return tuple(
+        ToolMessage(call.call_id, call.name, outcomes[index].content, outcomes[index].is_error)
+        for index, call in enumerate(calls)
+    )
+
+
+def _found(call: ToolCall, tools: Mapping[str, Tool]) -> Tool:
+    if call.name not in tools:
+        raise UnknownTool(call.name, tools)
+    return tools[call.name]
+
+
+def _explained(error: ToolError, response: ModelResponse) -> ToolError:
+    """Tells a model whose call was cut off that this is why the call is not valid."""
+    if isinstance(error, ModelRetry) and response.finish_reason == "length":
+        return ModelRetry(f"The call was cut off at the token limit. {error}")
+    return error
+
+
+def _width(run: Run, calls: tuple[ToolCall, ...], tools: Mapping[str, Tool]) -> int:
+    """How many of the calls may run at once."""
+    if any(tools[call.name].sequential for call in calls if call.name in tools):
+        return 1
+    return min(len(calls), run.definition.max_concurrent_tools or len(calls))
+
+
+def _reasons(
+    calls: tuple[ToolCall, ...], outcomes: Mapping[int, _Outcome]
+) -> Mapping[str, str | None]:
+    """By tool, why the turn's last bad call of it was bad; None where all were good."""
+    reasons: dict[str, str | None] = {}
+    for index, call in enumerate(calls):
+        outcome = outcomes[index]
+        reasons[call.name] = outcome.content if outcome.retry else reasons.get(call.name)
+    return reasons

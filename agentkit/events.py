@@ -1,0 +1,110 @@
+"""What a run tells while it runs. One class per event; all frozen."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from agentkit.messages import ModelUsage, ToolCall
+
+
+class StepKind(Enum):
+    """What a step of the loop is for."""
+
+    PLAN = "plan"
+    ACT = "act"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    run_id: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A turn of the model begins. `kind` is PLAN or ACT; an ACT step that ends without a tool
+    call is reported as ANSWER in its `StepFinished`."""
+
+    index: int
+    kind: StepKind
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of answer text, plan text, or the JSON of a typed answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """The model began to write a call of `name`."""
+
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a call's JSON arguments."""
+
+    call_id: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A complete call was validated and the tool begins to run."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A call has its result. `content` is what the model will see."""
+
+    call: ToolCall
+    content: str
+    is_error: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A turn is over, tool results included. `output` is the plan or the final output."""
+
+    index: int
+    kind: StepKind
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    usage: ModelUsage
+    output: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequested:
+    """The answer did not validate; the model is asked again. `reason` is what it is told."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The last event of a run that succeeded."""
+
+    output: Any
+
+
+RunEvent = (
+    RunStarted
+    | StepStarted
+    | TextDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | ToolStarted
+    | ToolFinished
+    | StepFinished
+    | RetryRequested
+    | RunFinished
+)

@@ -1,0 +1,140 @@
+"""The JSON Schema of a Python type, without noise and as strict as the type allows."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+Schema = dict[str, Any]
+
+_REF = "#/$defs/"
+_ONE = ("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else")
+_LIST = ("anyOf", "oneOf", "allOf", "prefixItems")
+_MAP = ("properties", "patternProperties", "dependentSchemas", "$defs")
+_ANNOTATIONS = frozenset({"description", "default", "examples", "deprecated"})
+
+
+def json_schema(adapter: TypeAdapter[Any]) -> Schema:
+    """The schema of what `adapter` accepts as JSON.
+
+    Objects with named properties are closed unless their type asks for more; titles are
+    dropped; a definition that is used once, or is no more than a leaf, is written in place.
+    Recursive definitions stay in `$defs`. Raises what pydantic raises for a type that JSON
+    cannot carry.
+    """
+    return _inline(_tidy(adapter.json_schema(schema_generator=_Generator)))
+
+
+def is_open(schema: Schema) -> bool:
+    """Whether some object with named properties also takes others."""
+    here = "properties" in schema and schema.get("additionalProperties") is not False
+    return here or any(map(is_open, _subschemas(schema)))
+
+
+class _Generator(GenerateJsonSchema):
+    """A set is an array on the wire: repeats are legal JSON for it and collapse on arrival, so
+    the schema does not forbid them (and decoding never has to remember earlier items)."""
+
+    def set_schema(self, schema: core_schema.SetSchema) -> JsonSchemaValue:
+        return _without(super().set_schema(schema), "uniqueItems")
+
+    def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> JsonSchemaValue:
+        return _without(super().frozenset_schema(schema), "uniqueItems")
+
+
+def _tidy(schema: Schema) -> Schema:
+    tidy = _without(_map_subschemas(schema, _tidy), "title")
+    if "properties" in tidy:
+        tidy.setdefault("additionalProperties", False)
+    if tidy.pop("discriminator", None) is not None and "oneOf" in tidy:
+        # The branches differ in their tag, so "exactly one" and "any" accept the same values.
+        tidy["anyOf"] = tidy.pop("oneOf")
+    return tidy
+
+
+def _inline(schema: Schema) -> Schema:
+    definitions: dict[str, Schema] = schema.get("$defs", {})
+    uses = Counter(_references(schema))
+    inlined = {
+        name: definition
+        for name, definition in definitions.items()
+        if (uses[name] == 1 or not any(_subschemas(definition)))
+        and name not in _reachable(definition, definitions)
+    }
+
+    def resolve(node: Schema) -> Schema:
+        target = inlined.get(_referenced(node) or "")
+        siblings = _without(node, "$ref")
+        if target is None or not _ANNOTATIONS.issuperset(siblings):
+            return _map_subschemas(node, resolve)
+        return resolve(target) | siblings
+
+    kept = {name: resolve(d) for name, d in definitions.items() if name not in inlined}
+    body = resolve(_without(schema, "$defs"))
+    return _prune(body | {"$defs": kept} if kept else body, kept)
+
+
+def _prune(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Without the definitions that nothing refers to any more."""
+    used = _reachable(_without(schema, "$defs"), definitions)
+    if used == definitions.keys():
+        return schema
+    kept = {name: d for name, d in definitions.items() if name in used}
+    return _without(schema, "$defs") | ({"$defs": kept} if kept else {})
+
+
+def _reachable(schema: Schema, definitions: dict[str, Schema]) -> set[str]:
+    found: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        for name in _references(waiting.pop()):
+            if name not in found:
+                found.add(name)
+                waiting.append(definitions[name])
+    return found
+
+
+def _references(schema: Schema) -> Iterator[str]:
+    if (name := _referenced(schema)) is not None:
+        yield name
+    for subschema in _subschemas(schema):
+        yield from _references(subschema)
+
+
+def _referenced(schema: Schema) -> str | None:
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith(_REF):
+        return reference.removeprefix(_REF)
+    return None
+
+
+def _subschemas(schema: Schema) -> Iterator[Schema]:
+    """The direct subschemas that are objects. Property names, constants and defaults are data
+    and never mistaken for keywords."""
+    found: list[Any] = [schema.get(key) for key in _ONE]
+    for key in _LIST:
+        found.extend(schema.get(key, ()))
+    for key in _MAP:
+        found.extend(schema.get(key, {}).values())
+    return (subschema for subschema in found if isinstance(subschema, dict))
+
+
+def _map_subschemas(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, dict) else value
+
+    result = dict(schema)
+    for key in schema.keys() & set(_ONE):
+        result[key] = changed(schema[key])
+    for key in schema.keys() & set(_LIST):
+        result[key] = [changed(value) for value in schema[key]]
+    for key in schema.keys() & set(_MAP):
+        result[key] = {name: changed(value) for name, value in schema[key].items()}
+    return result
+
+
+def _without(schema: Schema, key: str) -> Schema:
+    return {name: value for name, value in schema.items() if name != key}

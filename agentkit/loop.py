@@ -1,0 +1,100 @@
+"""The loop: one model answer after another, with the tool calls in between."""
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any
+
+from agentkit.calls import run_calls
+from agentkit.errors import ModelError, ModelRetry, StrategyError
+from agentkit.events import (
+    RunFinished,
+    RunStarted,
+    StepKind,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+)
+from agentkit.messages import UserMessage
+from agentkit.models.base import (
+    ModelResponse,
+    ToolCallPart,
+    ToolCallStart,
+    TextPart,
+)
+from agentkit.output import OutputSpec
+from agentkit.result import RunResult
+from agentkit.run import Run
+from agentkit.strategy import Step, Turn
+
+
+async def drive(run: Run) -> RunResult[Any]:
+    """Runs the strategy's steps to their end. Every event is told through `run.emit`."""
+    run.emit(RunStarted(run.run_id, run.prompt))
+    await run.instruct()
+    turn = None
+    with closing(run.definition.strategy.steps()) as steps:
+        step = next(steps, None)
+        while step is not None:
+            turn = await _take(run, step)
+            step = _following(steps, turn)
+    if turn is None or turn.kind is not StepKind.ANSWER:
+        raise StrategyError(f"{run.definition.strategy!r} ended the run without an answer")
+    run.emit(RunFinished(turn.output))
+    return run.result(turn)
+
+
+async def _take(run: Run, step: Step) -> Turn:
+    """Asks until the model's answer is valid, or its retries are used up."""
+    output = run.output_of(step)
+    if step.prompt:
+        run.messages.append(UserMessage(step.prompt))
+    while True:
+        run.begin_turn(step)
+        response = await _ask(run, step, output)
+        run.add_response(response)
+        if response.message.tool_calls:
+            results = await run_calls(run, response, run.tools_of(step))
+            return run.finish_turn(step.kind, response, results)
+        kind = StepKind.ANSWER if step.kind is StepKind.ACT else step.kind
+        try:
+            answer = _checked(step, output, response)
+        except ModelRetry as error:
+            run.finish_turn(kind, response)
+            run.request_retry(error)
+        else:
+            return run.finish_turn(kind, response, output=answer)
+
+
+async def _ask(run: Run, step: Step, output: OutputSpec) -> ModelResponse:
+    """One answer of the model, its parts told as they come."""
+    response = None
+    async with run.definition.model.stream(run.request(step, output)) as parts:
+        async for part in parts:
+            match part:
+                case TextPart(text):
+                    run.emit(TextDelta(text))
+                case ToolCallStart(call_id, name):
+                    run.emit(ToolCallStarted(call_id, name))
+                case ToolCallPart(call_id, arguments):
+                    run.emit(ToolCallDelta(call_id, arguments))
+                case ModelResponse():
+                    response = part
+    if response is None:
+        raise ModelError(f"model {run.definition.model.name!r} ended without a ModelResponse")
+    return response
+
+
+def _checked(step: Step, output: OutputSpec, response: ModelResponse) -> Any:
+    """The answer as a value. Raises `ModelRetry` for one that is not valid."""
+    if not step.allow_final:
+        raise ModelRetry("It is too early to answer. Call one of the tools.")
+    if response.finish_reason == "length" and not output.format.is_text:
+        raise ModelRetry("The answer was cut off at its token limit. Answer again, shorter.")
+    return output.validate(response.message.text)
+
+
+def _following(steps: Generator[Step, Turn, None], turn: Turn) -> Step | None:
+    try:
+        return steps.send(turn)
+    except StopIteration:
+        return None

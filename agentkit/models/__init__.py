@@ -1,0 +1,48 @@
+"""Models: in this process, scripted, or a function. `Model` is the seam they share."""
+
+from typing import TYPE_CHECKING, Any
+
+from agentkit.models.base import (
+    Model,
+    ModelEvent,
+    ModelRequest,
+    ModelResponse,
+    ModelSettings,
+    OutputFormat,
+    TextPart,
+    ToolCallPart,
+    ToolCallStart,
+    ToolDefinition,
+)
+from agentkit.models.function import FunctionModel
+from agentkit.models.scripted import ScriptedModel
+from agentkit.models.testmodel import TestModel
+
+if TYPE_CHECKING:
+    from agentkit.models.local import LocalModel
+
+__all__ = [
+    "FunctionModel",
+    "LocalModel",
+    "Model",
+    "ModelEvent",
+    "ModelRequest",
+    "ModelResponse",
+    "ModelSettings",
+    "OutputFormat",
+    "ScriptedModel",
+    "TestModel",
+    "TextPart",
+    "ToolCallPart",
+    "ToolCallStart",
+    "ToolDefinition",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads `LocalModel`, and with it torch, only when it is asked for."""
+    if name == "LocalModel":
+        from agentkit.models.local import LocalModel
+
+        return LocalModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,120 @@
+"""The seam to a language model: one streaming method."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from agentkit.messages import AssistantMessage, Message, ModelUsage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDefinition:
+    """A tool as a model sees it. `parameters` is the JSON Schema of the arguments object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """What a final answer looks like: free text, or JSON under `json_schema`.
+
+    `python_type` is the type the schema came from; in-process models compile it, remote
+    models send the schema.
+    """
+
+    python_type: Any = str
+    json_schema: dict[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def is_text(self) -> bool:
+        return self.json_schema is None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """How to decode one answer. None leaves the choice to the model.
+
+    `mode` is a decoding mode record of the in-process decoder (for example
+    `decoding.Autoregressive()`); remote models ignore it.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    mode: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Everything a model may know about one turn.
+
+    With `tools` empty the answer is final. `allow_final` False asks for at least one call.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolDefinition, ...] = ()
+    output: OutputFormat = OutputFormat()
+    settings: ModelSettings = ModelSettings()
+    allow_final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A further piece of the answer's text (free text, or the JSON of a typed answer)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStart:
+    """The model has decided to call tool `name`; arguments follow."""
+
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A further piece of a call's JSON arguments."""
+
+    call_id: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResponse:
+    """The last event of every stream: the whole answer and what it cost.
+
+    `finish_reason` is "length" where the token budget cut the answer.
+    """
+
+    message: AssistantMessage
+    usage: ModelUsage = ModelUsage()
+    finish_reason: Literal["stop", "length"] = "stop"
+
+
+ModelEvent = TextPart | ToolCallStart | ToolCallPart | ModelResponse
+
+
+class Model(Protocol):
+    """A language model. Shareable by any number of concurrent runs."""
+
+    @property
+    def name(self) -> str:
+        """For messages, usage and traces."""
+        ...
+
+    def stream(
+        self, request: ModelRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
+        """Opens the answer to one turn.
+
+        The iterator yields parts in order and ends after exactly one `ModelResponse`. Leaving
+        the context, also by cancellation, stops the work and frees what it held. Raises
+        `ModelError` where the model cannot answer.
+        """
+        ...

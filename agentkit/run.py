@@ -1,0 +1,202 @@
+"""The state of one run."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from inspect import isawaitable
+from typing import Any
+
+from agentkit.context import RunContext
+from agentkit.definition import Definition
+from agentkit.errors import ModelRetry, OutputRetriesExceeded, StrategyError, ToolRetriesExceeded
+from agentkit.events import RetryRequested, RunEvent, StepFinished, StepKind, StepStarted
+from agentkit.history import instructed, opening
+from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
+from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
+from agentkit.output import OutputSpec
+from agentkit.result import RunResult
+from agentkit.strategy import Step, Turn
+from agentkit.tool import Tool
+from agentkit.usage import Usage, UsageLimits
+
+
+def _ignore(event: RunEvent) -> None:
+    """Nobody watches the run."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything that changes while an agent runs; the one mutable record of a run.
+
+    `messages` only grows. `num_given` counts those at its start that are not this run's.
+    `emit` is told every event as it happens and must not block.
+    """
+
+    definition: Definition
+    deps: Any
+    prompt: str
+    messages: list[Message]
+    num_given: int
+    limits: UsageLimits
+    settings: ModelSettings
+    emit: Callable[[RunEvent], None] = _ignore
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    usage: Usage = field(default_factory=Usage)
+    trace: list[StepFinished] = field(default_factory=list)
+    tool_failures: dict[str, int] = field(default_factory=dict)
+    output_failures: int = 0
+
+    @classmethod
+    def open(
+        cls,
+        definition: Definition,
+        prompt: str,
+        *,
+        deps: Any,
+        history: Sequence[Message],
+        limits: UsageLimits | None,
+        settings: ModelSettings | None,
+    ) -> "Run":
+        """A run that has not begun. Raises `ValueError` or `TypeError` for a prompt, a history
+        or dependencies it cannot begin with."""
+        _check_deps(definition, deps)
+        return cls(
+            definition,
+            deps,
+            prompt,
+            messages=opening(prompt, history),
+            num_given=len(history),
+            limits=limits or UsageLimits(),
+            settings=_merged(definition.settings, settings or ModelSettings()),
+        )
+
+    def context(self, tool_name: str = "", call_id: str = "") -> RunContext[Any]:
+        """The run as a tool or an instructions function sees it now."""
+        return RunContext(
+            deps=self.deps,
+            run_id=self.run_id,
+            usage=self.usage,
+            messages=tuple(self.messages),
+            tool_name=tool_name,
+            call_id=call_id,
+            retry=self.tool_failures.get(tool_name, 0),
+        )
+
+    async def instruct(self) -> None:
+        """Puts the agent's instructions at the head of the messages."""
+        instructions = self.definition.instructions
+        if callable(instructions):
+            written = instructions(self.context())
+            instructions = await written if isawaitable(written) else written
+        before = len(self.messages)
+        self.messages = instructed(self.messages, instructions)
+        self.num_given += len(self.messages) - before
+
+    def tools_of(self, step: Step) -> Mapping[str, Tool]:
+        return self.definition.tools if step.allow_tools else {}
+
+    def output_of(self, step: Step) -> OutputSpec:
+        if step.output_type is None:
+            return self.definition.output
+        return OutputSpec.of(step.output_type)
+
+    def begin_turn(self, step: Step) -> None:
+        """Raises `UsageLimitExceeded` where no further turn is allowed."""
+        self.limits.check(self.usage, messages=self.messages)
+        self.emit(StepStarted(self.usage.turns, step.kind))
+
+    def request(self, step: Step, output: OutputSpec) -> ModelRequest:
+        """What the model is asked for the next turn."""
+        tools = self.tools_of(step)
+        if not (tools or step.allow_final):
+            raise StrategyError("a step with allow_final=False needs an agent with tools")
+        return ModelRequest(
+            messages=tuple(self.messages),
+            tools=tuple(tool.definition for tool in tools.values()),
+            output=output.format,
+            settings=_merged(
+                self.settings, ModelSettings(mode=step.mode, max_tokens=step.max_tokens)
+            ),
+            allow_final=step.allow_final,
+        )
+
+    def add_response(self, response: ModelResponse) -> None:
+        self.messages.append(response.message)
+        self.usage = self.usage.with_turn(response.usage)
+
+    def begin_calls(self, calls: Sequence[ToolCall]) -> None:
+        """Raises `UsageLimitExceeded` where so many calls are not allowed. The history it
+        carries answers them as not run, so that a later run can go on from it."""
+        unserved = [
+            ToolMessage(call.call_id, call.name, "not run: a usage limit was reached", True)
+            for call in calls
+        ]
+        self.limits.check(self.usage, len(calls), [*self.messages, *unserved])
+        self.usage = replace(self.usage, tool_calls=self.usage.tool_calls + len(calls))
+
+    def finish_turn(
+        self,
+        kind: StepKind,
+        response: ModelResponse,
+        results: tuple[ToolMessage, ...] = (),
+        output: Any = None,
+    ) -> Turn:
+        """Tells that the turn is over and keeps the record for the trace."""
+        message, usage = response.message, response.usage
+        finished = StepFinished(
+            len(self.trace), kind, message.text, message.tool_calls, usage, output
+        )
+        self.messages += results
+        self.trace.append(finished)
+        self.emit(finished)
+        return Turn(kind, message, results, usage, output, response.finish_reason)
+
+    def request_retry(self, error: ModelRetry) -> None:
+        """Asks the model for another answer. Raises `OutputRetriesExceeded` when it has had its
+        retries."""
+        reason, allowed = str(error), self.definition.output_retries
+        self.output_failures += 1
+        if self.output_failures > allowed:
+            raise OutputRetriesExceeded(allowed, reason) from error
+        self.emit(RetryRequested(reason))
+        self.messages.append(UserMessage(reason))
+
+    def count_tool_failures(self, reasons: Mapping[str, str | None]) -> None:
+        """Counts one turn's calls: by tool, the reason of its last bad call or None where all
+        its calls were good, which clears its count. Raises `ToolRetriesExceeded`."""
+        for name, reason in reasons.items():
+            failures = self.tool_failures.get(name, 0) + 1 if reason is not None else 0
+            self.tool_failures[name] = failures
+            tool = self.definition.tools.get(name)
+            allowed = self.definition.retries if tool is None else tool.retries or 0
+            if reason is not None and failures > allowed:
+                raise ToolRetriesExceeded(name, allowed, reason)
+
+    def result(self, answer: Turn) -> RunResult[Any]:
+        return RunResult(
+            output=answer.output,
+            run_id=self.run_id,
+            usage=self.usage,
+            messages=tuple(self.messages),
+            new_messages=tuple(self.messages[self.num_given :]),
+            trace=tuple(self.trace),
+            finish_reason=answer.finish_reason,
+        )
+
+
+def _merged(base: ModelSettings, over: ModelSettings) -> ModelSettings:
+    """`base` with what `over` decides."""
+    decided = {
+        setting.name: value
+        for setting in fields(over)
+        if (value := getattr(over, setting.name)) is not None
+    }
+    return replace(base, **decided) if decided else base
+
+
+def _check_deps(definition: Definition, deps: Any) -> None:
+    needed = definition.deps_type
+    if deps is None and isinstance(needed, type) and needed not in (type(None), object):
+        raise TypeError(
+            f"agent {definition.name!r} needs dependencies: pass deps=... ({needed.__name__})"
+        )

@@ -1,0 +1,217 @@
+"""The engine for async programs: one dedicated thread drives it, asyncio and trio wait."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import current_token
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from decoding.engine import Engine, EngineStats, Profile
+from decoding.errors import EngineClosed
+from decoding.grammar import Grammar
+from decoding.modes import Autoregressive, DecodeMode
+from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
+from decoding.sampling import Sampling
+from decoding.tokenizer import Tokenizer
+from decoding.weights import Progress
+from decoding.worker import ConsumerGone, Worker
+
+Item = TypeVar("Item")
+
+
+class AsyncEngine:
+    """An `Engine` that never blocks the event loop. Shareable by any number of tasks.
+
+    Use it as a context manager, or call `start` and `aclose`. A slow reader never holds up
+    the engine: events wait in memory. A cancelled or departing reader aborts its request
+    between two forwards, and its pages are back before the `async with` is left.
+    """
+
+    def __init__(self, make_engine: Callable[[], Engine]) -> None:
+        """`make_engine` is called in the engine's thread, by `start`; nobody else may use
+        what it returns."""
+        self._make_engine = make_engine
+        self._worker: Worker | None = None
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        device: str = "cpu",
+        profile: Profile = "exact",
+        cache_tokens: int = 32768,
+        max_live: int = 64,
+        cache_dir: Path | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> "AsyncEngine":
+        """Parameters as in `Engine.load`. Nothing is loaded before `start`; `progress` is
+        called in the engine's thread."""
+
+        def make_engine() -> Engine:
+            return Engine.load(
+                source,
+                device=device,
+                profile=profile,
+                cache_tokens=cache_tokens,
+                max_live=max_live,
+                cache_dir=cache_dir,
+                progress=progress,
+            )
+
+        return cls(make_engine)
+
+    async def start(self) -> None:
+        """Starts the thread and waits until the weights are loaded. Raises `WeightsError`.
+
+        A cancelled start closes the engine as soon as loading is over.
+        """
+        if self._worker is not None:
+            raise EngineClosed("the engine was started before; make a new one")
+        self._worker = Worker(self._make_engine)
+        try:
+            await to_thread.run_sync(self._worker.wait_ready, abandon_on_cancel=True)
+        except BaseException:
+            self._worker.request_stop()
+            raise
+
+    async def aclose(self) -> None:
+        """Ends all requests and the thread. Repeating it does nothing."""
+        if self._worker is not None:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._worker.stop)
+
+    async def __aenter__(self) -> "AsyncEngine":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer; read-only use is safe from any thread."""
+        return self._running.engine.tokenizer
+
+    def stats(self) -> EngineStats:
+        """A moment's view, as `Engine.stats`. Does not wait for the engine's thread."""
+        return self._running.engine.stats()
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        mode: DecodeMode = Autoregressive(),
+        grammar: Grammar | None = None,
+        sampling: Sampling = Sampling(),
+        max_new_tokens: int = 256,
+        stop: tuple[str, ...] = (),
+        close_at_budget: bool = False,
+    ) -> Completion:
+        """One answer. Parameters as in `Request`; raises what the engine raises."""
+        request = Request(
+            prompt,
+            mode=mode,
+            grammar=grammar,
+            sampling=sampling,
+            max_new_tokens=max_new_tokens,
+            stop=stop,
+            close_at_budget=close_at_budget,
+        )
+        async with self.stream(request) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event.completion
+        raise EngineClosed("the stream ended without a completion")
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator["EventStream"]:
+        """Opens the events of one request. Leaving the context ends it, wherever it stands."""
+        mailbox: _Mailbox[Event] = _Mailbox()
+        ticket = self._running.submit(request, mailbox.post)
+        events = EventStream(mailbox)
+        try:
+            yield events
+        finally:
+            if not events.over:
+                self._running.abort(ticket)
+                with anyio.CancelScope(shield=True):
+                    await events.drain()
+            mailbox.close()
+
+    @property
+    def _running(self) -> Worker:
+        if self._worker is None:
+            raise EngineClosed("the engine is not started; use `async with`, or await start()")
+        return self._worker
+
+
+class EventStream:
+    """The events of one request, in order; ends after `Finished`. Raises what went wrong."""
+
+    def __init__(self, mailbox: "_Mailbox[Event]") -> None:
+        self._mailbox = mailbox
+        self.over = False
+
+    def __aiter__(self) -> "EventStream":
+        return self
+
+    async def __anext__(self) -> Committed | Finished:
+        if self.over:
+            raise StopAsyncIteration
+        event = await self._mailbox.receive()
+        if isinstance(event, Failed):
+            self.over = True
+            raise event.error
+        self.over = isinstance(event, Finished)
+        return event
+
+    async def drain(self) -> None:
+        """Waits for the request's last event, dropping the others and any failure."""
+        while not self.over:
+            self.over = isinstance(await self._mailbox.receive(), Finished | Failed)
+
+
+class _Mailbox(Generic[Item]):
+    """Carries items from any thread into the event loop that made it, without blocking either."""
+
+    def __init__(self) -> None:
+        streams = anyio.create_memory_object_stream[Any](math.inf)
+        self._send: MemoryObjectSendStream[Any] = streams[0]
+        self._receive: MemoryObjectReceiveStream[Any] = streams[1]
+        native: Any = current_token().native_token
+        is_asyncio = isinstance(native, asyncio.AbstractEventLoop)
+        self._call_soon = native.call_soon_threadsafe if is_asyncio else native.run_sync_soon
+
+    def post(self, item: Item) -> None:
+        """From any thread. Raises `ConsumerGone` once the event loop has ended."""
+        try:
+            self._call_soon(self._put, item)
+        except RuntimeError as error:
+            raise ConsumerGone from error
+
+    def _put(self, item: Item) -> None:
+        try:
+            self._send.send_nowait(item)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return  # the reader left after its request was over
+
+    async def receive(self) -> Item:
+        item: Item = await self._receive.receive()
+        return item
+
+    def close(self) -> None:
+        self._send.close()
+        self._receive.close()

@@ -1,0 +1,51 @@
+"""The tensors that hold keys and values. Who owns which slot is decided in `pages`."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class KVStorage:
+    """Keys and values of every layer, one row per slot (shape legend in `decoding.span`).
+
+    Each of `keys_SGD` and `values_SGD` holds one [S, G, D] tensor per layer. Memory is
+    reserved at construction and touched by the operating system only as slots are used.
+    """
+
+    keys_SGD: tuple[Tensor, ...]
+    values_SGD: tuple[Tensor, ...]
+
+    @classmethod
+    def allocate(
+        cls,
+        *,
+        num_layers: int,
+        num_slots: int,
+        num_kv_heads: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> "KVStorage":
+        """Reserves uninitialised storage; a slot is meaningful only once it was written."""
+
+        def layers() -> tuple[Tensor, ...]:
+            shape = (num_slots, num_kv_heads, head_dim)
+            return tuple(torch.empty(shape, dtype=dtype, device=device) for _ in range(num_layers))
+
+        return cls(layers(), layers())
+
+    @property
+    def num_slots(self) -> int:
+        return self.keys_SGD[0].shape[0]
+
+    def write(self, layer: int, slots_T: Tensor, keys_TGD: Tensor, values_TGD: Tensor) -> None:
+        """Stores the rows' keys and values at their slots. Mutates."""
+        self.keys_SGD[layer].index_copy_(0, slots_T, keys_TGD)
+        self.values_SGD[layer].index_copy_(0, slots_T, values_TGD)
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Copies `count` slots in every layer. The two ranges must not overlap. Mutates."""
+        for store_SGD in (*self.keys_SGD, *self.values_SGD):
+            store_SGD[target : target + count] = store_SGD[source : source + count]

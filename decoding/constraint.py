@@ -1,0 +1,68 @@
+"""A grammar at work on one sequence: masks, forced tokens, and a valid end within budget."""
+
+import time
+
+from torch import Tensor
+
+from decoding.grammar import Matcher
+
+
+class Constraint:
+    """Owns a sequence's matcher. The matcher moves by committed tokens only.
+
+    With `closing_budget` (tokens, the end token included) it keeps a *closing path*: tokens
+    known to complete the grammar within what remains. Before a token is committed it asks
+    for a path behind it; where none fits, the path kept so far is taken instead. By
+    induction the answer always closes once the first path fits. Raises `ValueError` where
+    it does not.
+    """
+
+    def __init__(self, matcher: Matcher, closing_budget: int | None = None) -> None:
+        self._matcher = matcher
+        self._path: tuple[int, ...] | None = None
+        self.mask_seconds = 0.0
+        if closing_budget is not None:
+            self._path = matcher.closing_tokens(closing_budget)
+            if self._path is None:
+                raise ValueError(
+                    f"no answer within max_new_tokens={closing_budget} was found under this "
+                    "grammar; raise max_new_tokens, or leave close_at_budget off"
+                )
+
+    def mask(self) -> Tensor:
+        """Packed mask [W] of the tokens allowed next. Raises `GrammarDeadEnd` for none."""
+        started = time.perf_counter()
+        mask_W = self._matcher.fill_mask()
+        self.mask_seconds += time.perf_counter() - started
+        return mask_W
+
+    def accept(self, token: int) -> None:
+        """Moves the matcher over a committed token."""
+        self._matcher.accept(token)
+        if self._path and self._path[0] == token:
+            self._path = self._path[1:]
+
+    def forced(self) -> tuple[int, ...]:
+        """The tokens that the grammar leaves no choice about, from here on."""
+        return self._matcher.forced_tokens()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the text is a whole answer and nothing but an end token can follow."""
+        return self._matcher.is_accepting and self._matcher.only_end_follows
+
+    def detour(self, token: int, remaining: int) -> tuple[int, ...] | None:
+        """The closing path, where committing `token` would leave no way to end in time.
+
+        `remaining` counts the tokens that may still be committed, `token` included. None
+        means that `token` may be committed.
+        """
+        if self._path is None or (self._path and self._path[0] == token):
+            return None
+        self._matcher.accept(token)
+        behind = self._matcher.closing_tokens(remaining - 1)
+        self._matcher.rollback(1)
+        if behind is None:
+            return self._path
+        self._path = (token, *behind)
+        return None

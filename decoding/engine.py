@@ -1,0 +1,465 @@
+"""The synchronous core: advances every live sequence, one forward at a time."""
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import torch
+
+from decoding.cache.paged import PagedCache
+from decoding.constraint import Constraint
+from decoding.errors import CacheExhausted, ContextOverflow, DecodingError, EngineClosed
+from decoding.grammar import Grammar
+from decoding.modes import Autoregressive, DecodeMode, Step
+from decoding.network.base import Network
+from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
+from decoding.sampling import Choice, Sampling, pick_tokens
+from decoding.sequence import Sequence
+from decoding.span import ForwardBatch, Scores, Segment, Span
+from decoding.tokenizer import Tokenizer
+from decoding.weights import Progress, load
+
+Profile = Literal["exact", "fast"]
+_DTYPES: dict[Profile, torch.dtype] = {"exact": torch.float32, "fast": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A moment's view of an engine. Pages are counted, not bytes.
+
+    `forwards` counts calls of the network, however many sequences shared them. Tokens are
+    those of finished requests; `held_pages` includes what is kept for re-use.
+    """
+
+    live_sequences: int
+    waiting_requests: int
+    free_pages: int
+    held_pages: int
+    forwards: int
+    new_tokens: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    modes: dict[str, int]
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of prompt tokens that were found encoded, 0.0 to 1.0."""
+        return self.cached_prompt_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
+
+class Engine:
+    """Decodes any number of requests over one network and one cache. One thread at a time.
+
+    `add` queues a request, `step` runs one forward over all live sequences and returns what
+    happened, `abort` ends a request between two forwards, `close` ends all. `generate`,
+    `generate_many` and `stream` drive those for callers that want one answer.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Tokenizer,
+        *,
+        cache_tokens: int = 32768,
+        page_size: int = 16,
+        max_live: int = 64,
+    ) -> None:
+        if max_live < 1:
+            raise ValueError(f"max_live must be at least 1, not {max_live}")
+        if page_size < 1:
+            raise ValueError(f"page_size must be at least 1, not {page_size}")
+        self.network = network
+        self.tokenizer = tokenizer
+        self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size)
+        self._max_live = max_live
+        self._waiting: deque[Sequence] = deque()
+        self._live: dict[int, _Live] = {}
+        self._undelivered: list[Event] = []
+        self._next_id = 0
+        self._closed = False
+        self._totals = _Totals()
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        device: str = "cpu",
+        profile: Profile = "exact",
+        cache_tokens: int = 32768,
+        max_live: int = 64,
+        cache_dir: Path | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> "Engine":
+        """Loads "smollm2-135m", a local Hugging Face directory, or a cached hub id.
+
+        `profile` "exact" computes in float32, "fast" in bfloat16. `cache_tokens` bounds the
+        tokens of all sequences together; memory is touched as it is used. `progress` is told
+        about slow work (converting the embedded weights, the first time). Raises
+        `WeightsError`.
+        """
+        if profile not in _DTYPES:
+            raise ValueError(f"profile must be 'exact' or 'fast', not {profile!r}")
+        loaded = load(
+            source,
+            device=torch.device(device),
+            dtype=_DTYPES[profile],
+            cache_dir=cache_dir,
+            progress=progress,
+        )
+        return cls(loaded.network, loaded.tokenizer, cache_tokens=cache_tokens, max_live=max_live)
+
+    # --- the core: add, step, abort, close
+
+    def add(self, request: Request) -> int:
+        """Queues a request and returns its id. Refuses before any work.
+
+        Raises `ValueError` for an unusable prompt, `ContextOverflow`, `CacheExhausted`,
+        `UnsupportedMode`, or `GrammarError`.
+        """
+        if self._closed:
+            raise EngineClosed
+        request.mode.check(self.network)
+        prompt_ids = self.encode(request.prompt)
+        sequence = self._sequence(request, prompt_ids)
+        self._next_id += 1
+        self._waiting.append(sequence)
+        return sequence.request_id
+
+    @torch.inference_mode()
+    def step(self) -> list[Event]:
+        """Runs one forward over all live sequences and returns the events since last time.
+
+        An empty engine returns at once. An error of one sequence ends that sequence with
+        `Failed`. An error of the network is raised; every sequence then stands where it stood
+        before the forward.
+        """
+        events, self._undelivered = self._undelivered, []
+        if self._closed:
+            return events
+        events += self._admit()
+        live = list(self._live.values())
+        if not live:
+            return events
+        for one, scores in zip(live, self._evaluate(live), strict=True):
+            events += self._advance(one, scores)
+        return events
+
+    def abort(self, request_id: int) -> bool:
+        """Ends a request between two forwards; its pages are back when this returns.
+
+        What was decoded so far comes as a `Finished` event with reason "cancelled" from the
+        next `step`. Returns False where the request is unknown or already over.
+        """
+        for sequence in self._waiting:
+            if sequence.request_id == request_id:
+                self._waiting.remove(sequence)
+                sequence.finish("cancelled")
+                self._undelivered += self._retire(sequence)
+                return True
+        one = self._live.get(request_id)
+        if one is None:
+            return False
+        one.steps.close()
+        one.sequence.finish("cancelled")
+        self._undelivered += self._retire(one.sequence)
+        return True
+
+    def close(self) -> None:
+        """Aborts everything and refuses further requests. Repeating it does nothing."""
+        for sequence in (*self._waiting, *(one.sequence for one in self._live.values())):
+            self.abort(sequence.request_id)
+        self._closed = True
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a `step` would neither run a forward nor return an event."""
+        return not (self._live or self._waiting or self._undelivered)
+
+    def stats(self) -> EngineStats:
+        """Counts over the engine's life, and what is live now."""
+        pool = self._cache.pool
+        return EngineStats(
+            live_sequences=len(self._live),
+            waiting_requests=len(self._waiting),
+            free_pages=pool.num_free,
+            held_pages=pool.num_pages - pool.num_free,
+            forwards=self._totals.forwards,
+            new_tokens=self._totals.new_tokens,
+            prompt_tokens=self._totals.prompt_tokens,
+            cached_prompt_tokens=self._totals.cached_prompt_tokens,
+            modes=dict(self._totals.modes),
+        )
+
+    # --- drivers for one caller
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        mode: DecodeMode = Autoregressive(),
+        grammar: Grammar | None = None,
+        sampling: Sampling = Sampling(),
+        max_new_tokens: int = 256,
+        stop: tuple[str, ...] = (),
+        close_at_budget: bool = False,
+    ) -> Completion:
+        """One answer. Parameters as in `Request`; raises what `add` and decoding raise."""
+        request = Request(
+            prompt,
+            mode=mode,
+            grammar=grammar,
+            sampling=sampling,
+            max_new_tokens=max_new_tokens,
+            stop=stop,
+            close_at_budget=close_at_budget,
+        )
+        return self.generate_many([request])[0]
+
+    def generate_many(self, requests: Many[Request]) -> list[Completion]:
+        """Answers in the order asked, decoded together; each the same as on its own."""
+        ids = [self.add(request) for request in requests]
+        done: dict[int, Completion] = {}
+        try:
+            for event in self._events(set(ids)):
+                if isinstance(event, Finished):
+                    done[event.request_id] = event.completion
+        finally:
+            self._forget(ids)
+        return [done[request_id] for request_id in ids]
+
+    def stream(self, request: Request) -> Iterator[Committed | Finished]:
+        """The events of one request as they happen. Closing the iterator aborts it."""
+        request_id = self.add(request)
+        try:
+            yield from self._events({request_id})
+        finally:
+            self._forget([request_id])
+
+    def encode(self, prompt: Prompt) -> tuple[int, ...]:
+        """Token ids of a prompt in any of its forms. Raises `ValueError` or `TypeError`."""
+        if isinstance(prompt, str):
+            ids = tuple(self.tokenizer.encode(prompt, add_special_tokens=True))
+        elif all(isinstance(item, int) for item in prompt):
+            ids = tuple(item for item in prompt if isinstance(item, int))
+        elif all(not isinstance(item, int | str) for item in prompt):
+            messages = [item for item in prompt if not isinstance(item, int | str)]
+            ids = tuple(self.tokenizer.encode_chat(messages))
+        else:
+            raise TypeError("a prompt is text, a list of token ids, or a list of chat messages")
+        if not ids:
+            raise ValueError("the prompt encodes to no token; give at least one")
+        bad = next((token for token in ids if not 0 <= token < self.network.vocab_size), None)
+        if bad is not None:
+            raise ValueError(
+                f"token id {bad} is outside the vocabulary of {self.network.vocab_size}"
+            )
+        return ids
+
+    # --- inside
+
+    def _sequence(self, request: Request, prompt_ids: tuple[int, ...]) -> Sequence:
+        room = self.network.max_positions - len(prompt_ids)
+        if room < 1:
+            raise ContextOverflow(len(prompt_ids), self.network.max_positions)
+        max_new_tokens = min(request.max_new_tokens, room)
+        capacity = self._capacity(len(prompt_ids) + max_new_tokens, request)
+        needed = self._cache.pages_for(capacity)
+        if needed > self._cache.pool.num_pages:
+            raise CacheExhausted(needed, self._cache.pool.num_pages)
+        constraint = None
+        if request.grammar is not None:
+            compiled = request.grammar.compile(self.tokenizer, self.network.vocab_size)
+            budget = max_new_tokens if request.close_at_budget else None
+            constraint = Constraint(compiled.matcher(), budget)
+        seed = request.sampling.seed
+        return Sequence(
+            self._next_id,
+            request,
+            prompt_ids,
+            seed=secrets.randbits(63) if seed is None else seed,
+            max_new_tokens=max_new_tokens,
+            end_token_ids=frozenset((*self.tokenizer.eos_token_ids, *request.stop_token_ids)),
+            detokenizer=self.tokenizer.detokenizer(),
+            constraint=constraint,
+        )
+
+    def _capacity(self, num_tokens: int, request: Request) -> int:
+        return num_tokens + request.mode.lookahead
+
+    def _admit(self) -> list[Event]:
+        """Starts waiting requests, first come first served, while pages last."""
+        events: list[Event] = []
+        while self._waiting and len(self._live) < self._max_live:
+            sequence = self._waiting[0]
+            capacity = self._capacity(sequence.max_length, sequence.request)
+            lease = self._cache.open(sequence.tokens, capacity)
+            if lease is None:
+                break
+            self._waiting.popleft()
+            sequence.lease, sequence.num_cached = lease, lease.num_cached
+            one = _Live(sequence, _steps(sequence))
+            self._live[sequence.request_id] = one
+            events += self._advance(one, None)
+        return events
+
+    def _advance(self, one: "_Live", scores: Scores | None) -> list[Event]:
+        """Sends a sequence its scores and takes its next span, or its end."""
+        sequence = one.sequence
+        try:
+            one.span = one.steps.send(scores) if scores is not None else next(one.steps)
+        except StopIteration:
+            return self._retire(sequence)
+        except DecodingError as error:
+            self._release(sequence)
+            return [Failed(sequence.request_id, error)]
+        except BaseException:
+            self._release(sequence)
+            raise
+        self._publish(sequence)
+        report = sequence.report()
+        return [] if report is None else [report]
+
+    def _publish(self, sequence: Sequence) -> None:
+        """Lets others share what is encoded, whenever another page has filled."""
+        assert sequence.lease is not None
+        full = sequence.num_cached // self._cache.pool.page_size
+        if full > sequence.num_published_pages:
+            sequence.num_published_pages = full
+            self._cache.publish(sequence.lease, sequence.encoded)
+
+    def _retire(self, sequence: Sequence) -> list[Event]:
+        self._release(sequence)
+        report = sequence.report()
+        completion = sequence.completion()
+        self._totals.add(completion)
+        finished = Finished(sequence.request_id, completion)
+        return [finished] if report is None else [report, finished]
+
+    def _release(self, sequence: Sequence) -> None:
+        self._live.pop(sequence.request_id, None)
+        if sequence.lease is not None:
+            self._cache.close(sequence.lease, sequence.encoded)
+
+    def _evaluate(self, live: Many["_Live"]) -> list[Scores]:
+        """One forward over the pending span of every live sequence."""
+        batch = self._batch(live)
+        logits_RV = self.network.forward(batch, self._cache.storage)
+        choices = [
+            Choice(one.sequence.request.sampling, one.sequence.seed, pick.position, pick.mask_W)
+            for one in live
+            for pick in one.span.picks
+        ]
+        picked = pick_tokens(logits_RV, choices)
+        answers, first = [], 0
+        for one in live:
+            last = first + len(one.span.picks)
+            answers.append(Scores(picked.tokens[first:last], picked.logprobs[first:last]))
+            one.sequence.count_forward(one.span)
+            first = last
+        self._totals.forwards += 1
+        return answers
+
+    def _batch(self, live: Many["_Live"]) -> ForwardBatch:
+        token_ids: list[int] = []
+        positions: list[int] = []
+        rows: list[int] = []
+        segments: list[Segment] = []
+        slots: list[torch.Tensor] = []
+        for one in live:
+            span, lease = one.span, one.sequence.lease
+            assert lease is not None
+            end = span.start + len(span.tokens)
+            rows += [len(token_ids) + pick.row for pick in span.picks]
+            segments.append(
+                Segment(
+                    first_row=len(token_ids),
+                    num_rows=len(span.tokens),
+                    start=span.start,
+                    slots_L=lease.slots(end),
+                    attention=span.attention,
+                    adapter=span.adapter,
+                )
+            )
+            slots.append(lease.slots_C[span.start : end])
+            token_ids += span.tokens
+            positions += range(span.start, end)
+        device = slots[0].device
+        return ForwardBatch(
+            token_ids_T=torch.tensor(token_ids, device=device),
+            positions_T=torch.tensor(positions, device=device),
+            slots_T=torch.cat(slots),
+            rows_R=torch.tensor(rows, dtype=torch.int64, device=device),
+            segments=tuple(segments),
+        )
+
+    def _events(self, wanted: set[int]) -> Iterator[Committed | Finished]:
+        """Steps until the wanted requests are over; keeps other requests' events."""
+        while wanted:
+            for event in self._sift(self.step(), wanted):
+                if isinstance(event, Failed):
+                    raise event.error
+                if isinstance(event, Finished):
+                    wanted.discard(event.request_id)
+                yield event
+
+    def _sift(self, events: list[Event], wanted: set[int]) -> list[Event]:
+        self._undelivered += [event for event in events if event.request_id not in wanted]
+        return [event for event in events if event.request_id in wanted]
+
+    def _forget(self, ids: Many[int]) -> None:
+        """Aborts what is still live of these requests and drops their events."""
+        for request_id in ids:
+            self.abort(request_id)
+        self._undelivered = [event for event in self._undelivered if event.request_id not in ids]
+
+
+def _steps(sequence: Sequence) -> Step:
+    """All steps of a sequence, one after the other."""
+    sequence.commit_forced()
+    while not sequence.finished:
+        yield from sequence.request.mode.step(sequence)
+
+
+@dataclass(slots=True)
+class _Live:
+    """A sequence being decoded, its steps, and the span it waits for."""
+
+    sequence: Sequence
+    steps: Generator[Span, Scores, None]
+    span: Span = Span((), 0)
+
+
+class _Totals:
+    """Counters over an engine's life."""
+
+    def __init__(self) -> None:
+        self.forwards = 0
+        self.new_tokens = 0
+        self.prompt_tokens = 0
+        self.cached_prompt_tokens = 0
+        self.modes: dict[str, int] = {}
+
+    def add(self, completion: Completion) -> None:
+        stats = completion.stats
+        self.new_tokens += stats.new_tokens
+        self.prompt_tokens += stats.prompt_tokens
+        self.cached_prompt_tokens += stats.cached_prompt_tokens
+        for mode, count in stats.modes.items():
+            self.modes[mode] = self.modes.get(mode, 0) + count

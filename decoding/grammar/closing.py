@@ -1,0 +1,117 @@
+"""A short way from a state of a grammar to its end."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Walk(Protocol):
+    """What the search needs of a matcher. The search moves it, and moves it back."""
+
+    @property
+    def is_accepting(self) -> bool: ...
+
+    def forced_tokens(self) -> tuple[int, ...]: ...
+
+    def validate(self, tokens: tuple[int, ...]) -> int: ...
+
+    def accept(self, token: int) -> None: ...
+
+    def rollback(self, num_tokens: int) -> None: ...
+
+
+# What to write where there is a choice, best first. In text that is free to choose, a
+# separator is worth more than one more letter: it tends to bring a required shape to its
+# end. The later orders exist for grammars in which the first choice leads around in circles.
+_SEPARATORS = b",@.:-/T_+ #=()<>~?%&*!;|'"
+_LETTERS = b"ntfaebcdghijklmopqrsuvwxyz"
+_ORDERS = (
+    _SEPARATORS + b"0123456789" + _LETTERS + _LETTERS.upper() + b"[{\\^`$\n",
+    b"," + _LETTERS[::-1] + b"9876543210" + _LETTERS[::-1].upper() + _SEPARATORS + b"{[\\^`$\n",
+    b"[{," + _LETTERS.upper() + _LETTERS[::-1] + b"0123456789" + _SEPARATORS + b"\\^`$\n",
+)
+_LENGTHS = (48, 256, 2048)
+_QUOTE, _BRACE, _BRACKET = b'"}]'
+_LONGEST_RUN = 8
+
+
+def closing_tokens(
+    walk: Walk, single_bytes: Mapping[int, int], end: int, limit: int
+) -> tuple[int, ...] | None:
+    """At most `limit` tokens to the end of the grammar, `end` included; None for none found.
+
+    Greedy: forced tokens are taken, the end where there may be one, else the byte that looks
+    most like closing. Each order of preference gets a short try before any gets a long one.
+    """
+    for length in _LENGTHS:
+        for order in _ORDERS:
+            search = _Search(walk, single_bytes, end, order, min(limit, length))
+            if search.run():
+                return tuple(search.path)
+        if length >= limit:
+            break
+    return None
+
+
+class _Search:
+    """One greedy descent. Leaves the walk where it was."""
+
+    def __init__(
+        self, walk: Walk, single_bytes: Mapping[int, int], end: int, order: bytes, limit: int
+    ) -> None:
+        self.path: list[int] = []
+        self._walk = walk
+        self._single_bytes = single_bytes
+        self._end = end
+        self._order = order
+        self._limit = limit
+        self._used: Counter[int] = Counter()
+        self._last = -1
+        self._run = 0
+
+    def run(self) -> bool:
+        accepted = 0
+        try:
+            while len(self.path) < self._limit:
+                if self._walk.is_accepting:
+                    self.path.append(self._end)
+                    return True
+                tokens = self._walk.forced_tokens() or self._choose()
+                self.path += tokens
+                if not tokens or len(self.path) > self._limit:
+                    return False
+                if tokens[-1] == self._end:
+                    return True
+                for token in tokens:
+                    self._walk.accept(token)
+                accepted += len(tokens)
+            return False
+        finally:
+            self._walk.rollback(accepted)
+
+    def _choose(self) -> tuple[int, ...]:
+        byte = self._closer()
+        if byte is None:
+            # Bytes used before are put off, so that no loop of the grammar holds the search.
+            ranked = sorted(self._order, key=lambda each: self._used[each])
+            byte = next((each for each in ranked if self._is_legal(each)), None)
+        if byte is None:
+            byte = next((each for each in self._single_bytes if self._is_legal(each)), None)
+        if byte is None:
+            return ()
+        self._used[byte] += 1
+        self._run = self._run + 1 if byte == self._last else 1
+        self._last = byte
+        return (self._single_bytes[byte],)
+
+    def _closer(self) -> int | None:
+        legal = [each for each in (_BRACE, _BRACKET, _QUOTE) if self._is_legal(each)]
+        if _BRACE in legal and _BRACKET in legal:
+            legal.reverse()  # both are legal inside of a string only: there the quote closes
+        if legal and legal[0] == self._last and self._run >= _LONGEST_RUN:
+            return None
+        return legal[0] if legal else None
+
+    def _is_legal(self, byte: int) -> bool:
+        token = self._single_bytes.get(byte)
+        return token is not None and self._walk.validate((token,)) == 1

@@ -1,0 +1,36 @@
+"""A grammar bound to one tokenizer. Immutable and shared; matchers are cheap copies."""
+
+from dataclasses import dataclass
+
+from llguidance import LLMatcher
+
+from decoding.errors import GrammarError
+from decoding.grammar.matcher import Matcher
+from decoding.grammar.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledGrammar:
+    """Lives per grammar and tokenizer. `vocab_size` is the width of the masks, in tokens."""
+
+    vocabulary: Vocabulary
+    vocab_size: int
+    _start: LLMatcher
+
+    @classmethod
+    def build(cls, lark: str, vocabulary: Vocabulary, vocab_size: int | None) -> "CompiledGrammar":
+        """Raises `GrammarError` where the backend refuses, `ValueError` for a narrow mask."""
+        width = vocabulary.size if vocab_size is None else vocab_size
+        if width < vocabulary.size:
+            raise ValueError(
+                f"vocab_size={width} is less than the tokenizer's {vocabulary.size} tokens; "
+                "give the width of the network's logits"
+            )
+        start = LLMatcher(vocabulary.backend, LLMatcher.grammar_from_lark(lark), log_level=0)
+        if start.is_error():
+            raise GrammarError(f"the grammar was refused: {start.get_error().splitlines()[0]}")
+        return cls(vocabulary, width, start)
+
+    def matcher(self) -> Matcher:
+        """A new matcher at the start of the grammar, for one sequence."""
+        return Matcher(self._start.deep_copy(), self.vocabulary, self.vocab_size)

@@ -1,0 +1,44 @@
+"""The seam between the engine and whatever computes logits."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from decoding.cache.storage import KVStorage
+from decoding.span import ForwardBatch
+
+
+class Network(Protocol):
+    """Evaluates batches of spans. Holds weights and nothing that belongs to a sequence."""
+
+    @property
+    def name(self) -> str:
+        """For messages and statistics, for example a directory name."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Width of the logits, padding included; at least the tokenizer's size."""
+        ...
+
+    @property
+    def max_positions(self) -> int:
+        """Positions the network was made for: the context length."""
+        ...
+
+    @property
+    def mask_token_id(self) -> int | None:
+        """The token that stands for an undecided position, where the network knows one."""
+        ...
+
+    def allocate_cache(self, num_slots: int) -> KVStorage:
+        """Storage that fits this network's layers, heads, dtype and device."""
+        ...
+
+    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+        """Writes the rows' keys and values to the cache and returns float32 `logits_RV`.
+
+        One call is one *forward*, the unit of cost. Rows of a segment see the cached prefix
+        and, by the segment's attention, rows of the same segment; never another segment.
+        """
+        ...

@@ -1,0 +1,174 @@
+"""What a checkpoint's config.json says about the network, in our words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from decoding.errors import WeightsError
+from decoding.network.rope import Rope, read_rope
+
+# model_type of config.json -> the keys its absent values default to in `transformers`.
+_FAMILIES: Mapping[str, Mapping[str, Any]] = {
+    "llama": {"max_position_embeddings": 2048},
+    "mistral": {"max_position_embeddings": 131072, "sliding_window": 4096},
+    "ministral3": {
+        "max_position_embeddings": 262144,
+        "head_dim": 128,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 1e6,
+            "factor": 16.0,
+            "original_max_position_embeddings": 16384,
+            "mscale": 1.0,
+            "mscale_all_dim": 1.0,
+            "llama_4_scaling_beta": 0.1,
+        },
+    },
+    "qwen2": {"max_position_embeddings": 32768, "sliding_window": 4096},
+    "qwen3": {"max_position_embeddings": 32768, "sliding_window": 4096, "head_dim": 128},
+}
+_WRAPPERS = ("mistral3",)  # a vision model around one of the families, under text_config
+_QWEN = ("qwen2", "qwen3")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Shape and rules of one Llama-family network.
+
+    `windows` holds one entry per layer: how many positions back a row sees, itself included,
+    or None for all. `dtype` is the checkpoint's own, None where it does not say.
+    """
+
+    model_type: str
+    vocab_size: int
+    hidden_size: int
+    feed_forward_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    norm_eps: float
+    max_positions: int
+    rope: Rope
+    windows: tuple[int | None, ...]
+    qkv_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: bool = False
+    tied_head: bool = False
+    mask_token_id: int | None = None
+    dtype: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        sizes = ("vocab_size", "hidden_size", "feed_forward_size", "num_layers", "num_heads")
+        for name in (*sizes, "num_kv_heads", "head_dim", "max_positions"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise WeightsError(f"config.json: {name} must be a positive whole number")
+        if self.num_heads % self.num_kv_heads:
+            raise WeightsError(
+                f"config.json: {self.num_heads} attention heads cannot share "
+                f"{self.num_kv_heads} key/value heads evenly"
+            )
+        if self.head_dim % 2:
+            raise WeightsError(f"config.json: head_dim must be even, not {self.head_dim}")
+
+    @classmethod
+    def from_hf(cls, config: Mapping[str, Any]) -> "NetworkConfig":
+        """Reads the object of a config.json; unknown keys are ignored.
+
+        Raises `WeightsError` for a family, rotary scaling or activation that is not supported,
+        for a quantised checkpoint, and for a key that is missing.
+        """
+        keys = _Keys(config)
+        model_type = keys.model_type
+        if keys.get("quantization_config") is not None:
+            raise WeightsError(
+                "config.json: quantised checkpoints are not supported; "
+                "use the float16, bfloat16 or float32 weights",
+                key="quantization_config",
+            )
+        if keys.get("hidden_act", "silu") not in ("silu", "swish"):
+            raise WeightsError(
+                f"config.json: activation {keys.get('hidden_act')!r} is not supported, only 'silu'",
+                key="hidden_act",
+            )
+        num_heads = keys.require("num_attention_heads")
+        num_layers = keys.require("num_hidden_layers")
+        attention_bias = bool(keys.get("attention_bias", False))
+        return cls(
+            model_type=model_type,
+            vocab_size=keys.require("vocab_size"),
+            hidden_size=keys.require("hidden_size"),
+            feed_forward_size=keys.require("intermediate_size"),
+            num_layers=num_layers,
+            num_heads=num_heads,
+            num_kv_heads=keys.get("num_key_value_heads", num_heads),
+            head_dim=keys.get("head_dim", keys.require("hidden_size") // num_heads),
+            norm_eps=float(keys.get("rms_norm_eps", 1e-6)),
+            max_positions=keys.require("max_position_embeddings"),
+            rope=read_rope(keys.values),
+            windows=_windows(keys, num_layers),
+            qkv_bias=model_type == "qwen2" or (attention_bias and model_type in ("llama", "qwen3")),
+            output_bias=attention_bias and model_type in ("llama", "qwen3"),
+            mlp_bias=model_type == "llama" and bool(keys.get("mlp_bias", False)),
+            qk_norm=model_type == "qwen3",
+            tied_head=bool(keys.get("tie_word_embeddings", False)),
+            mask_token_id=keys.get("mask_token_id"),
+            dtype=_dtype(keys),
+        )
+
+
+class _Keys:
+    """The keys of one config.json, over the defaults of its family; null counts as absent."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        outer_type = config.get("model_type")
+        inner = config.get("text_config") if outer_type in _WRAPPERS else None
+        self.values: dict[str, Any] = dict(config if inner is None else {**config, **inner})
+        self.model_type: str = self.values.get("model_type", "")
+        if self.model_type not in _FAMILIES:
+            raise WeightsError(
+                f"config.json: model_type {self.model_type!r} is not supported; "
+                f"supported are {', '.join(_FAMILIES)}",
+                key="model_type",
+            )
+        for name, default in _FAMILIES[self.model_type].items():
+            self.values.setdefault(name, default)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self.values.get(name)
+        return default if value is None else value
+
+    def require(self, name: str) -> Any:
+        value = self.get(name)
+        if value is None:
+            raise WeightsError("config.json lacks a value the network needs", key=name)
+        return value
+
+
+def _windows(keys: _Keys, num_layers: int) -> tuple[int | None, ...]:
+    window = keys.get("sliding_window")
+    if keys.model_type not in _QWEN:
+        return (window if keys.model_type != "llama" else None,) * num_layers
+    if not keys.get("use_sliding_window", False):
+        window = None
+    first_sliding = keys.get("max_window_layers", 28)
+    kinds = keys.get("layer_types") or [
+        "full_attention" if layer < first_sliding else "sliding_attention"
+        for layer in range(num_layers)
+    ]
+    if len(kinds) != num_layers or not set(kinds) <= {"full_attention", "sliding_attention"}:
+        raise WeightsError(
+            "config.json: layer_types must name full_attention or sliding_attention per layer",
+            key="layer_types",
+        )
+    return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+
+
+def _dtype(keys: _Keys) -> torch.dtype | None:
+    name = keys.get("dtype", keys.get("torch_dtype"))
+    dtype = getattr(torch, str(name).removeprefix("torch."), None)
+    return dtype if isinstance(dtype, torch.dtype) else None

@@ -1,0 +1,128 @@
+"""One lean decoder-only transformer for the whole Llama family.
+
+Vaswani et al. 2017 with RMSNorm (arXiv 1910.07467), SwiGLU (arXiv 2002.05202), rotary positions
+and grouped-query attention (arXiv 2305.13245). What differs between the families is in
+`NetworkConfig`; a part a family lacks is None in the parameters.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from decoding.cache.storage import KVStorage
+from decoding.network.attention import View, attend, views_of
+from decoding.network.config import NetworkConfig
+from decoding.network.rope import RotaryEmbedding, Rotation
+from decoding.span import ForwardBatch
+
+
+@dataclass(frozen=True, slots=True)
+class LayerParameters:
+    """One layer. X = H + 2G heads: the queries', then the keys', then the values'.
+
+    Projections are [out, in] as in `torch.nn.functional.linear`; the widths that hold several
+    heads or both halves of the gated unit are fused. `qk_norm_XD` has one row per query and
+    key head.
+    """
+
+    attention_norm_E: Tensor
+    qkv: Tensor  # [X * D, E]
+    output: Tensor  # [E, H * D]
+    mlp_norm_E: Tensor
+    gate_up: Tensor  # [2F, E]
+    down: Tensor  # [E, F]
+    qkv_bias: Tensor | None = None
+    output_bias: Tensor | None = None
+    gate_up_bias: Tensor | None = None
+    down_bias: Tensor | None = None
+    qk_norm_XD: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """All tensors of a network. `head_VE` is the embedding itself where the two are tied."""
+
+    embedding_VE: Tensor
+    layers: tuple[LayerParameters, ...]
+    norm_E: Tensor
+    head_VE: Tensor
+
+
+class Transformer:
+    """A `decoding.network.base.Network` over given parameters. Holds no other state."""
+
+    def __init__(self, config: NetworkConfig, parameters: Parameters, name: str) -> None:
+        self.config = config
+        self._parameters = parameters
+        self._name = name
+        self._rotary = RotaryEmbedding(config.rope, config.head_dim, self.device)
+        self._distinct_windows = frozenset(config.windows)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        return self.config.max_positions
+
+    @property
+    def mask_token_id(self) -> int | None:
+        return self.config.mask_token_id
+
+    @property
+    def device(self) -> torch.device:
+        return self._parameters.embedding_VE.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._parameters.embedding_VE.dtype
+
+    def allocate_cache(self, num_slots: int) -> KVStorage:
+        return KVStorage.allocate(
+            num_layers=self.config.num_layers,
+            num_slots=num_slots,
+            num_kv_heads=self.config.num_kv_heads,
+            head_dim=self.config.head_dim,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    @torch.inference_mode()
+    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+        """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter."""
+        if any(segment.adapter for segment in batch.segments):
+            raise ValueError(f"{self.name} has no draft adapter")
+        rotation = self._rotary.at(batch.positions_T, self.dtype)
+        views = {
+            window: views_of(batch.segments, window, self.dtype, self.device)
+            for window in self._distinct_windows
+        }
+        hidden_TE = F.embedding(batch.token_ids_T, self._parameters.embedding_VE)
+        for index, layer in enumerate(self._parameters.layers):
+            normed_TE = self._norm(hidden_TE, layer.attention_norm_E)
+            heads_TXD = self._heads(layer, normed_TE, rotation)
+            queries_THD, keys_TGD, values_TGD = self._split(heads_TXD)
+            storage.write(index, batch.slots_T, keys_TGD, values_TGD)
+            if rotation.query_scale_T11 is not None:
+                queries_THD = queries_THD * rotation.query_scale_T11
+            seen_views: tuple[View, ...] = views[self.config.windows[index]]
+            seen_THD = attend(
+                queries_THD, storage.keys_SGD[index], storage.values_SGD[index], seen_views
+            )
+            hidden_TE = hidden_TE + F.linear(seen_THD.flatten(1), layer.output, layer.output_bias)
+            normed_TE = self._norm(hidden_TE, layer.mlp_norm_E)
+            hidden_TE = hidden_TE + _gated_unit(layer, normed_TE)
+        hidden_RE = self._norm(hidden_TE[batch.rows_R], self._parameters.norm_E)
+        return F.linear(hidden_RE, self._parameters.head_VE).float()
+
+    def _norm(self, hidden_TE: Tensor, scale_E: Tensor) -> Tensor:
+        return F.rms_norm(hidden_TE, scale_E.shape, scale_E, self.config.norm_eps)
+
+    def _heads(self, layer: LayerParameters, normed_TE: Tensor, rotation: Rotation) -> Tensor: ...

@@ -1,0 +1,131 @@
+"""What a caller asks of an engine, and what comes back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+from decoding.grammar import Grammar
+from decoding.modes import Autoregressive, DecodeMode
+from decoding.sampling import Sampling
+
+ChatMessage = Mapping[str, str]
+Prompt = str | Sequence[int] | Sequence[ChatMessage]
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation, validated on construction.
+
+    `prompt` is text (encoded as the tokenizer does by default), token ids, or chat messages
+    `{"role", "content"}` (rendered by the checkpoint's template). Decoding ends at one of
+    the tokenizer's end tokens or of `stop_token_ids`, before one of the `stop` strings in
+    the text, when the grammar is complete, or after `max_new_tokens`.
+
+    With `close_at_budget`, an answer under a grammar always ends validly: as soon as the
+    remaining tokens would no longer suffice, a short way to the grammar's end is taken.
+    """
+
+    prompt: Prompt = field(hash=False)
+    mode: DecodeMode = Autoregressive()
+    grammar: Grammar | None = None
+    sampling: Sampling = Sampling()
+    max_new_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    close_at_budget: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.prompt) == 0:
+            raise ValueError("the prompt is empty; give text, token ids or chat messages")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
+        if isinstance(self.stop, str) or not all(self.stop):
+            raise ValueError(f"stop must be a tuple of non-empty strings, not {self.stop!r}")
+        if self.close_at_budget and self.grammar is None:
+            raise ValueError("close_at_budget needs a grammar: free text has no valid end")
+
+
+class Origin(Enum):
+    """How a committed token came to be."""
+
+    AUTOREGRESSIVE = "autoregressive"  # picked from one causal row
+    FORCED = "forced"  # the grammar left one token
+    CLOSING = "closing"  # taken to end validly within the budget
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a completion cost. Times are seconds unless named otherwise.
+
+    `forwards` counts every forward that a mode asked scores of; `prefill_forwards` those
+    that only encoded prompt. `modes` gives tokens committed per mode and sums to
+    `new_tokens`. `drafted` and `accepted` count draft tokens.
+    """
+
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    new_tokens: int = 0
+    forwards: int = 0
+    prefill_forwards: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    forced: int = 0
+    modes: Mapping[str, int] = field(default_factory=dict)
+    mask_microseconds: float = 0.0
+    seconds_to_first_token: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def tokens_per_forward(self) -> float:
+        """New tokens per forward; 0.0 where every token was forced and none was needed."""
+        return self.new_tokens / self.forwards if self.forwards else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A finished generation.
+
+    `token_ids` are all committed tokens, an end token included; `text` shows neither that
+    token nor a stop string. `logprobs` belong to `token_ids` (0.0 for forced tokens). `seed`
+    is the one used, also where the request left it open.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    stats: Stats
+    prompt_token_ids: tuple[int, ...] = field(default=(), repr=False)
+    logprobs: tuple[float, ...] = field(default=(), repr=False)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Tokens became final. `text` is what can be shown now: it never ends inside a character
+    and never shows what may turn out to be a stop string."""
+
+    request_id: int
+    token_ids: tuple[int, ...]
+    origins: tuple[Origin, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The request is over and its pages are back."""
+
+    request_id: int
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request cannot go on (for example `GrammarDeadEnd`); its pages are back."""
+
+    request_id: int
+    error: Exception
+
+
+Event = Committed | Finished | Failed

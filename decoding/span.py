@@ -1,0 +1,96 @@
+"""What travels between a mode and the network: one span per sequence, one batch per forward.
+
+Shape legend for the whole package:
+    T rows (tokens) of a forward, all spans one after the other
+    R rows whose logits are read
+    V vocabulary (the network's, padding included)
+    S cache slots, one token each
+    L keys visible to a span
+    H query heads   G key/value heads   D head width   E hidden width   F feed-forward width
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from torch import Tensor
+
+
+class Attention(Enum):
+    """What a row of a span sees besides the cached prefix, which every row sees."""
+
+    CAUSAL = "causal"  # the span's rows up to and including itself
+    BLOCK = "block"  # all rows of the span
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Asks for one token, chosen from the logits of one row.
+
+    `row` indexes the span's tokens. `position` is the absolute position the picked token
+    would take; it keys the sampling noise. `mask_W` is a packed bit mask (int32, 32 tokens
+    per word) of the tokens the grammar allows there, None for all.
+    """
+
+    row: int
+    position: int
+    mask_W: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One sequence's share of a forward: encode `tokens` at positions `start`, `start`+1, ...
+
+    The cache must already hold [0, start). The rows' keys and values are written behind it;
+    whether they stay is the mode's decision, made by advancing `Sequence.num_cached`.
+    An empty `picks` is a pure prefill.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    picks: tuple[Pick, ...] = ()
+    attention: Attention = Attention.CAUSAL
+    adapter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The answers to a span's picks, in the order asked.
+
+    `logprobs` are natural logarithms of the picked tokens' probabilities under the masked,
+    untempered distribution.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Where one span lies in a batch and in the cache.
+
+    Rows [first_row, first_row + num_rows) of the batch; `start` cached positions before them.
+    `slots_L` maps positions [0, start + num_rows) to cache slots: a slice where they lie
+    side by side, else an int64 tensor.
+    """
+
+    first_row: int
+    num_rows: int
+    start: int
+    slots_L: slice | Tensor
+    attention: Attention
+    adapter: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardBatch:
+    """All spans of one forward, concatenated. Everything the network may know.
+
+    `slots_T` says where each row's keys and values are written; `rows_R` which rows' logits
+    are wanted.
+    """
+
+    token_ids_T: Tensor
+    positions_T: Tensor
+    slots_T: Tensor
+    rows_R: Tensor
+    segments: tuple[Segment, ...]

@@ -1,0 +1,93 @@
+"""A network without weights, for tests of everything around the network."""
+
+import hashlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from decoding.cache.storage import KVStorage
+from decoding.span import Attention, ForwardBatch, Segment
+
+Script = Callable[[tuple[int, ...]], Tensor]
+"""Logits [V] of the next token after the given tokens."""
+
+
+class ScriptedNetwork:
+    """Answers from a script over the tokens it *finds in the cache*.
+
+    Each row's "key" is its token id and its "value" its position, so a slot that was lost,
+    swapped, overwritten or left unwritten changes the answer or fails an assertion. The
+    default script is random logits from a hash of all tokens so far. Rows under BLOCK
+    attention are answered from the script over the tokens before the block's first row and
+    the row's own place in it, which makes drafts that are sometimes right.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        max_positions: int = 4096,
+        mask_token_id: int | None = None,
+        script: Script | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.max_positions = max_positions
+        self.mask_token_id = mask_token_id
+        self.num_forwards = 0
+        self._script = script or _hashed(vocab_size, seed)
+
+    @property
+    def name(self) -> str:
+        return "scripted"
+
+    def allocate_cache(self, num_slots: int) -> KVStorage:
+        storage = KVStorage.allocate(
+            num_layers=1,
+            num_slots=num_slots,
+            num_kv_heads=1,
+            head_dim=1,
+            dtype=torch.int64,
+            device=torch.device("cpu"),
+        )
+        for store_SGD in (*storage.keys_SGD, *storage.values_SGD):
+            store_SGD.fill_(-1)
+        return storage
+
+    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+        self.num_forwards += 1
+        storage.write(
+            0, batch.slots_T, batch.token_ids_T[:, None, None], batch.positions_T[:, None, None]
+        )
+        wanted = batch.rows_R.tolist()
+        logits: dict[int, Tensor] = {}
+        for segment in batch.segments:
+            history = self._history(segment, storage)
+            for row in range(segment.num_rows):
+                if segment.first_row + row in wanted:
+                    logits[segment.first_row + row] = self._answer(segment, history, row)
+        if not wanted:
+            return torch.empty(0, self.vocab_size)
+        return torch.stack([logits[row] for row in wanted])
+
+    def _history(self, segment: Segment, storage: KVStorage) -> tuple[int, ...]:
+        tokens: list[int] = storage.keys_SGD[0][segment.slots_L].flatten().tolist()
+        positions: list[int] = storage.values_SGD[0][segment.slots_L].flatten().tolist()
+        expected = list(range(segment.start + segment.num_rows))
+        assert positions == expected, f"slots hold positions {positions}, not {expected}"
+        return tuple(tokens)
+
+    def _answer(self, segment: Segment, history: tuple[int, ...], row: int) -> Tensor:
+        if segment.attention is Attention.CAUSAL:
+            return self._script(history[: segment.start + row + 1])
+        return self._script((*history[: segment.start + 1], row))
+
+
+def _hashed(vocab_size: int, seed: int) -> Script:
+    def script(tokens: tuple[int, ...]) -> Tensor:
+        digest = hashlib.blake2b(repr((seed, tokens)).encode(), digest_size=7).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        return torch.randn(vocab_size, generator=generator) * 3.0
+
+    return script

@@ -1,0 +1,172 @@
+"""Text to token ids and back, with the checkpoint's own tokenizer and chat template."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from tokenizers.decoders import ByteLevel
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from decoding.detokenizer import ByteDetokenizer, Detokenizer, PieceDetokenizer
+from decoding.errors import WeightsError
+from decoding.jsonfile import read_json_object
+
+_TURN_START = "<|im_start|>"
+_TURN_END = "<|im_end|>"
+_CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+class Tokenizer:
+    """A fast `transformers` tokenizer and the ids that end a text.
+
+    `eos_token_ids` given here come before those the tokenizer itself names. A chat template
+    that closes turns with `<|im_end|>` makes that token an end as well: some checkpoints name
+    only the end of a document. One thread at a time.
+    """
+
+    def __init__(
+        self,
+        hf: PreTrainedTokenizerFast,
+        *,
+        eos_token_ids: Iterable[int] = (),
+        mask_token_id: int | None = None,
+    ) -> None:
+        self.hf = hf
+        self.vocab_size = len(hf)
+        self._backend = hf.backend_tokenizer
+        self._chat_template = _chat_template(hf)
+        self.eos_token_ids = self._end_ids(eos_token_ids)
+        self.mask_token_id: int | None = (
+            hf.mask_token_id if mask_token_id is None else mask_token_id
+        )
+        self._special_ids = frozenset(
+            token_id for token_id, token in hf.added_tokens_decoder.items() if token.special
+        )
+
+    @classmethod
+    def from_directory(cls, path: str | Path) -> "Tokenizer":
+        """Reads the tokenizer of a Hugging Face checkpoint directory, never the network.
+
+        Raises `WeightsError` where the files are missing or damaged.
+        """
+        directory = Path(path)
+        settings: list[dict[str, Any]] = []
+        for name in ("generation_config.json", "config.json"):
+            if (directory / name).exists():
+                settings.append(read_json_object(directory / name))
+        settings += [text for each in settings if isinstance(text := each.get("text_config"), dict)]
+        masks = [
+            each["mask_token_id"] for each in settings if each.get("mask_token_id") is not None
+        ]
+        return cls(
+            _read_tokenizer(directory),
+            eos_token_ids=[i for each in settings for i in _as_ids(each.get("eos_token_id"))],
+            mask_token_id=masks[0] if masks else None,
+        )
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Token ids of the text. Special tokens spelled in the text become their ids."""
+        ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        return ids
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """The text of the ids, bytes that form no character as U+FFFD.
+
+        Ids the tokenizer does not know, such as the padding of a vocabulary, are no text.
+        """
+        text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        return text
+
+    def detokenizer(self, skip_special_tokens: bool = False) -> Detokenizer:
+        """A new incremental decoder, for one sequence."""
+        skipped_ids = self._special_ids if skip_special_tokens else frozenset[int]()
+        if isinstance(self._backend.decoder, ByteLevel):
+            return ByteDetokenizer(self._backend, skipped_ids)
+        return PieceDetokenizer(self._backend, skipped_ids)
+
+    def render_chat(
+        self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The messages as the text the model was trained on, by the chat template.
+
+        A checkpoint without a template is rendered as ChatML if it has the tokens for it.
+        Raises `ValueError` for messages the template refuses, or where there is none.
+        """
+        _check_messages(messages)
+        if self._chat_template is None:
+            raise ValueError(
+                "this model has no chat template: give the prompt as text or token ids, "
+                "or load an instruction-tuned checkpoint"
+            )
+        try:
+            text: str = self.hf.apply_chat_template(
+                [dict(message) for message in messages],
+                chat_template=self._chat_template,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+            )
+        except TemplateError as error:
+            raise ValueError(f"the model's chat template refuses the messages: {error}") from error
+        return text
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids of `render_chat`; the template itself writes all special tokens."""
+        return self.encode(self.render_chat(messages, add_generation_prompt))
+
+    def _end_ids(self, first: Iterable[int]) -> tuple[int, ...]:
+        ids = [*first, *_as_ids(self.hf.eos_token_id)]
+        if self._chat_template is not None and _TURN_END in self._chat_template:
+            ids += _as_ids(self._backend.token_to_id(_TURN_END))
+        return tuple(dict.fromkeys(ids))
+
+
+def _chat_template(hf: PreTrainedTokenizerFast) -> str | None:
+    template = hf.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if template is not None:
+        return str(template)
+    tokens = (_TURN_START, _TURN_END)
+    known = all(hf.backend_tokenizer.token_to_id(token) is not None for token in tokens)
+    return _CHATML if known else None
+
+
+def _as_ids(value: int | Sequence[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _check_messages(messages: Sequence[Mapping[str, str]]) -> None:
+    if not messages:
+        raise ValueError("there are no messages; give at least one with a role and content")
+    for index, message in enumerate(messages):
+        for field in ("role", "content"):
+            if not isinstance(message.get(field), str):
+                raise ValueError(f"message {index} needs a {field!r} that is text: {message!r}")
+
+
+def _read_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
+    # tokenizer.json is the tokenizer. AutoTokenizer may rebuild it by the rules of a model class,
+    # which is slower; it is for directories that hold only a sentencepiece model.
+    has_file = (directory / "tokenizer.json").exists()
+    reader: Any = PreTrainedTokenizerFast if has_file else AutoTokenizer
+    try:
+        hf = reader.from_pretrained(str(directory), local_files_only=True)
+    except Exception as error:  # noqa: BLE001 - the parsers below raise every kind, bare ones too
+        raise WeightsError(
+            f"the tokenizer cannot be read ({error}); "
+            "the directory needs tokenizer.json and tokenizer_config.json",
+            directory,
+        ) from error
+    if not isinstance(hf, PreTrainedTokenizerFast):
+        raise WeightsError("the directory holds no fast tokenizer (tokenizer.json)", directory)
+    return hf

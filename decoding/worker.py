@@ -1,0 +1,189 @@
+"""The one thread that drives an engine. Knows nothing of event loops.
+
+Lifetimes: a worker lives as long as its engine; a ticket as long as one request. Callers
+talk to the thread through its inbox; it answers through each ticket's `deliver`, called in
+the engine's thread, which must return at once and must not raise anything but
+`ConsumerGone`.
+"""
+
+import atexit
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from decoding.engine import Engine
+from decoding.errors import EngineClosed
+from decoding.request import Event, Failed, Finished, Request
+
+Deliver = Callable[[Event], None]
+Command = Callable[[Engine], None]
+
+
+class ConsumerGone(Exception):
+    """Raised by `deliver` when nobody is left to hear; the request is aborted."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A submitted request. `request_id` is known once the engine has taken it."""
+
+    deliver: Deliver
+    request_id: int | None = None
+
+
+class Worker:
+    """Owns an engine and the thread that makes and drives it."""
+
+    def __init__(self, make_engine: Callable[[], Engine]) -> None:
+        self._make_engine = make_engine
+        self._engine: Engine | None = None
+        self._ready = threading.Event()
+        self._inbox: SimpleQueue[Command] = SimpleQueue()
+        self._tickets: dict[int, Ticket] = {}
+        self._open: set[Ticket] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._closed: EngineClosed | None = None
+        # A daemon, so that a forgotten engine cannot keep the interpreter alive; the exit
+        # hook still ends it in order, before torch is torn down.
+        self._thread = threading.Thread(target=self._run, name="decoding-engine", daemon=True)
+        self._thread.start()
+        atexit.register(self.stop)
+
+    def wait_ready(self) -> Engine:
+        """Blocks until the engine is made. Raises what making it raised."""
+        self._ready.wait()
+        if self._engine is None:
+            assert self._closed is not None
+            raise self._closed.__cause__ or self._closed
+        return self._engine
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, once made. Raises `EngineClosed` before."""
+        if self._engine is None:
+            raise EngineClosed("the engine is not loaded yet; start it and wait")
+        return self._engine
+
+    def submit(self, request: Request, deliver: Deliver) -> Ticket:
+        """Queues a request. Its first event, or `Failed`, comes through `deliver`.
+
+        Raises `EngineClosed` once the thread has stopped.
+        """
+        ticket = Ticket(deliver)
+        with self._lock:
+            self._check_open()
+            self._open.add(ticket)
+            self._inbox.put(lambda engine: self._add(engine, request, ticket))
+        return ticket
+
+    def abort(self, ticket: Ticket) -> None:
+        """Ends a request between two forwards; a last event still comes through `deliver`."""
+
+        def command(engine: Engine) -> None:
+            if ticket.request_id is not None:
+                engine.abort(ticket.request_id)
+
+        try:
+            self._post(command)
+        except EngineClosed:
+            return  # the thread's end has already failed every ticket
+
+    def stop(self) -> None:
+        """Ends all requests and the thread, and waits for it. Repeating it does nothing."""
+        self.request_stop()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        atexit.unregister(self.stop)
+
+    def request_stop(self) -> None:
+        """As `stop`, without waiting."""
+
+        def command(engine: Engine) -> None:
+            self._stopping = True
+            engine.close()
+
+        try:
+            self._post(command)
+        except EngineClosed:
+            return
+
+    def _post(self, command: Command) -> None:
+        with self._lock:
+            self._check_open()
+            self._inbox.put(command)
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise EngineClosed(str(self._closed)) from self._closed.__cause__
+
+    def _run(self) -> None:
+        cause: BaseException | None = None
+        try:
+            self._engine = self._make_engine()
+            self._ready.set()
+            self._drive(self._engine)
+        except BaseException as error:  # noqa: BLE001 - handed to everybody who waits
+            cause = error
+        self._end(cause)
+        self._ready.set()
+
+    def _drive(self, engine: Engine) -> None:
+        while not (self._stopping and engine.is_idle):
+            self._obey(engine, wait=engine.is_idle)
+            for event in engine.step():
+                self._deliver(engine, event)
+
+    def _obey(self, engine: Engine, *, wait: bool) -> None:
+        """Runs the queued commands; with nothing else to do, waits for one."""
+        try:
+            command = self._inbox.get(block=wait)
+            while True:
+                command(engine)
+                command = self._inbox.get(block=False)
+        except Empty:
+            return
+
+    def _add(self, engine: Engine, request: Request, ticket: Ticket) -> None:
+        try:
+            ticket.request_id = engine.add(request)
+        except Exception as error:  # noqa: BLE001 - a refusal belongs to the caller who asked
+            self._tell(engine, ticket, Failed(-1, error))
+            self._open.discard(ticket)
+            return
+        self._tickets[ticket.request_id] = ticket
+
+    def _deliver(self, engine: Engine, event: Event) -> None:
+        if isinstance(event, Finished | Failed):
+            ticket = self._tickets.pop(event.request_id, None)
+        else:
+            ticket = self._tickets.get(event.request_id)
+        if ticket is None:
+            return
+        self._tell(engine, ticket, event)
+        if isinstance(event, Finished | Failed):
+            self._open.discard(ticket)
+
+    def _tell(self, engine: Engine, ticket: Ticket, event: Event) -> None:
+        try:
+            ticket.deliver(event)
+        except ConsumerGone:
+            if ticket.request_id is not None:
+                engine.abort(ticket.request_id)
+
+    def _end(self, cause: BaseException | None) -> None:
+        """Refuses everything from here on, and fails whoever still waits."""
+        reason = "the engine is closed" if cause is None else f"the engine's thread died: {cause!r}"
+        closed = EngineClosed(reason)
+        closed.__cause__ = cause
+        with self._lock:
+            self._closed = closed
+            waiting, self._open = self._open, set()
+        for ticket in waiting:
+            try:
+                ticket.deliver(
+                    Failed(-1 if ticket.request_id is None else ticket.request_id, closed)
+                )
+            except ConsumerGone:
+                continue
