@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Generic
 
 import anyio
@@ -63,7 +63,7 @@ class Agent(Generic[DepsT, OutputT]):
         tools: Iterable[Tool | Callable[..., Any]] = (),
         output_type: type[OutputT] | UnionType = str,  # type: ignore[assignment]
         instructions: str | Callable[[RunContext[DepsT]], str | Awaitable[str]] = "",
-        deps_type: type[DepsT] = type(None),  # type: ignore[assignment]
+        deps_type: type[DepsT] = NoneType,  # type: ignore[assignment]
         strategy: Strategy | None = None,
         settings: ModelSettings | None = None,
         retries: int = 1,

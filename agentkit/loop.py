@@ -17,9 +17,9 @@ from agentkit.events import (
 from agentkit.messages import UserMessage
 from agentkit.models.base import (
     ModelResponse,
+    TextPart,
     ToolCallPart,
     ToolCallStart,
-    TextPart,
 )
 from agentkit.output import OutputSpec
 from agentkit.result import RunResult

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from inspect import isawaitable
+from types import NoneType
 from typing import Any
 
 from agentkit.context import RunContext
@@ -103,7 +104,7 @@ class Run:
     def begin_turn(self, step: Step) -> None:
         """Raises `UsageLimitExceeded` where no further turn is allowed."""
         self.limits.check(self.usage, messages=self.messages)
-        self.emit(StepStarted(self.usage.turns, step.kind))
+        self.emit(StepStarted(len(self.trace), step.kind))
 
     def request(self, step: Step, output: OutputSpec) -> ModelRequest:
         """What the model is asked for the next turn."""
@@ -196,7 +197,7 @@ def _merged(base: ModelSettings, over: ModelSettings) -> ModelSettings:
 
 def _check_deps(definition: Definition, deps: Any) -> None:
     needed = definition.deps_type
-    if deps is None and isinstance(needed, type) and needed not in (type(None), object):
+    if deps is None and isinstance(needed, type) and needed not in (NoneType, object):
         raise TypeError(
             f"agent {definition.name!r} needs dependencies: pass deps=... ({needed.__name__})"
         )

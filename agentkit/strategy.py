@@ -4,7 +4,7 @@ A strategy never touches a model or a tool, so it can be read and tested without
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
@@ -47,7 +47,7 @@ class Turn:
     kind: StepKind
     message: AssistantMessage
     results: tuple[ToolMessage, ...] = ()
-    usage: ModelUsage = ModelUsage()
+    usage: ModelUsage = field(default_factory=ModelUsage)
     output: Any = None
     finish_reason: Literal["stop", "length"] = "stop"
 

@@ -23,10 +23,10 @@ class Walk(Protocol):
 # What to write where there is a choice, best first. In text that is free to choose, a
 # separator is worth more than one more letter: it tends to bring a required shape to its
 # end. The later orders exist for grammars in which the first choice leads around in circles.
-_SEPARATORS = b",@.:-/T_+ #=()<>~?%&*!;|'"
+_SEPARATORS = b",@.:/T_ #=()<>~?%&*!;|'"
 _LETTERS = b"ntfaebcdghijklmopqrsuvwxyz"
 _ORDERS = (
-    _SEPARATORS + b"0123456789" + _LETTERS + _LETTERS.upper() + b"[{\\^`$\n",
+    _SEPARATORS + b"0123456789-+" + _LETTERS + _LETTERS.upper() + b"[{\\^`$\n",
     b"," + _LETTERS[::-1] + b"9876543210" + _LETTERS[::-1].upper() + _SEPARATORS + b"{[\\^`$\n",
     b"[{," + _LETTERS.upper() + _LETTERS[::-1] + b"0123456789" + _SEPARATORS + b"\\^`$\n",
 )
@@ -76,7 +76,11 @@ class _Search:
                 if self._walk.is_accepting:
                     self.path.append(self._end)
                     return True
-                tokens = self._walk.forced_tokens() or self._choose()
+                tokens = self._walk.forced_tokens()
+                if tokens:
+                    self._used.clear()
+                else:
+                    tokens = self._choose()
                 self.path += tokens
                 if not tokens or len(self.path) > self._limit:
                     return False

@@ -34,3 +34,10 @@ class CompiledGrammar:
     def matcher(self) -> Matcher:
         """A new matcher at the start of the grammar, for one sequence."""
         return Matcher(self._start.deep_copy(), self.vocabulary, self.vocab_size)
+
+    def accepts(self, text: str) -> bool:
+        """Whether the whole text, exactly as spelled, is in the grammar."""
+        state = self._start.deep_copy()
+        tokens = self.vocabulary.encode(text)
+        consumed = not tokens or state.try_consume_tokens(tokens) == len(tokens)
+        return consumed and not state.is_error() and bool(state.is_accepting())

@@ -1,0 +1,50 @@
+"""Blocking functions, off the event loop."""
+
+import contextvars
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import anyio
+from anyio import from_thread
+from anyio.lowlevel import current_token
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    value: T
+
+
+async def run_in_thread(function: Callable[[], T]) -> T:
+    """Runs `function` in a thread of its own, in the caller's context variables.
+
+    Cancelling the wait abandons the thread: the function runs on, unseen, until it returns.
+    Not `anyio.to_thread`: under asyncio its threads are joined when the process ends, so one
+    function that never returns would keep the process from ending.
+    """
+    outcome: list[_Done[T] | BaseException] = []
+    finished = anyio.Event()
+    token = current_token()
+
+    def work() -> None:
+        try:
+            outcome.append(_Done(function()))
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting task
+            outcome.append(error)
+        try:
+            from_thread.run_sync(finished.set, token=token)
+        except anyio.RunFinishedError:
+            return  # nobody waits any more
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(work,), name="tool", daemon=True)
+    thread.start()
+    await finished.wait()
+    match outcome[0]:
+        case _Done(value):
+            return value
+        case error:
+            raise error

@@ -1,0 +1,209 @@
+"""Regular languages as terms, and their spelling as terminals of a Lark grammar.
+
+A term describes texts. `render` writes it as a terminal; with `quoted` it writes the texts'
+JSON spelling instead, every character in the one canonical way of `json_char`. One spelling
+per character is what makes complements exact.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from decoding.grammar.charset import ANY_CHAR, CharSet
+
+_SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_CONTROLS = CharSet.of([(0, 0x1F)])
+_PLAIN = ANY_CHAR - _CONTROLS - CharSet.chars('"\\')
+_REPEAT_LIMIT = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Chars:
+    """One character of the set."""
+
+    chars: CharSet
+
+
+@dataclass(frozen=True, slots=True)
+class Cat:
+    """The parts one after the other; no parts is the empty text."""
+
+    parts: tuple["Language", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alt:
+    """Any of the parts; no parts is no text at all."""
+
+    parts: tuple["Language", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`low` to `high` times the part, None for any number."""
+
+    part: "Language"
+    low: int
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """The texts in all parts at once."""
+
+    parts: tuple["Language", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Except:
+    """All texts but those of the part."""
+
+    part: "Language"
+
+
+Language = Chars | Cat | Alt | Repeat | Both | Except
+
+EMPTY = Cat(())
+NOTHING = Alt(())
+ANY_TEXT = Repeat(Chars(ANY_CHAR), 0, None)
+
+
+def cat(parts: Iterable[Language]) -> Language:
+    flat: list[Language] = []
+    for part in parts:
+        if part == NOTHING:
+            return NOTHING
+        flat += part.parts if isinstance(part, Cat) else [part]
+    return flat[0] if len(flat) == 1 else Cat(tuple(flat))
+
+
+def alt(parts: Iterable[Language]) -> Language:
+    flat: list[Language] = []
+    for part in parts:
+        for each in part.parts if isinstance(part, Alt) else (part,):
+            if each not in flat:
+                flat.append(each)
+    return flat[0] if len(flat) == 1 else Alt(tuple(flat))
+
+
+def both(parts: Iterable[Language]) -> Language:
+    flat: list[Language] = []
+    for part in parts:
+        for each in part.parts if isinstance(part, Both) else (part,):
+            if each == NOTHING:
+                return NOTHING
+            if each != ANY_TEXT and each not in flat:
+                flat.append(each)
+    if not flat:
+        return ANY_TEXT
+    return flat[0] if len(flat) == 1 else Both(tuple(flat))
+
+
+def literal(text: str) -> Language:
+    return cat(Chars(CharSet.chars(char)) for char in text)
+
+
+def has_empty_text(language: Language) -> bool:
+    match language:
+        case Chars():
+            return False
+        case Cat(parts) | Both(parts):
+            return all(map(has_empty_text, parts))
+        case Alt(parts):
+            return any(map(has_empty_text, parts))
+        case Repeat(part, low, _):
+            return low == 0 or has_empty_text(part)
+        case Except(part):
+            return not has_empty_text(part)
+
+
+def json_char(char: str) -> str:
+    """The canonical spelling of a character inside of a JSON string."""
+    if char in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[char]
+    return f"\\u{ord(char):04x}" if ord(char) < 0x20 else char
+
+
+def is_plain_regex(language: Language) -> bool:
+    """Whether no intersection or complement occurs, so that emptiness shows in the term."""
+    match language:
+        case Chars():
+            return True
+        case Cat(parts) | Alt(parts):
+            return all(map(is_plain_regex, parts))
+        case Repeat(part, _, _):
+            return is_plain_regex(part)
+        case _:
+            return False
+
+
+def render(language: Language, *, quoted: bool) -> str:
+    """The language as the body of a Lark terminal."""
+    if is_plain_regex(language):
+        return f"/{_regex(language, quoted)}/"
+    match language:
+        case Cat(parts):
+            return " ".join(_group(part, quoted) for part in parts)
+        case Alt(parts):
+            return " | ".join(_group(part, quoted) for part in parts)
+        case Both(parts):
+            return " & ".join(_group(part, quoted) for part in parts)
+        case Except(part):
+            return f"{_group(ANY_TEXT, quoted)} & ~{_group(part, quoted)}"
+        case Repeat(part, low, high):
+            return _group(part, quoted) + _times(low, high)
+        case Chars():
+            raise AssertionError("a character is a plain regex")
+
+
+def _group(language: Language, quoted: bool) -> str:
+    return f"({render(language, quoted=quoted)})"
+
+
+def _regex(language: Language, quoted: bool) -> str:
+    match language:
+        case Chars(chars):
+            return _quoted_chars(chars) if quoted else _char_class(chars)
+        case Cat(parts):
+            return "".join(_regex(part, quoted) for part in parts)
+        case Alt(parts):
+            return "(?:" + "|".join(_regex(part, quoted) for part in parts) + ")" if parts else _NEVER
+        case Repeat(part, low, high):
+            return f"(?:{_regex(part, quoted)}){_times(low, high)}"
+        case _:
+            raise AssertionError("not a plain regex")
+
+
+_NEVER = "[a&&b]"
+
+
+def _times(low: int, high: int | None) -> str:
+    if (low, high) == (0, None):
+        return "*"
+    if (low, high) == (0, 1):
+        return "?"
+    return f"{{{low},{'' if high is None else high}}}"
+
+
+def _char_class(chars: CharSet) -> str:
+    if not chars.ranges:
+        return _NEVER
+    if len(chars.ranges) == 1 and chars.ranges[0][0] == chars.ranges[0][1]:
+        return _code(chars.ranges[0][0])
+    spans = (_code(a) if a == b else f"{_code(a)}-{_code(b)}" for a, b in chars.ranges)
+    return "[" + "".join(spans) + "]"
+
+
+def _code(code: int) -> str:
+    return chr(code) if code < 128 and chr(code).isalnum() else f"\\x{{{code:X}}}"
+
+
+def _quoted_chars(chars: CharSet) -> str:
+    plain = chars & _PLAIN
+    options = [_char_class(plain)] if plain.ranges else []
+    for first, last in (chars - _PLAIN).ranges:
+        options += ["".join(map(_code, map(ord, json_char(chr(c))))) for c in range(first, last + 1)]
+    return options[0] if len(options) == 1 else _any_option(options)
+
+
+def _any_option(options: list[str]) -> str:
+    return "(?:" + "|".join(options) + ")" if options else _NEVER

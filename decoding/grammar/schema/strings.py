@@ -1,0 +1,114 @@
+"""String clauses as languages, and as terminals."""
+
+import json
+
+from llguidance import LLMatcher, LLTokenizer
+
+from decoding.grammar.language import (
+    ANY_TEXT,
+    NOTHING,
+    Cat,
+    Chars,
+    Except,
+    Language,
+    Repeat,
+    alt,
+    both,
+    is_plain_regex,
+    json_char,
+    literal,
+    render,
+)
+from decoding.grammar.charset import ANY_CHAR
+from decoding.grammar.lark import quote
+from decoding.grammar.pattern import search_language
+from decoding.grammar.schema.clauses import StringClause
+from decoding.grammar.schema.formats import format_language
+
+
+def json_string(text: str) -> str:
+    """The one spelling in which grammars write a string."""
+    return '"' + "".join(map(json_char, text)) + '"'
+
+
+def string_language(clause: StringClause) -> Language:
+    """The strings of a clause, unquoted."""
+    if clause.one_of is not None:
+        return alt(literal(text) for text in sorted(clause.one_of))
+    parts: list[Language] = []
+    for pattern, must in sorted(clause.patterns, key=lambda each: each[0].pattern):
+        found = search_language(pattern.pattern, widened=not must)
+        parts.append(found if must else Except(found))
+    for each, must in sorted(clause.formats, key=lambda each: each[0].name):
+        spelled = format_language(each.name)
+        parts.append(spelled if must else Except(spelled))
+    if clause.none_of:
+        parts.append(Except(alt(map(literal, sorted(clause.none_of)))))
+    if clause.min_length or clause.max_length is not None:
+        parts.append(Repeat(Chars(ANY_CHAR), clause.min_length, clause.max_length))
+    return both(parts) if parts else ANY_TEXT
+
+
+def string_terminal(language: Language) -> str:
+    """The body of a terminal: the language's strings in quotes."""
+    if is_plain_regex(language):
+        return f'/"{render(language, quoted=True)[1:-1]}"/'
+    return f'/"/ ({render(language, quoted=True)}) /"/'
+
+
+def enum_terminal(texts: frozenset[str]) -> str:
+    """The body of a terminal for these strings, in quotes."""
+    return " | ".join(quote(json_string(text)) for text in sorted(texts))
+
+
+def is_void(language: Language) -> bool:
+    """Whether the language holds no text at all."""
+    if is_plain_regex(language):
+        return _is_void_regex(language)
+    body = render(language, quoted=False)
+    state = LLMatcher(_bytes, LLMatcher.grammar_from_lark(f"start: T\nT: {body}"), log_level=0)
+    if state.is_error():
+        return False  # too large to tell
+    if state.is_accepting():
+        return False
+    mask = state.compute_bitmask()
+    return state.is_error() or not any(mask)
+
+
+def _is_void_regex(language: Language) -> bool:
+    match language:
+        case Chars(chars):
+            return not chars.ranges
+        case Cat(parts):
+            return any(map(_is_void_regex, parts))
+        case Repeat(part, low, _):
+            return low > 0 and _is_void_regex(part)
+        case _:
+            return language == NOTHING
+
+
+def _byte_tokenizer() -> LLTokenizer:
+    # The backend wants a tokenizer even to ask whether a language is empty: one of single bytes.
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    spelled = {byte: chr(byte) for byte in printable}
+    spelled |= {byte: chr(256 + index) for index, byte in enumerate(others)}
+    vocabulary = {spelled[byte]: byte for byte in range(256)}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    end = {"id": 256, "content": "<end>", "single_word": False, "lstrip": False, "rstrip": False,
+           "normalized": False, "special": True}  # fmt: skip
+    return LLTokenizer(
+        json.dumps(
+            {
+                "version": "1.0",
+                "added_tokens": [end],
+                "pre_tokenizer": level,
+                "decoder": level,
+                "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
+            }
+        ),
+        eos_token=256,
+    )
+
+
+_bytes = _byte_tokenizer()
