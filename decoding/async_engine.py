@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ class AsyncEngine:
         what it returns."""
         self._make_engine = make_engine
         self._worker: Worker | None = None
+        self._starting = threading.Lock()
 
     @classmethod
     def load(
@@ -69,18 +71,15 @@ class AsyncEngine:
         return cls(make_engine)
 
     async def start(self) -> None:
-        """Starts the thread and waits until the weights are loaded. Raises `WeightsError`.
+        """Waits until the weights are loaded; the first call starts loading them.
 
-        A cancelled start closes the engine as soon as loading is over.
+        Raises what loading raises, `WeightsError` above all, and `EngineClosed` after
+        `aclose`. Loading goes on where a caller is cancelled.
         """
-        if self._worker is not None:
-            raise EngineClosed("the engine was started before; make a new one")
-        self._worker = Worker(self._make_engine)
-        try:
-            await to_thread.run_sync(self._worker.wait_ready, abandon_on_cancel=True)
-        except BaseException:
-            self._worker.request_stop()
-            raise
+        with self._starting:
+            if self._worker is None:
+                self._worker = Worker(self._make_engine)
+        await to_thread.run_sync(self._worker.wait_ready, abandon_on_cancel=True)
 
     async def aclose(self) -> None:
         """Ends all requests and the thread. Repeating it does nothing."""
@@ -89,7 +88,12 @@ class AsyncEngine:
                 await to_thread.run_sync(self._worker.stop)
 
     async def __aenter__(self) -> "AsyncEngine":
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            if self._worker is not None:
+                self._worker.request_stop()
+            raise
         return self
 
     async def __aexit__(

@@ -49,7 +49,7 @@ class Constraint:
     @property
     def is_complete(self) -> bool:
         """Whether the text is a whole answer and nothing but an end token can follow."""
-        return self._matcher.is_accepting and self._matcher.only_end_follows
+        return self._matcher.only_end_follows
 
     def detour(self, token: int, remaining: int) -> tuple[int, ...] | None:
         """The closing path, where committing `token` would leave no way to end in time.

@@ -57,6 +57,8 @@ class Worker:
         if self._engine is None:
             assert self._closed is not None
             raise self._closed.__cause__ or self._closed
+        with self._lock:
+            self._check_open()
         return self._engine
 
     @property

@@ -72,7 +72,9 @@ def cat(parts: Iterable[Language]) -> Language:
     for part in parts:
         if part == NOTHING:
             return NOTHING
-        flat += part.parts if isinstance(part, Cat) else [part]
+        for each in part.parts if isinstance(part, Cat) else (part,):
+            if not (each == ANY_TEXT and flat and flat[-1] == ANY_TEXT):
+                flat.append(each)
     return flat[0] if len(flat) == 1 else Cat(tuple(flat))
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage
-from decoding.network.attention import View, attend, views_of
+from decoding.network.attention import attend, views_of
 from decoding.network.config import NetworkConfig
 from decoding.network.rope import RotaryEmbedding, Rotation
 from decoding.span import ForwardBatch
@@ -107,14 +107,13 @@ class Transformer:
         hidden_TE = F.embedding(batch.token_ids_T, self._parameters.embedding_VE)
         for index, layer in enumerate(self._parameters.layers):
             normed_TE = self._norm(hidden_TE, layer.attention_norm_E)
-            heads_TXD = self._heads(layer, normed_TE, rotation)
-            queries_THD, keys_TGD, values_TGD = self._split(heads_TXD)
+            queries_THD, keys_TGD, values_TGD = self._heads(layer, normed_TE, rotation)
             storage.write(index, batch.slots_T, keys_TGD, values_TGD)
-            if rotation.query_scale_T11 is not None:
-                queries_THD = queries_THD * rotation.query_scale_T11
-            seen_views: tuple[View, ...] = views[self.config.windows[index]]
             seen_THD = attend(
-                queries_THD, storage.keys_SGD[index], storage.values_SGD[index], seen_views
+                queries_THD,
+                storage.keys_SGD[index],
+                storage.values_SGD[index],
+                views[self.config.windows[index]],
             )
             hidden_TE = hidden_TE + F.linear(seen_THD.flatten(1), layer.output, layer.output_bias)
             normed_TE = self._norm(hidden_TE, layer.mlp_norm_E)
@@ -125,4 +124,24 @@ class Transformer:
     def _norm(self, hidden_TE: Tensor, scale_E: Tensor) -> Tensor:
         return F.rms_norm(hidden_TE, scale_E.shape, scale_E, self.config.norm_eps)
 
-    def _heads(self, layer: LayerParameters, normed_TE: Tensor, rotation: Rotation) -> Tensor: ...
+    def _heads(
+        self, layer: LayerParameters, normed_TE: Tensor, rotation: Rotation
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [T, H, D], keys and values [T, G, D], turned to their positions."""
+        num_queries, num_keys = self.config.num_heads, self.config.num_kv_heads
+        projected = F.linear(normed_TE, layer.qkv, layer.qkv_bias)
+        heads_TXD = projected.unflatten(-1, (-1, self.config.head_dim))
+        turning_TXD = heads_TXD[:, : num_queries + num_keys]
+        if layer.qk_norm_XD is not None:
+            normed_TXD = F.rms_norm(turning_TXD, turning_TXD.shape[-1:], None, self.config.norm_eps)
+            turning_TXD = normed_TXD * layer.qk_norm_XD
+        turned_TXD = rotation.turn(turning_TXD)
+        queries_THD, keys_TGD = turned_TXD.split((num_queries, num_keys), dim=1)
+        if rotation.query_scale_T11 is not None:
+            queries_THD = queries_THD * rotation.query_scale_T11
+        return queries_THD, keys_TGD, heads_TXD[:, num_queries + num_keys :]
+
+
+def _gated_unit(layer: LayerParameters, normed_TE: Tensor) -> Tensor:
+    gate_TF, up_TF = F.linear(normed_TE, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
+    return F.linear(F.silu(gate_TF) * up_TF, layer.down, layer.down_bias)

@@ -14,7 +14,6 @@ from decoding.grammar.language import (
     ANY_TEXT,
     NOTHING,
     Chars,
-    Except,
     Language,
     Repeat,
     alt,
@@ -49,11 +48,16 @@ _UNBOUNDED = cat(
 )  # fmt: skip
 
 
-def integer_language(clause: NumberClause) -> Language:
-    """Integers without leading zeros, zero without a sign."""
+def integer_bounds(clause: NumberClause) -> tuple[int | None, int | None]:
+    """The least and the greatest integer of the clause, None for no bound."""
     low = None if clause.low is None else _ceiling(clause.low.value, clause.low.strict)
     high = None if clause.high is None else -_ceiling(-clause.high.value, clause.high.strict)
-    return _integers(low, high)
+    return low, high
+
+
+def integer_language(clause: NumberClause) -> Language:
+    """Integers without leading zeros, zero without a sign."""
+    return _integers(*integer_bounds(clause))
 
 
 def number_language(clause: NumberClause) -> Language:

@@ -44,6 +44,7 @@ class Rules:
     prefix: str
     rules: dict[str, list[Alternative]] = field(default_factory=dict)
     terminals: dict[str, str] = field(default_factory=dict)
+    parametric: dict[str, list[str]] = field(default_factory=dict)
     _by_body: dict[str, str] = field(default_factory=dict)
 
     def new(self) -> str:
@@ -54,6 +55,10 @@ class Rules:
 
     def add(self, name: str, alternatives: Iterable[Sequence[Symbol]]) -> None:
         self.rules[name] += [tuple(alternative) for alternative in alternatives]
+
+    def add_parametric(self, name: str, alternatives: list[str]) -> None:
+        """Makes the rule one over a bit set, from Lark text that names no other rule."""
+        self.parametric[name] = alternatives
 
     def terminal(self, body: str) -> Text:
         """A terminal with the body; equal bodies share one."""
@@ -93,6 +98,8 @@ class Rules:
                 if ref not in reached:
                     reached.add(ref)
                     waiting.append(ref)
+        for name, alternatives in self.parametric.items():
+            lines.append(f"{name}::_ : " + "\n    | ".join(alternatives))
         lines += [f"{name}: {body}" for name, body in self.terminals.items()]
         return "\n".join(lines) + "\n"
 

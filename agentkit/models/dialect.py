@@ -1,0 +1,226 @@
+"""How tool calls look in the text of an in-process model: written, constrained, read.
+
+A turn is either calls or an answer, told apart by the first character:
+
+    <tool_call>{"name":"find","arguments":{"text":"lunch"}}</tool_call>...   one or more calls
+    anything that does not begin with `<`                                   the answer
+
+One grammar covers both, so a call is valid by construction, and the text of an answer can
+be shown while it is written.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from agentkit.messages import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from agentkit.models.base import (
+    ModelRequest,
+    OutputFormat,
+    TextPart,
+    ToolCallPart,
+    ToolCallStart,
+    ToolDefinition,
+)
+
+_OPEN = '<tool_call>{"name":"'
+_ARGUMENTS = '","arguments":'
+_CLOSE = "}</tool_call>"
+
+
+def turn_grammar(request: ModelRequest) -> str | None:
+    """Lark text for everything the model may write in this turn; None where all text is fine.
+
+    Embedded `%json` schemas are the tools' parameters and the output format's schema.
+    """
+    answer = _answer_rule(request.output, has_tools=bool(request.tools))
+    if not request.tools:
+        return None if answer is None else f"start: {answer}\n"
+    rules = [
+        f"call{index}: {_quoted(_OPEN + tool.name + _ARGUMENTS)} "
+        f"%json {json.dumps(tool.parameters)} {_quoted(_CLOSE)}"
+        for index, tool in enumerate(request.tools)
+    ]
+    calls = "(" + " | ".join(f"call{index}" for index in range(len(rules))) + ")+"
+    start = f"{calls} | {answer}" if request.allow_final else calls
+    return "\n".join([f"start: {start}", *rules]) + "\n"
+
+
+def _answer_rule(output: OutputFormat, *, has_tools: bool) -> str | None:
+    if output.json_schema is not None:
+        return f"%json {json.dumps(output.json_schema)}"
+    return "/[^<](.|\\n)*/" if has_tools else None
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def chat_messages(request: ModelRequest) -> list[dict[str, str]]:
+    """The history as system, user and assistant turns, which every chat template knows.
+
+    Tool results are shown in a user turn, several in one.
+    """
+    chat: list[dict[str, str]] = []
+    for message in request.messages:
+        role, content = _turn(message)
+        if isinstance(message, ToolMessage) and chat and chat[-1]["role"] == "user":
+            chat[-1] = {"role": "user", "content": chat[-1]["content"] + "\n" + content}
+        else:
+            chat.append({"role": role, "content": content})
+    guide = _guide(request.tools)
+    if guide and chat and chat[0]["role"] == "system":
+        chat[0] = {"role": "system", "content": chat[0]["content"] + "\n\n" + guide}
+    elif guide:
+        chat.insert(0, {"role": "system", "content": guide})
+    return chat
+
+
+def _turn(message: Message) -> tuple[str, str]:
+    match message:
+        case SystemMessage(content):
+            return "system", content
+        case UserMessage(content):
+            return "user", content
+        case ToolMessage():
+            return "user", f"<tool_response>\n{message.content}\n</tool_response>"
+        case AssistantMessage():
+            return "assistant", written(message)
+
+
+def written(message: AssistantMessage) -> str:
+    """The message as a model would have written it."""
+    calls = (
+        f"{_OPEN}{call.name}{_ARGUMENTS}{call.arguments}{_CLOSE}" for call in message.tool_calls
+    )
+    return message.text + "".join(calls)
+
+
+def _guide(tools: Sequence[ToolDefinition]) -> str:
+    if not tools:
+        return ""
+    lines = ["You can call these tools:"]
+    lines += [f"- {tool.name}{_signature(tool)}: {tool.description}" for tool in tools]
+    lines += [
+        "To call a tool, write only",
+        f"{_OPEN}TOOL{_ARGUMENTS}{{...}}{_CLOSE}",
+        "and wait for the <tool_response>. Once you know enough, answer in plain words.",
+    ]
+    return "\n".join(lines)
+
+
+def _signature(tool: ToolDefinition) -> str:
+    properties = tool.parameters.get("properties", {})
+    return json.dumps(properties, ensure_ascii=False) if properties else "{}"
+
+
+@dataclass(slots=True)
+class TurnReader:
+    """Reads a turn from pieces of text, as they come.
+
+    `push` returns the parts that became certain; afterwards `text` and `calls` hold the turn.
+    """
+
+    call_prefix: str
+    text: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    _buffer: str = ""
+    _arguments: "_JsonObject | None" = None
+    _is_answer: bool = False
+
+    def push(self, piece: str) -> Iterator[TextPart | ToolCallStart | ToolCallPart]:
+        """Takes the next piece. The pieces together must be a prefix of a turn."""
+        self._buffer += piece
+        while self._buffer:
+            if self._arguments is not None:
+                yield from self._read_arguments(self._arguments)
+                if self._arguments is not None:
+                    return
+            elif self._is_answer or not self._may_be_call():
+                self._is_answer = True
+                yield TextPart(self._buffer)
+                self.text += self._buffer
+                self._buffer = ""
+            else:
+                start = self._read_head()
+                if start is None:
+                    return
+                yield start
+
+    def _may_be_call(self) -> bool:
+        head = self._buffer[: len(_OPEN)]
+        return head == _OPEN[: len(head)] or self._buffer.startswith(_CLOSE[:1])
+
+    def _read_head(self) -> ToolCallStart | None:
+        """The start of a call, once its name is complete."""
+        end = self._buffer.find(_ARGUMENTS)
+        if end < 0:
+            return None
+        name = self._buffer[len(_OPEN) : end]
+        self._buffer = self._buffer[end + len(_ARGUMENTS) :]
+        self._arguments = _JsonObject(f"{self.call_prefix}{len(self.calls) + 1}", name)
+        return ToolCallStart(self._arguments.call_id, name)
+
+    def _read_arguments(self, arguments: "_JsonObject") -> Iterator[ToolCallPart]:
+        if not arguments.is_complete:
+            piece = arguments.take(self._buffer)
+            self._buffer = self._buffer[len(piece) :]
+            if piece:
+                yield ToolCallPart(arguments.call_id, piece)
+        if arguments.is_complete and len(self._buffer) >= len(_CLOSE):
+            self._buffer = self._buffer[len(_CLOSE) :]
+            self.calls.append(ToolCall(arguments.call_id, arguments.name, arguments.text))
+            self._arguments = None
+
+    def finish(self) -> None:
+        """Ends the turn; a call that was cut off is kept as far as it was written."""
+        if self._arguments is not None:
+            cut = self._arguments
+            self.calls.append(ToolCall(cut.call_id, cut.name, cut.text))
+            self._arguments = None
+
+
+@dataclass(slots=True)
+class _JsonObject:
+    """The JSON object of a call's arguments, read up to its closing brace."""
+
+    call_id: str
+    name: str
+    text: str = ""
+    is_complete: bool = False
+    _depth: int = 0
+    _in_string: bool = False
+    _escaped: bool = False
+
+    def take(self, text: str) -> str:
+        """The part of `text` that still belongs to the object."""
+        for index, letter in enumerate(text):
+            self._step(letter)
+            if self.is_complete:
+                text = text[: index + 1]
+                break
+        self.text += text
+        return text
+
+    def _step(self, letter: str) -> None:
+        if self._in_string:
+            if self._escaped:
+                self._escaped = False
+            elif letter == "\\":
+                self._escaped = True
+            elif letter == '"':
+                self._in_string = False
+        elif letter == '"':
+            self._in_string = True
+        elif letter in "{[":
+            self._depth += 1
+        elif letter in "}]":
+            self._depth -= 1
+            self.is_complete = self._depth == 0

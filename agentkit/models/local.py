@@ -1,0 +1,192 @@
+"""A model in this process, on the tri-mode decoder. The only module that imports `decoding`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from agentkit.errors import ModelError
+from agentkit.messages import AssistantMessage, ModelUsage
+from agentkit.models.base import ModelEvent, ModelRequest, ModelResponse, ModelSettings
+from agentkit.models.dialect import TurnReader, chat_messages, turn_grammar
+from decoding import (
+    AsyncEngine,
+    Autoregressive,
+    Completion,
+    DecodeMode,
+    DecodingError,
+    EngineStats,
+    Finished,
+    Grammar,
+    Profile,
+    Progress,
+    Request,
+    Sampling,
+    Tokenizer,
+)
+
+_MAX_TOKENS = 512
+
+
+class LocalModel:
+    """Weights in this process: "smollm2-135m", or any directory `decoding.Engine.load` takes.
+
+    Tool calls and typed answers are decoded under a grammar, so they are valid whatever the
+    weights. Loading begins with the first answer, or with `start`; `async with` also gives
+    everything back at its end, else the interpreter's exit does. Shareable by any number of
+    runs, tasks and event loops; all of them share one cache.
+
+    `mode` is the decoding mode for answers whose settings name none. `engine` is an engine
+    of your own to use instead of loading one; its owner closes it.
+    """
+
+    def __init__(
+        self,
+        source: str | Path = "smollm2-135m",
+        *,
+        mode: DecodeMode = Autoregressive(),
+        device: str = "cpu",
+        profile: Profile = "exact",
+        cache_tokens: int = 32768,
+        progress: Callable[[Progress], None] | None = None,
+        engine: AsyncEngine | None = None,
+    ) -> None:
+        self._name = str(source)
+        self._mode = mode
+        self._owns_engine = engine is None
+        self._engine = engine or AsyncEngine.load(
+            source, device=device, profile=profile, cache_tokens=cache_tokens, progress=progress
+        )
+        self._turns = count(1)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def start(self) -> None:
+        """Loads the weights, if they are not loaded. Raises `ModelError`."""
+        try:
+            await self._engine.start()
+        except DecodingError as error:
+            raise ModelError(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Ends all answers and frees the weights, unless the engine was given."""
+        if self._owns_engine:
+            await self._engine.aclose()
+
+    async def __aenter__(self) -> "LocalModel":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def stats(self) -> EngineStats:
+        """The engine's counters: live sequences, pages, hit rate, tokens by mode."""
+        return self._engine.stats()
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelEvent]]:
+        """One turn. See `Model.stream`."""
+        await self.start()
+        try:
+            decoding = self._decoding_request(request)
+            async with self._engine.stream(decoding) as events:
+                yield self._read(events)
+        except (DecodingError, ValueError) as error:
+            raise ModelError(f"{self.name} cannot answer: {error}") from error
+
+    def _decoding_request(self, request: ModelRequest) -> Request:
+        settings = request.settings
+        grammar = _grammar(turn_grammar(request))
+        mode = self._mode if settings.mode is None else settings.mode
+        return Request(
+            encode_history(self._engine.tokenizer, request, self.name),
+            mode=mode,
+            grammar=grammar,
+            sampling=_sampling(settings),
+            max_new_tokens=settings.max_tokens or _MAX_TOKENS,
+            close_at_budget=grammar is not None,
+        )
+
+    async def _read(self, events: AsyncIterator[Any]) -> AsyncIterator[ModelEvent]:
+        reader = TurnReader(f"call-{next(self._turns)}-")
+        async for event in events:
+            if isinstance(event, Finished):
+                reader.finish()
+                yield self._response(reader, event.completion)
+            else:
+                for part in reader.push(event.text):
+                    yield part
+
+    def _response(self, reader: TurnReader, completion: Completion) -> ModelResponse:
+        stats = completion.stats
+        message = AssistantMessage(
+            text=reader.text,
+            tool_calls=tuple(reader.calls),
+            model=self.name,
+            token_ids=completion.token_ids,
+        )
+        usage = ModelUsage(
+            input_tokens=stats.prompt_tokens,
+            cached_input_tokens=stats.cached_prompt_tokens,
+            output_tokens=stats.new_tokens,
+            forced_tokens=stats.forced,
+            forwards=stats.forwards,
+            seconds=stats.seconds,
+            modes=stats.modes,
+        )
+        return ModelResponse(message, usage, "length" if _was_cut(completion) else "stop")
+
+
+def _was_cut(completion: Completion) -> bool:
+    return completion.finish_reason == "length"
+
+
+def _sampling(settings: ModelSettings) -> Sampling:
+    return Sampling(
+        temperature=settings.temperature or 0.0,
+        top_p=1.0 if settings.top_p is None else settings.top_p,
+        seed=settings.seed,
+    )
+
+
+@lru_cache(maxsize=256)
+def _grammar(lark: str | None) -> Grammar | None:
+    return None if lark is None else Grammar.lark(lark)
+
+
+def encode_history(tokenizer: Tokenizer, request: ModelRequest, model: str) -> list[int]:
+    """The turn's prompt, with this model's earlier answers as the very ids it decoded.
+
+    Text rendered anew may be split into other tokens than those decoded, and then nothing
+    behind them could be re-used from the cache. So the ids are kept, and only what the chat
+    template puts between them is encoded. A template that rewrites earlier turns is encoded
+    as a whole.
+    """
+    chat = chat_messages(request)
+    answers = [item for item in request.messages if isinstance(item, AssistantMessage)]
+    places = [index for index, turn in enumerate(chat) if turn["role"] == "assistant"]
+    whole = tokenizer.render_chat(chat)
+    ids: list[int] = []
+    done = 0
+    for place, answer in zip(places, answers, strict=True):
+        if answer.model != model or not answer.token_ids:
+            continue
+        kept = [token for token in answer.token_ids if token not in tokenizer.eos_token_ids]
+        opening = tokenizer.render_chat(chat[:place])
+        end = len(opening) + len(chat[place]["content"])
+        if whole[:end] != opening + tokenizer.decode(kept):
+            return tokenizer.encode(whole)
+        ids += tokenizer.encode(whole[done : len(opening)]) + kept
+        done = end
+    return ids + tokenizer.encode(whole[done:])

@@ -1,0 +1,154 @@
+"""From states to the rules of a grammar."""
+
+import json
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from decoding.errors import GrammarError
+from decoding.grammar.language import Language, cat, literal, render
+from decoding.grammar.schema.arrays import write_array
+from decoding.grammar.schema.clauses import (
+    ArrayClause,
+    BooleanClause,
+    NumberClause,
+    ObjectClause,
+    State,
+    StringClause,
+)
+from decoding.grammar.schema.expand import Expander
+from decoding.grammar.schema.formula import Kind
+from decoding.grammar.schema.numbers import (
+    fraction_language,
+    integer_bounds,
+    integer_language,
+    number_language,
+)
+from decoding.grammar.schema.objects import write_object
+from decoding.grammar.schema.rules import Alternative, Ref, Rules, Text, text
+from decoding.grammar.schema.spelling import Marks
+from decoding.grammar.schema.strings import enum_terminal, is_void, string_language, string_terminal
+
+_MOST_STATES = 20_000
+_LARGEST_BACKEND_INTEGER = 2**53
+
+
+@dataclass(slots=True)
+class Writer:
+    """Writes each state of a document once."""
+
+    rules: Rules
+    expander: Expander
+    marks: Marks
+    _values: dict[State, Ref] = field(default_factory=dict)
+    _waiting: list[State] = field(default_factory=list)
+
+    def write(self, root: State) -> Ref:
+        """The rule for the root; afterwards all rules it needs are written too."""
+        rule = self.value(root)
+        while self._waiting:
+            state = self._waiting.pop()
+            self.rules.add(self._values[state].name, self._alternatives(state))
+        return rule
+
+    def value(self, state: State) -> Ref:
+        """The rule for values of a state, which may be written later."""
+        if state not in self._values:
+            if len(self._values) >= _MOST_STATES:
+                raise GrammarError("the schema needs too many different rules", "")
+            self._values[state] = Ref(self.rules.new())
+            self._waiting.append(state)
+        return self._values[state]
+
+    def _alternatives(self, state: State) -> list[Alternative]:
+        found: list[Alternative] = []
+        for kind in (Kind.NULL, Kind.BOOLEAN, Kind.STRING, Kind.ARRAY, Kind.OBJECT):
+            for clause in self.expander.clauses(state, kind):
+                match clause:
+                    case BooleanClause(values):
+                        found += [(text(str(value).lower()),) for value in sorted(values)]
+                    case StringClause():
+                        found += self._string(clause)
+                    case ArrayClause():
+                        found += write_array(self, clause)
+                    case ObjectClause():
+                        found += write_object(self, clause)
+                    case _:
+                        found.append((text("null"),))
+        return [*found, *self._numbers(state)]
+
+    def _string(self, clause: StringClause) -> list[Alternative]:
+        if clause.one_of is not None:
+            return [(self.rules.terminal(enum_terminal(clause.one_of)),)]
+        language = string_language(clause)
+        if is_void(language):
+            return []
+        return [(self.rules.terminal(string_terminal(language)),)]
+
+    def _numbers(self, state: State) -> list[Alternative]:
+        kinds = (Kind.INTEGER, Kind.WHOLE, Kind.FRACTION)
+        of_kind = {
+            kind: {each: None for each in self.expander.clauses(state, kind)}
+            for kind in kinds
+            if kind in self.expander.kinds
+        }
+        integers, fractions = of_kind[Kind.INTEGER], of_kind[Kind.FRACTION]
+        wholes = of_kind.get(Kind.WHOLE, integers)
+        found: list[Alternative] = []
+        for clause in dict.fromkeys([*integers, *wholes, *fractions]):
+            assert isinstance(clause, NumberClause)
+            if clause.divisors:
+                found += self._multiples(clause, clause in integers, clause in wholes and
+                                         Kind.WHOLE in of_kind, clause in fractions)  # fmt: skip
+            elif clause in integers and clause in wholes and clause in fractions:
+                found += self._number(number_language(clause))
+            else:
+                if clause in integers:
+                    found += self._number(integer_language(clause))
+                if clause in wholes and Kind.WHOLE in of_kind:
+                    found += self._number(cat([integer_language(clause), literal(".0")]))
+                if clause in fractions:
+                    found += self._number(fraction_language(clause))
+        return found
+
+    def _number(self, language: Language) -> list[Alternative]:
+        if is_void(language):
+            return []
+        return [(self.rules.terminal(render(language, quoted=False)),)]
+
+    def _multiples(
+        self, clause: NumberClause, integer: bool, whole: bool, fraction: bool
+    ) -> list[Alternative]:
+        divisor = Fraction(1)
+        for each in clause.divisors:
+            divisor = _least_common_multiple(divisor, each) if divisor != 1 else each
+        schema: dict[str, object] = {"multipleOf": _plain(divisor)}
+        if fraction and divisor.denominator > 1:
+            schema["type"] = "number"
+            for keyword, bound in (("minimum", clause.low), ("maximum", clause.high)):
+                if bound is not None:
+                    name = f"exclusive{keyword.capitalize()}" if bound.strict else keyword
+                    schema[name] = _plain(bound.value)
+        else:
+            schema["type"] = "integer"
+            low, high = integer_bounds(clause)
+            schema |= {"minimum": low} if low is not None else {}
+            schema |= {"maximum": high} if high is not None else {}
+        sizes = [abs(value) for value in schema.values() if isinstance(value, int | float)]
+        if max(sizes) > _LARGEST_BACKEND_INTEGER or divisor.numerator >= 2**32:
+            raise GrammarError("'multipleOf' is not supported with numbers beyond 2^53")
+        spelled = Text(f"%json {json.dumps(schema | _NO_SPACE)}")
+        if not fraction or divisor.denominator == 1:
+            return [*([(spelled,)] if integer else []), *([(spelled, text(".0"))] if whole else [])]
+        return [(spelled,)]
+
+
+_NO_SPACE = {"x-guidance": {"whitespace_flexible": False}}
+
+
+def _plain(value: Fraction) -> int | float:
+    return int(value) if value.denominator == 1 else float(value)
+
+
+def _least_common_multiple(one: Fraction, other: Fraction) -> Fraction:
+    quotient = one / other
+    return Fraction(one.numerator * quotient.denominator, one.denominator)
