@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Done(Generic[T]):
+class _Returned(Generic[T]):
     value: T
 
 
@@ -25,26 +25,25 @@ async def run_in_thread(function: Callable[[], T]) -> T:
     Not `anyio.to_thread`: under asyncio its threads are joined when the process ends, so one
     function that never returns would keep the process from ending.
     """
-    outcome: list[_Done[T] | BaseException] = []
+    outcome: list[_Returned[T] | BaseException] = []
     finished = anyio.Event()
     token = current_token()
 
     def work() -> None:
         try:
-            outcome.append(_Done(function()))
+            outcome.append(_Returned(function()))
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting task
             outcome.append(error)
         try:
             from_thread.run_sync(finished.set, token=token)
-        except anyio.RunFinishedError:
-            return  # nobody waits any more
+        except RuntimeError:
+            return  # the event loop is gone, so nobody waits any more
 
     context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(work,), name="tool", daemon=True)
-    thread.start()
+    threading.Thread(target=context.run, args=(work,), name="agentkit-tool", daemon=True).start()
     await finished.wait()
-    match outcome[0]:
-        case _Done(value):
+    match outcome.pop():
+        case _Returned(value):
             return value
         case error:
             raise error

@@ -143,16 +143,19 @@ class AsyncEngine:
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator["EventStream"]:
         """Opens the events of one request. Leaving the context ends it, wherever it stands."""
+        worker = self._running
         mailbox: _Mailbox[Event] = _Mailbox()
-        ticket = self._running.submit(request, mailbox.post)
-        events = EventStream(mailbox)
         try:
-            yield events
+            ticket = worker.submit(request, mailbox.post)
+            events = EventStream(mailbox)
+            try:
+                yield events
+            finally:
+                if not events.over:
+                    worker.abort(ticket)
+                    with anyio.CancelScope(shield=True):
+                        await events.drain()
         finally:
-            if not events.over:
-                self._running.abort(ticket)
-                with anyio.CancelScope(shield=True):
-                    await events.drain()
             mailbox.close()
 
     @property

@@ -202,10 +202,13 @@ def _code(code: int) -> str:
 def _quoted_chars(chars: CharSet) -> str:
     plain = chars & _PLAIN
     options = [_char_class(plain)] if plain.ranges else []
-    for first, last in (chars - _PLAIN).ranges:
-        options += ["".join(map(_code, map(ord, json_char(chr(c))))) for c in range(first, last + 1)]
-    return options[0] if len(options) == 1 else _any_option(options)
-
-
-def _any_option(options: list[str]) -> str:
+    escaped = [chr(code) for a, b in (chars - _PLAIN).ranges for code in range(a, b + 1)]
+    # Escapes that differ in their last character only share one alternative.
+    last_characters: dict[str, str] = {}
+    for spelled in map(json_char, escaped):
+        last_characters[spelled[:-1]] = last_characters.get(spelled[:-1], "") + spelled[-1]
+    for start, lasts in last_characters.items():
+        options.append("".join(_code(ord(char)) for char in start) + _char_class(CharSet.chars(lasts)))
+    if len(options) == 1:
+        return options[0]
     return "(?:" + "|".join(options) + ")" if options else _NEVER

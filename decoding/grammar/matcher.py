@@ -176,7 +176,7 @@ class Matcher:
         if not self._state.is_error():
             return
         reason = self._state.get_error().splitlines()[0]
-        if self._state.stop_reason() in {"NoExtension", "NoExtensionBias"}:
+        if "NoExtension" in reason or "NoExtension" in self._state.stop_reason():
             raise GrammarDeadEnd(self._text())
         raise GrammarError(f"the matcher gave up after {self._text()[-80:]!r}: {reason}")
 

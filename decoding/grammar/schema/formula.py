@@ -229,18 +229,22 @@ def equals(value: Any) -> Formula:
     if value is None:
         return KindIs(frozenset({Kind.NULL}))
     if isinstance(value, bool):
-        return All((KindIs(frozenset({Kind.BOOLEAN})), BooleanIs(value)))
+        return _typed(frozenset({Kind.BOOLEAN}), BooleanIs(value))
     if isinstance(value, int | float):
         bound = Fraction(value)
-        return All((KindIs(NUMBERS), AtLeast(bound), at_most(bound, strict=False)))
+        return _typed(NUMBERS, AtLeast(bound), at_most(bound, strict=False))
     if isinstance(value, str):
-        return All((KindIs(STRINGS), StringIs(frozenset({value}))))
+        return _typed(STRINGS, StringIs(frozenset({value})))
     if isinstance(value, list):
         items = Items(tuple(map(equals, value)), FALSE)
-        return All((KindIs(ARRAYS), items, ItemCount(len(value))))
+        return _typed(ARRAYS, items, ItemCount(len(value)))
     named = tuple((name, equals(part)) for name, part in value.items())
     members = Members(named, (), FALSE)
-    return All((KindIs(OBJECTS), members, *(Has(name, TRUE) for name, _ in named)))
+    return _typed(OBJECTS, members, *(Has(name, TRUE) for name, _ in named))
+
+
+def _typed(kinds: frozenset[Kind], *parts: Formula) -> Formula:
+    return All((KindIs(kinds), On(kinds, All(parts))))
 
 
 def one_of_values(values: Iterable[Any]) -> Formula:
@@ -248,5 +252,5 @@ def one_of_values(values: Iterable[Any]) -> Formula:
     values = list(values)
     strings = frozenset(value for value in values if isinstance(value, str))
     others = [equals(value) for value in values if not isinstance(value, str)]
-    texts = [All((KindIs(STRINGS), StringIs(strings)))] if strings else []
+    texts = [_typed(STRINGS, StringIs(strings))] if strings else []
     return some([*texts, *others])

@@ -64,6 +64,8 @@ def number_language(clause: NumberClause) -> Language:
     """Numbers of any notation a bound leaves: with an exponent only where there is none."""
     if clause == NumberClause():
         return _UNBOUNDED
+    if clause.low is not None and clause.low == clause.high and clause.low.value.denominator == 1:
+        return integer_language(clause)
     return alt([integer_language(clause), _fractions(clause)])
 
 

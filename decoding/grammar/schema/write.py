@@ -101,6 +101,8 @@ class Writer:
                                          Kind.WHOLE in of_kind, clause in fractions)  # fmt: skip
             elif clause in integers and clause in wholes and clause in fractions:
                 found += self._number(number_language(clause))
+                if Kind.WHOLE in of_kind and clause.low is not None and clause.low == clause.high:
+                    found += self._number(cat([integer_language(clause), literal(".0")]))
             else:
                 if clause in integers:
                     found += self._number(integer_language(clause))

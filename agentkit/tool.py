@@ -1,0 +1,180 @@
+"""Functions that a model may call."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, cast, overload
+
+import anyio
+from typing_extensions import ParamSpec, TypeVar
+
+from agentkit.callables import is_async
+from agentkit.context import RunContext
+from agentkit.errors import ToolCrashed, ToolDefinitionError, ToolError, ToolTimeout
+from agentkit.models.base import ToolDefinition
+from agentkit.raw_schema import own_copy, raw_arguments
+from agentkit.schema import check_function, check_name, describe
+from agentkit.threads import run_in_thread
+from agentkit.tool_result import result_text
+
+P = ParamSpec("P", default=...)
+R = TypeVar("R", default=Any)
+FunctionP = ParamSpec("FunctionP")
+FunctionR = TypeVar("FunctionR")
+
+
+class Arguments(Protocol):
+    """The way from a model's JSON text into a function."""
+
+    def validate(self, text: str) -> dict[str, Any]:
+        """Raises `ModelRetry` for anything the function should not see."""
+        ...
+
+    def bind(
+        self, function: Callable[..., Any], arguments: dict[str, Any]
+    ) -> functools.partial[Any]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tool(Generic[P, R]):
+    """A function together with what a model must know to call it. Immutable; shareable by any
+    number of agents and concurrent runs. Calling it calls the function.
+
+    Make one with `tool`, `Tool.from_function` or `Tool.from_schema`; change one with
+    `dataclasses.replace`. `parameters` is the JSON Schema of the arguments object. `timeout`
+    is in seconds; None for it or for `retries` leaves the choice to the agent.
+
+    Raises `ToolDefinitionError` for a bad name, `ValueError` for a bad time-out or retries.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any] = field(repr=False)
+    function: Callable[P, R]
+    arguments: Arguments = field(repr=False)
+    takes_context: bool = False
+    timeout: float | None = None
+    retries: int | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"tool {self.name!r}: timeout must be above 0, not {self.timeout}")
+        if self.retries is not None and self.retries < 0:
+            raise ValueError(f"tool {self.name!r}: retries must be 0 or more, not {self.retries}")
+
+    @staticmethod
+    def from_function(
+        function: Callable[FunctionP, FunctionR],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> "Tool[FunctionP, FunctionR]":
+        """Reads everything from the signature and the docstring (Google, NumPy or Sphinx
+        style); `name` and `description` replace what is found there.
+
+        A leading `RunContext` parameter is the run's context and hidden from the model.
+        Arguments that a model omits keep the function's defaults. Raises
+        `ToolDefinitionError` naming the parameter and the way to mend it.
+        """
+        if isinstance(function, Tool):
+            raise ToolDefinitionError(
+                f"{function.name!r} is a tool already; change it with dataclasses.replace"
+            )
+        schema = describe(function, name, description)
+        return Tool(
+            name=schema.name,
+            description=schema.description,
+            parameters=schema.parameters,
+            function=function,
+            arguments=schema.arguments,
+            takes_context=schema.takes_context,
+            timeout=timeout,
+            retries=retries,
+        )
+
+    @staticmethod
+    def from_schema(
+        name: str,
+        description: str,
+        parameters: dict[str, Any],
+        function: Callable[[dict[str, Any]], FunctionR],
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> "Tool[[dict[str, Any]], FunctionR]":
+        """A tool whose arguments somebody else described: `function` gets the arguments object
+        as one dict, so that any property name will do.
+
+        `parameters` is a JSON Schema with `"type": "object"`, of Draft 2020-12 unless its
+        `$schema` names another draft. Raises `ToolDefinitionError` for a schema that is not
+        valid or refers to anything outside itself.
+        """
+        check_name(name)
+        check_function(name, function)
+        schema = own_copy(name, parameters)
+        return Tool(
+            name=name,
+            description=description,
+            parameters=schema,
+            function=function,
+            arguments=raw_arguments(name, schema),
+            timeout=timeout,
+            retries=retries,
+        )
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """The tool as a model sees it."""
+        return ToolDefinition(self.name, self.description, self.parameters)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def validate(self, arguments_json: str) -> dict[str, Any]:
+        """The arguments in a model's JSON text, with their Python types.
+
+        Raises `ModelRetry` naming each argument that is malformed, wrong, missing or unknown.
+        """
+        return self.arguments.validate(arguments_json)
+
+    async def call(self, arguments: dict[str, Any], context: RunContext[Any]) -> str:
+        """Runs the function on validated arguments; gives the text to show to the model.
+
+        An `async def` runs on the event loop; any other function in a thread, which goes on
+        unseen after a time-out or a cancellation, since threads cannot be stopped. Does not
+        change the tool. Raises `ToolTimeout`, `ToolResultError`, the function's own
+        `ToolError`s as they are, and `ToolCrashed` from anything else it raises.
+        """
+        function: Callable[..., Any] = self.function
+        if self.takes_context:
+            function = functools.partial(function, context)
+        with anyio.move_on_after(self.timeout):
+            return await self._run(self.arguments.bind(function, arguments))
+        raise ToolTimeout(self.name, cast("float", self.timeout))
+
+    async def _run(self, function: Callable[[], Any]) -> str:
+        with self._crashes_named():
+            if is_async(self.function):
+                return result_text(self.name, await function())
+            result = await run_in_thread(functools.partial(self._run_blocking, function))
+            return result if isinstance(result, str) else result_text(self.name, await result)
+
+    def _run_blocking(self, function: Callable[[], Any]) -> str | Awaitable[Any]:
+        """The text of the result, made in the thread as well; or an awaitable, which a plain
+        function may return and only the event loop can run."""
+        result = function()
+        return result if inspect.isawaitable(result) else result_text(self.name, result)
+
+    @contextmanager
+    def _crashes_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (ToolError, ToolResultError):
+            raise
+        except Exception as error:
+            raise ToolCrashed(self.name, error) from error

@@ -1,0 +1,99 @@
+"""How many schemas of a collection are enforced, and whether exactly.
+
+    python -m benchmarks.grammar_coverage CASES.jsonl[.gz] [--refusals] [--limit N]
+
+Each line is {"id", "schema", "tests": [{"valid", "data"}]}. An accepted schema is *exact* if it
+accepts every valid instance, also with its properties in reverse order, and no invalid one.
+"""
+
+import argparse
+import gzip
+import json
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.byte_tokenizer import ByteTokenizer
+from decoding.errors import DecodingError
+from decoding.grammar import Grammar
+
+
+def read_cases(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+        yield from map(json.loads, lines)
+
+
+def reversed_members(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: reversed_members(value[name]) for name in reversed(value)}
+    return [reversed_members(item) for item in value] if isinstance(value, list) else value
+
+
+def judge(grammar: Grammar, tests: list[dict[str, Any]], tokenizer: ByteTokenizer) -> str:
+    for test in tests:
+        for data in (test["data"], reversed_members(test["data"])):
+            if grammar.accepts(json.dumps(data), tokenizer) != test["valid"]:
+                return "valid instance rejected" if test["valid"] else "invalid instance accepted"
+    return "exact"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--refusals", action="store_true", help="list every refused schema")
+    parser.add_argument("--limit", type=int, default=None)
+    options = parser.parse_args()
+    tokenizer = ByteTokenizer()
+    results: Counter[str] = Counter()
+    refusals: dict[str, list[str]] = defaultdict(list)
+    milliseconds: list[float] = []
+    for number, case in enumerate(read_cases(options.cases)):
+        if number == options.limit:
+            break
+        started = time.perf_counter()
+        try:
+            grammar = Grammar.json_schema(case["schema"])
+            grammar.compile(tokenizer)
+        except DecodingError as error:
+            reason = str(error)
+            refusals[reason.split(" at '")[0]].append(f"{case['id']}: {reason}")
+            continue
+        finally:
+            elapsed = (time.perf_counter() - started) * 1e3
+        milliseconds.append(elapsed)
+        verdict = judge(grammar, case["tests"], tokenizer)
+        results[verdict] += 1
+        if verdict != "exact":
+            print(f"{verdict}: {case['id']}")
+    report(results, refusals, milliseconds, options.refusals)
+
+
+def report(
+    results: Counter[str],
+    refusals: dict[str, list[str]],
+    milliseconds: list[float],
+    list_refusals: bool,
+) -> None:
+    accepted, refused = sum(results.values()), sum(map(len, refusals.values()))
+    print(f"schemas                     {accepted + refused:6}")
+    print(f"accepted                    {accepted:6}  {accepted / (accepted + refused):.1%}")
+    for verdict in ("exact", "valid instance rejected", "invalid instance accepted"):
+        print(f"  {verdict:25} {results[verdict]:6}")
+    print(f"refused                     {refused:6}")
+    for reason, cases in sorted(refusals.items(), key=lambda item: -len(item[1])):
+        print(f"  {len(cases):4}  {reason[:140]}")
+        for each in cases if list_refusals else ():
+            print(f"          {each[:200]}")
+    if len(milliseconds) > 1:
+        cuts = statistics.quantiles(milliseconds, n=100)
+        print(
+            f"ms to check and compile: median {cuts[49]:.1f}, p90 {cuts[89]:.1f}, "
+            f"p99 {cuts[98]:.1f}, most {max(milliseconds):.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

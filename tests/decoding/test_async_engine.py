@@ -1,0 +1,226 @@
+"""The engine behind its thread: asyncio and trio, cancellation, failures, nothing left over."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+import torch
+
+from decoding import (
+    AsyncEngine,
+    Committed,
+    Engine,
+    EngineClosed,
+    Finished,
+    Request,
+    Sampling,
+    WeightsError,
+)
+from decoding.testing import ScriptedNetwork
+from tests.decoding.tiny import byte_tokenizer
+
+pytestmark = pytest.mark.anyio
+TOKENIZER = byte_tokenizer()
+
+
+class GatedNetwork(ScriptedNetwork):
+    """Each forward waits for a permit, so that a test decides how far decoding gets."""
+
+    def __init__(self) -> None:
+        super().__init__(288)
+        self.permits = threading.Semaphore(0)
+        self.entered = threading.Event()
+
+    def forward(self, *args: object) -> torch.Tensor:
+        self.entered.set()
+        self.permits.acquire()
+        return super().forward(*args)  # type: ignore[arg-type]
+
+
+def engine_of(network: ScriptedNetwork | None = None) -> Engine:
+    return Engine(network or ScriptedNetwork(288), TOKENIZER, cache_tokens=2048)
+
+
+@asynccontextmanager
+async def gated() -> AsyncIterator[tuple[AsyncEngine, GatedNetwork]]:
+    network = GatedNetwork()
+    async with AsyncEngine(lambda: engine_of(network)) as engine:
+        try:
+            yield engine, network
+        finally:
+            network.permits.release(10_000)
+
+
+async def test_answers_equal_the_synchronous_engine() -> None:
+    sampling = Sampling(temperature=1.0, seed=3)
+    expected = engine_of().generate([1, 2], sampling=sampling, max_new_tokens=20)
+    async with AsyncEngine(engine_of) as engine:
+        out = await engine.generate([1, 2], sampling=sampling, max_new_tokens=20)
+        assert out.token_ids == expected.token_ids
+        assert engine.stats().live_sequences == 0
+        assert engine.stats().new_tokens == len(out.token_ids)
+        assert engine.tokenizer is TOKENIZER
+
+
+async def test_concurrent_requests_share_forwards_and_keep_their_texts() -> None:
+    prompts = [[n, n + 1] for n in range(8)]
+    expected = [engine_of().generate(p, max_new_tokens=12).token_ids for p in prompts]
+    answers: dict[int, tuple[int, ...]] = {}
+    network = GatedNetwork()
+    async with AsyncEngine(lambda: engine_of(network)) as engine:
+
+        async def ask(index: int) -> None:
+            out = await engine.generate(prompts[index], max_new_tokens=12)
+            answers[index] = out.token_ids
+
+        async with anyio.create_task_group() as group:
+            for index in range(8):
+                group.start_soon(ask, index)
+            await anyio.to_thread.run_sync(network.entered.wait)
+            network.permits.release(10_000)
+        assert [answers[index] for index in range(8)] == expected
+        assert engine.stats().forwards < sum(map(len, expected))
+
+
+async def test_events_arrive_while_decoding_goes_on() -> None:
+    async with gated() as (engine, network):
+        request = Request([1, 2, 3], max_new_tokens=3)
+        async with engine.stream(request) as events:
+            network.permits.release()
+            first = await anext(events)
+            assert isinstance(first, Committed)
+            network.permits.release(10)
+            rest = [event async for event in events]
+        assert isinstance(rest[-1], Finished)
+        assert rest[-1].completion.token_ids[:1] == first.token_ids
+
+
+async def test_leaving_a_stream_aborts_and_returns_the_pages() -> None:
+    async with gated() as (engine, network):
+        async with engine.stream(Request([1, 2, 3], max_new_tokens=500)) as events:
+            network.permits.release()
+            await anext(events)
+            network.permits.release(2)
+        stats = engine.stats()
+        assert stats.live_sequences == 0
+        assert stats.held_pages <= 1  # what was encoded stays indexed
+
+
+async def test_a_cancelled_caller_aborts_its_request_only() -> None:
+    async with gated() as (engine, network):
+        outcome = []
+
+        async def other() -> None:
+            outcome.append(await engine.generate([7, 8], max_new_tokens=5))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(other)
+            with anyio.CancelScope() as scope:
+                async with engine.stream(Request([1, 2], max_new_tokens=500)) as events:
+                    network.permits.release(4)
+                    await anext(events)
+                    scope.cancel()
+                    network.permits.release(50)
+                    await anyio.sleep_forever()
+            assert scope.cancelled_caught
+            network.permits.release(50)
+        assert outcome[0].token_ids == engine_of().generate([7, 8], max_new_tokens=5).token_ids
+        assert engine.stats().live_sequences == 0
+
+
+async def test_the_event_loop_runs_while_a_forward_does() -> None:
+    async with gated() as (engine, network):
+        async with anyio.create_task_group() as group:
+            group.start_soon(engine.generate, [1, 2])
+            await anyio.to_thread.run_sync(network.entered.wait)
+            for _ in range(100):  # the forward cannot end before this loop has
+                await anyio.lowlevel.checkpoint()
+            network.permits.release(10_000)
+
+
+async def test_a_slow_reader_holds_up_nobody() -> None:
+    async with AsyncEngine(engine_of) as engine:
+        async with engine.stream(Request([1, 2], max_new_tokens=30)) as events:
+            quick = await engine.generate([5, 6], max_new_tokens=60)
+            assert quick.token_ids
+            received = [event async for event in events]
+        assert isinstance(received[-1], Finished)
+
+
+async def test_a_refused_request_raises_where_it_was_made() -> None:
+    async with AsyncEngine(engine_of) as engine:
+        with pytest.raises(ValueError, match="outside the vocabulary"):
+            await engine.generate([1, 9999])
+        assert (await engine.generate([1], max_new_tokens=2)).token_ids
+
+
+async def test_a_dying_thread_fails_everybody_by_name() -> None:
+    class Broken(ScriptedNetwork):
+        def forward(self, *args: object) -> torch.Tensor:
+            raise RuntimeError("the device is gone")
+
+    async with AsyncEngine(lambda: engine_of(Broken(288))) as engine:
+        with pytest.raises(EngineClosed, match="the device is gone"):
+            await engine.generate([1])
+        with pytest.raises(EngineClosed, match="the device is gone"):
+            await engine.generate([1])
+
+
+async def test_a_failed_load_raises_its_own_error() -> None:
+    with pytest.raises(WeightsError, match="there is no model"):
+        async with AsyncEngine.load("no/such-model"):
+            pass
+
+
+async def test_use_outside_its_lifetime_is_refused() -> None:
+    engine = AsyncEngine(engine_of)
+    with pytest.raises(EngineClosed, match="not started"):
+        await engine.generate([1])
+    await engine.aclose()
+    async with engine:
+        await engine.generate([1], max_new_tokens=1)
+    await engine.aclose()
+    with pytest.raises(EngineClosed):
+        await engine.generate([1])
+
+
+async def test_closing_ends_what_is_running() -> None:
+    network = GatedNetwork()
+    engine = AsyncEngine(lambda: engine_of(network))
+    await engine.start()
+    async with anyio.create_task_group() as group:
+        reasons = []
+
+        async def ask() -> None:
+            reasons.append((await engine.generate([1, 2], max_new_tokens=900)).finish_reason)
+
+        group.start_soon(ask)
+        await anyio.to_thread.run_sync(network.entered.wait)
+        network.permits.release()
+        group.start_soon(engine.aclose)
+        await anyio.wait_all_tasks_blocked()
+        network.permits.release(10_000)
+    assert reasons == ["cancelled"]
+
+
+async def test_no_thread_outlives_its_engine() -> None:
+    async with AsyncEngine(engine_of) as engine:
+        await engine.generate([1], max_new_tokens=1)
+    assert not [t for t in threading.enumerate() if t.name == "decoding-engine"]
+
+
+async def test_start_is_shared_by_concurrent_callers() -> None:
+    made = []
+
+    def make() -> Engine:
+        made.append(1)
+        return engine_of()
+
+    engine = AsyncEngine(make)
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(engine.start)
+    await engine.aclose()
+    assert made == [1]

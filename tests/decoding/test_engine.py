@@ -1,0 +1,366 @@
+"""The engine on a scripted network: the same text whatever the batch, the cache, the cut."""
+
+import json
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from decoding import (
+    CacheExhausted,
+    Committed,
+    Completion,
+    ContextOverflow,
+    Engine,
+    EngineClosed,
+    Failed,
+    Finished,
+    Grammar,
+    GrammarDeadEnd,
+    Origin,
+    Request,
+    Sampling,
+)
+from decoding.sampling import Choice, pick_tokens
+from decoding.testing import ScriptedNetwork
+from tests.decoding.tiny import byte_tokenizer
+
+TOKENIZER = byte_tokenizer()
+VOCAB = 288  # wider than the tokenizer, as padded checkpoints are
+END = TOKENIZER.eos_token_ids[0]
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 6},
+        "kind": {"enum": ["cat", "dog"]},
+        "age": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
+    "required": ["name", "kind"],
+    "additionalProperties": False,
+}
+GRAMMAR = Grammar.json_schema(SCHEMA)
+
+
+def new_engine(**kwargs: int) -> Engine:
+    network = ScriptedNetwork(VOCAB, max_positions=kwargs.pop("max_positions", 400))
+    return Engine(network, TOKENIZER, **{"cache_tokens": 4096, **kwargs})
+
+
+def assert_sound(engine: Engine) -> None:
+    """What must hold between any two steps (see `decoding.modes.base`)."""
+    engine._cache.pool.check()
+    for live in engine._live.values():
+        sequence = live.sequence
+        assert sequence.lease is not None
+        assert sequence.num_cached < sequence.length
+        slots = sequence.lease.slots(sequence.num_cached)
+        keys = engine._cache.storage.keys_SGD[0][slots].flatten().tolist()
+        assert keys == sequence.encoded
+
+
+def assert_all_pages_back(engine: Engine) -> None:
+    assert engine.is_idle
+    engine._cache.pool.check()
+    engine._cache.index.evict(engine._cache.pool.num_pages)
+    assert engine.stats().held_pages == 0
+
+
+def reference(prompt: list[int], sampling: Sampling, max_new_tokens: int) -> list[int]:
+    """Decoding as in the textbook: all tokens in, one token out, no cache, no batch."""
+    script, tokens = ScriptedNetwork(VOCAB)._script, list(prompt)
+    for _ in range(max_new_tokens):
+        choice = Choice(sampling, sampling.seed or 0, len(tokens), None)
+        tokens.append(pick_tokens(script(tuple(tokens))[None], [choice]).tokens[0])
+        if tokens[-1] == END:
+            break
+    return tokens[len(prompt) :]
+
+
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.7, 1.0]),
+    top_k=st.sampled_from([0, 5]),
+    top_p=st.sampled_from([1.0, 0.8]),
+    seed=st.integers(0, 5),
+)
+prompts = st.lists(st.integers(0, 5), min_size=1, max_size=40)
+requests = st.builds(
+    Request,
+    prompts,
+    sampling=samplings,
+    grammar=st.sampled_from([None, GRAMMAR]),
+    max_new_tokens=st.integers(1, 40),
+)
+
+
+def without_times(completion: Completion) -> tuple[object, ...]:
+    return (
+        completion.text,
+        completion.token_ids,
+        completion.finish_reason,
+        completion.logprobs,
+        completion.stats.forced,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(prompts, samplings, st.integers(1, 30))
+def test_decoding_equals_the_textbook(prompt: list[int], sampling: Sampling, count: int) -> None:
+    out = new_engine().generate(prompt, sampling=sampling, max_new_tokens=count)
+    assert list(out.token_ids) == reference(prompt, sampling, count)
+    assert out.stats.forwards == out.stats.new_tokens == len(out.token_ids)
+    assert out.stats.tokens_per_forward == 1.0
+    assert out.finish_reason == ("stop" if out.token_ids[-1] == END else "length")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(requests, min_size=1, max_size=6), st.integers(1, 4))
+def test_a_batch_gives_what_each_gives_alone(many: list[Request], max_live: int) -> None:
+    alone = [new_engine().generate_many([request])[0] for request in many]
+    engine = new_engine(max_live=max_live, page_size=4)
+    together = engine.generate_many(many)
+    assert list(map(without_times, together)) == list(map(without_times, alone))
+    assert_all_pages_back(engine)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(requests, min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_any_interleaving_of_adds_and_aborts_is_sound(
+    many: list[Request], dice: random.Random
+) -> None:
+    engine = new_engine(page_size=4, cache_tokens=320, max_positions=160, max_live=3)
+    waiting, open_ids, finished, aborted = list(many), [], {}, set()
+    while waiting or open_ids:
+        if waiting and dice.random() < 0.4:
+            open_ids.append((engine.add(waiting[0]), waiting.pop(0)))
+        if open_ids and dice.random() < 0.1:
+            victim = dice.choice(open_ids)[0]
+            if engine.abort(victim):
+                aborted.add(victim)
+        for event in engine.step():
+            assert not isinstance(event, Failed)
+            if isinstance(event, Finished):
+                finished[event.request_id] = event.completion
+                request = next(r for i, r in open_ids if i == event.request_id)
+                open_ids.remove((event.request_id, request))
+                expected = new_engine().generate_many([request])[0]
+                if event.request_id in aborted:
+                    assert event.completion.finish_reason == "cancelled"
+                    count = len(event.completion.token_ids)
+                    assert event.completion.token_ids == expected.token_ids[:count]
+                else:
+                    assert without_times(event.completion) == without_times(expected)
+        assert_sound(engine)
+    assert_all_pages_back(engine)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 1.0, 3.0]), st.integers(30, 80))
+def test_a_random_network_under_a_schema_writes_valid_json(
+    seed: int, temperature: float, count: int
+) -> None:
+    engine = Engine(ScriptedNetwork(VOCAB, seed=seed), TOKENIZER, cache_tokens=512)
+    out = engine.generate(
+        "x",
+        grammar=GRAMMAR,
+        sampling=Sampling(temperature=temperature, seed=seed),
+        max_new_tokens=count,
+        close_at_budget=True,
+    )
+    assert out.finish_reason == "stop"
+    Draft202012Validator(SCHEMA).validate(json.loads(out.text))
+    assert out.stats.new_tokens <= count
+
+
+def test_what_is_forced_costs_no_forward() -> None:
+    engine = new_engine()
+    out = engine.generate("x", grammar=Grammar.json_schema({"const": {"a": [1, 2]}}))
+    assert out.text == '{"a":[1,2]}'
+    assert out.finish_reason == "stop"
+    assert out.stats.forwards == 0
+    assert out.stats.forced == out.stats.new_tokens == len(out.token_ids)
+    assert_all_pages_back(engine)
+
+
+def test_events_tell_how_each_token_came_and_add_up() -> None:
+    events = list(new_engine().stream(Request("x", grammar=GRAMMAR, max_new_tokens=60)))
+    committed = [event for event in events if isinstance(event, Committed)]
+    last = events[-1]
+    assert isinstance(last, Finished)
+    done = last.completion
+    assert tuple(t for event in committed for t in event.token_ids) == done.token_ids
+    assert "".join(event.text for event in committed) == done.text
+    origins = [origin for event in committed for origin in event.origins]
+    assert origins.count(Origin.FORCED) == done.stats.forced > 0
+    assert sum(done.stats.modes.values()) == done.stats.new_tokens
+
+
+def test_a_second_turn_reuses_the_first() -> None:
+    engine = new_engine()
+    prompt = list(range(50))
+    first = engine.generate(prompt, max_new_tokens=10)
+    assert first.stats.cached_prompt_tokens == 0
+    history = [*prompt, *first.token_ids, 7, 8, 9]
+    second = engine.generate(history, max_new_tokens=10)
+    assert second.stats.cached_prompt_tokens == len(prompt) + len(first.token_ids) - 1
+    assert second.token_ids == new_engine().generate(history, max_new_tokens=10).token_ids
+    other = engine.generate([*prompt[:40], 99], max_new_tokens=5)
+    assert other.stats.cached_prompt_tokens == 40
+
+
+def test_a_long_prompt_is_encoded_in_pieces() -> None:
+    engine = Engine(ScriptedNetwork(VOCAB, max_positions=3000), TOKENIZER, cache_tokens=4096)
+    prompt = [token % 200 for token in range(1300)]
+    out = engine.generate(prompt, max_new_tokens=3)
+    assert out.stats.prefill_forwards == 2
+    assert list(out.token_ids) == reference(prompt, Sampling(), 3)
+
+
+def scripted(text: str, **kwargs: object) -> Completion:
+    """Decodes a network that writes `text`, byte by byte, then its end."""
+    ids = [*TOKENIZER.encode(text), END]
+
+    def script(tokens: tuple[int, ...]) -> torch.Tensor:
+        logits_V = torch.zeros(VOCAB)
+        logits_V[ids[len(tokens) - 1]] = 10.0
+        return logits_V
+
+    engine = Engine(ScriptedNetwork(VOCAB, script=script), TOKENIZER, cache_tokens=512)
+    out = engine.generate([1], **kwargs)  # type: ignore[arg-type]
+    assert_all_pages_back(engine)
+    return out
+
+
+def test_text_ends_before_a_stop_string_even_if_split_across_tokens() -> None:
+    out = scripted("one two END three", stop=("END",))
+    assert (out.text, out.finish_reason) == ("one two ", "stop")
+    assert TOKENIZER.decode(out.token_ids).endswith("END")
+
+
+def test_a_stop_string_that_never_completes_is_shown() -> None:
+    out = scripted("one EN", stop=("END",))
+    assert (out.text, out.finish_reason) == ("one EN", "stop")
+
+
+def test_the_end_token_is_kept_as_a_token_and_not_shown() -> None:
+    out = scripted("hi")
+    assert out.text == "hi"
+    assert out.token_ids[-1] == END
+
+
+def test_characters_of_several_tokens_come_out_whole() -> None:
+    out = scripted("caf\u00e9 \U0001f642!", max_new_tokens=50)
+    assert out.text == "caf\u00e9 \U0001f642!"
+
+
+def test_a_cut_character_is_marked_not_dropped() -> None:
+    assert scripted("a\U0001f642", max_new_tokens=2).text == "a\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_complete_answer_at_the_last_token_is_no_cut() -> None:
+    grammar = Grammar.choice(["yes", "no"])
+    assert scripted("yes", grammar=grammar, max_new_tokens=3).finish_reason == "stop"
+    assert scripted("yes", grammar=grammar, max_new_tokens=2).finish_reason in {"stop", "length"}
+
+
+@pytest.mark.parametrize("prompt", ["", [], ()])
+def test_an_empty_prompt_is_refused(prompt: object) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        new_engine().generate(prompt)  # type: ignore[arg-type]
+
+
+def test_bad_prompts_are_refused_by_name() -> None:
+    engine = new_engine()
+    with pytest.raises(ValueError, match="token id 999 is outside the vocabulary of 288"):
+        engine.generate([1, 999])
+    with pytest.raises(TypeError, match="a prompt is text"):
+        engine.generate([1, "a"])  # type: ignore[list-item]
+    with pytest.raises(ContextOverflow, match="400 tokens and the model's context holds 400"):
+        engine.generate([1] * 400)
+    with pytest.raises(CacheExhausted, match="cache pages"):
+        new_engine(cache_tokens=64).generate([1] * 60, max_new_tokens=60)
+    with pytest.raises(ValueError, match="raise max_new_tokens"):
+        engine.generate("x", grammar=GRAMMAR, max_new_tokens=3, close_at_budget=True)
+    assert_all_pages_back(engine)
+
+
+def test_an_answer_never_outgrows_the_context() -> None:
+    out = new_engine(max_positions=20).generate([1] * 15, max_new_tokens=100)
+    assert len(out.token_ids) <= 5
+
+
+def test_a_dead_end_fails_its_request_only() -> None:
+    engine = new_engine()
+    stuck = Grammar.lark('start: "ab" NEVER\nNEVER: /a/ & /b/\n')
+    good = engine.add(Request("x", max_new_tokens=5))
+    bad = engine.add(Request("x", grammar=stuck, max_new_tokens=5))
+    events = [event for _ in range(8) for event in engine.step()]
+    failed = [event for event in events if isinstance(event, Failed)]
+    assert [event.request_id for event in failed] == [bad]
+    assert isinstance(failed[0].error, GrammarDeadEnd)
+    assert [event.request_id for event in events if isinstance(event, Finished)] == [good]
+    assert_all_pages_back(engine)
+
+
+def test_a_network_error_leaves_the_engine_usable() -> None:
+    engine = new_engine()
+    expected = engine.generate([1, 2], max_new_tokens=6)
+    forward, calls = engine.network.forward, []
+
+    def failing(*args: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise MemoryError("no more memory")
+        return forward(*args)  # type: ignore[arg-type]
+
+    engine.network.forward = failing  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        engine.generate([1, 2], max_new_tokens=6)
+    assert_all_pages_back(engine)
+    assert engine.generate([1, 2], max_new_tokens=6).token_ids == expected.token_ids
+
+
+def test_leaving_a_stream_gives_the_pages_back() -> None:
+    engine = new_engine()
+    events = engine.stream(Request([1, 2, 3], max_new_tokens=100))
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert_all_pages_back(engine)
+
+
+def test_a_closed_engine_says_so() -> None:
+    engine = new_engine()
+    engine.add(Request([1], max_new_tokens=5))
+    engine.step()
+    engine.close()
+    engine.close()
+    (last,) = [event for event in engine.step() if isinstance(event, Finished)]
+    assert last.completion.finish_reason == "cancelled"
+    with pytest.raises(EngineClosed):
+        engine.add(Request([1]))
+    assert_all_pages_back(engine)
+
+
+def test_requests_are_validated_on_construction() -> None:
+    with pytest.raises(ValueError, match="max_new_tokens"):
+        Request("x", max_new_tokens=0)
+    with pytest.raises(ValueError, match="tuple of non-empty strings"):
+        Request("x", stop=("",))
+    with pytest.raises(ValueError, match="tuple of non-empty strings"):
+        Request("x", stop="END")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs a grammar"):
+        Request("x", close_at_budget=True)
+
+
+def test_an_unseeded_request_draws_a_seed_and_tells_it() -> None:
+    engine = new_engine()
+    hot = Sampling(temperature=1.0)
+    first, second = (engine.generate([1], sampling=hot, max_new_tokens=20) for _ in range(2))
+    assert first.seed != second.seed
+    again = engine.generate(
+        [1], sampling=Sampling(temperature=1.0, seed=first.seed), max_new_tokens=20
+    )
+    assert again.token_ids == first.token_ids
