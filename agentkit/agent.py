@@ -76,6 +76,8 @@ class Agent(Generic[DepsT, OutputT]):
         _check_least("retries", retries, 0)
         _check_least("output_retries", output_retries, 0)
         _check_least("max_concurrent_tools", max_concurrent_tools, 1)
+        if tool_timeout is not None and tool_timeout <= 0:
+            raise ValueError(f"tool_timeout is {tool_timeout}; give seconds above 0, or None")
         self._definition = Definition(
             model=model,
             tools=toolbox(tools, retries, tool_timeout),

@@ -16,7 +16,7 @@ def python_function(function: Function) -> Function:
     inner = _without_partials(function)
     if isinstance(inner, types.MethodType):
         return _without_partials(inner.__func__)
-    call = getattr(type(inner), "__call__", None)
+    call = inspect.getattr_static(type(inner), "__call__")
     return call if isinstance(call, types.FunctionType) else inner
 
 

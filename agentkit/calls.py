@@ -40,7 +40,7 @@ async def run_calls(
     run.begin_calls(calls)
     outcomes: dict[int, _Outcome] = {}
     failures: list[AgentError] = []
-    slots = anyio.Semaphore(_width(run, calls, tools))
+    slots = anyio.Semaphore(run.definition.max_concurrent_tools or len(calls))
 
     def finish(index: int, outcome: _Outcome, seconds: float = 0.0) -> None:
         outcomes[index] = outcome
@@ -91,13 +91,6 @@ def _explained(error: ToolError, response: ModelResponse) -> ToolError:
     if isinstance(error, ModelRetry) and response.finish_reason == "length":
         return ModelRetry(f"The call was cut off at the token limit. {error}")
     return error
-
-
-def _width(run: Run, calls: tuple[ToolCall, ...], tools: Mapping[str, Tool]) -> int:
-    """How many of the calls may run at once."""
-    if any(tools[call.name].sequential for call in calls if call.name in tools):
-        return 1
-    return min(len(calls), run.definition.max_concurrent_tools or len(calls))
 
 
 def _reasons(

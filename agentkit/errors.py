@@ -4,6 +4,7 @@
       ToolDefinitionError    the developer's: a tool that cannot be described (also a TypeError)
       ToolCrashed            the developer's: a tool raised something unexpected
       ToolResultError        the developer's: a tool returned something JSON cannot carry
+      OutputTypeError        the developer's: an output type without a JSON Schema (a TypeError)
       StrategyError          the developer's: a strategy yields a step that cannot be taken
       ModelError             the model cannot be reached, loaded or used
       OutputRetriesExceeded  the model's: no valid output within the allowed retries
@@ -28,6 +29,17 @@ class AgentError(Exception):
 
 class ToolDefinitionError(AgentError, TypeError):
     """A function cannot become a tool: says which parameter and what to write."""
+
+
+class OutputTypeError(AgentError, TypeError):
+    """A type cannot be an output type, since it has no JSON Schema."""
+
+    def __init__(self, output_type: object, reason: str) -> None:
+        super().__init__(
+            f"output_type {output_type!r} has no JSON Schema ({reason}); use str, numbers, list, "
+            "dict, Literal, Enum, dataclasses, TypedDict, pydantic models or unions of them"
+        )
+        self.output_type = output_type
 
 
 class ToolCrashed(AgentError):

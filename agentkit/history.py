@@ -33,13 +33,14 @@ def instructed(messages: Sequence[Message], instructions: str) -> list[Message]:
 
 
 def _refuse_unanswered_calls(history: Sequence[Message]) -> None:
-    answered = {message.call_id for message in history if isinstance(message, ToolMessage)}
+    waiting: dict[str, str] = {}
     for message in history:
-        if not isinstance(message, AssistantMessage):
-            continue
-        for call in message.tool_calls:
-            if call.call_id not in answered:
-                raise ValueError(
-                    f"message_history has no result for the call {call.call_id!r} of "
-                    f"{call.name!r}; add its ToolMessage, or drop the message that calls it"
-                )
+        if isinstance(message, AssistantMessage):
+            waiting.update((call.call_id, call.name) for call in message.tool_calls)
+        elif isinstance(message, ToolMessage):
+            waiting.pop(message.call_id, None)
+    for call_id, name in waiting.items():
+        raise ValueError(
+            f"message_history has no result for the call {call_id!r} of {name!r}; "
+            "add its ToolMessage, or drop the message that calls it"
+        )

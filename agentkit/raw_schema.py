@@ -60,25 +60,23 @@ def own_copy(tool: str, schema: Any) -> dict[str, Any]:
 def raw_arguments(tool: str, schema: dict[str, Any]) -> RawArguments:
     """Compiles `schema` under Draft 2020-12, or the draft that its `$schema` names.
 
-    References must resolve inside the schema (or to a draft itself), so validation never opens
-    a connection. Raises `ToolDefinitionError` for a schema that could only fail later.
+    References must resolve inside the schema, so validation never opens a connection. Raises `ToolDefinitionError` for a schema that could only fail later.
     """
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
-    from jsonschema_specifications import REGISTRY
     from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012, specification_with
+    from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY, specification_with
 
     dialect = schema.get("$schema")
     draft = validator_for(schema, Draft202012Validator if dialect is None else None)
     if draft is None:
         raise _refusal(tool, f"$schema {dialect!r} is no draft known here")
     specification = DRAFT202012 if dialect is None else specification_with(dialect)
-    validator = draft(schema, registry=REGISTRY)
+    validator = draft(schema, registry=EMPTY_REGISTRY)
     try:
         draft.check_schema(schema, format_checker=draft.FORMAT_CHECKER)
         resource = specification.create_resource(schema)
-        _check_references(resource, REGISTRY.resolver_with_root(resource))
+        _check_references(resource, EMPTY_REGISTRY.resolver_with_root(resource))
         validator.is_valid({})
     except SchemaError as error:
         raise _refusal(tool, f"{error.json_path}: {_short(error.message)}") from error

@@ -2,16 +2,17 @@
 
 import functools
 import inspect
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from agentkit.callables import (
     Function,
@@ -27,6 +28,7 @@ from agentkit.docstring import parse_docstring
 from agentkit.errors import ToolDefinitionError
 from agentkit.json_type import JsonType
 
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 _TYPES = "use str, int, float, bool, list, dict, Literal, Enum, dataclass, TypedDict or BaseModel"
 
 
@@ -81,7 +83,8 @@ def describe(
     naming the function, the parameter and the way to mend it.
     """
     name = name_of(function) if name is None else name
-    _check_function(name, function)
+    check_function(name, function)
+    check_name(name)
     doc = parse_docstring(documentation_of(function))
     takes_context, arguments = _arguments(name, function, doc.parameters)
     arguments_type = _arguments_type(name, arguments)
@@ -94,7 +97,17 @@ def describe(
     )
 
 
-def _check_function(name: str, function: Any) -> None:
+def check_name(name: str) -> None:
+    """Raises `ToolDefinitionError` for a name that some model would not take."""
+    if not _NAME.fullmatch(name):
+        raise ToolDefinitionError(
+            f"{name!r} is no tool name: use 1 to 64 letters, digits, _ and -, not a digit or - "
+            "first; set it with tool(name=...)"
+        )
+
+
+def check_function(name: str, function: Any) -> None:
+    """Raises `ToolDefinitionError` for what cannot be called once to give one result."""
     if not callable(function):
         raise _refusal(name, None, f"{type(function).__name__} is not callable", "give a function")
     if isinstance(function, type):
@@ -205,7 +218,7 @@ def _typed_dict(name: str, arguments: Iterable[_Argument]) -> Any:
     """One type for all arguments. Unlike a model's fields, its keys may have any name, and what
     was not given stays away, so that the function's own defaults apply."""
     fields = {argument.name: argument.field_type for argument in arguments}
-    typed_dict: Any = TypedDict(name, fields)  # type: ignore[operator]
+    typed_dict = cast("Any", TypedDict)(name, fields)
     typed_dict.__pydantic_config__ = ConfigDict(extra="forbid")
     return typed_dict
 

@@ -12,7 +12,13 @@ from typing_extensions import ParamSpec, TypeVar
 
 from agentkit.callables import is_async
 from agentkit.context import RunContext
-from agentkit.errors import ToolCrashed, ToolDefinitionError, ToolError, ToolTimeout
+from agentkit.errors import (
+    ToolCrashed,
+    ToolDefinitionError,
+    ToolError,
+    ToolResultError,
+    ToolTimeout,
+)
 from agentkit.models.base import ToolDefinition
 from agentkit.raw_schema import own_copy, raw_arguments
 from agentkit.schema import check_function, check_name, describe
@@ -178,3 +184,48 @@ class Tool(Generic[P, R]):
             raise
         except Exception as error:
             raise ToolCrashed(self.name, error) from error
+
+
+@overload
+def tool(
+    function: Callable[FunctionP, FunctionR],
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout: float | None = None,
+    retries: int | None = None,
+) -> Tool[FunctionP, FunctionR]: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout: float | None = None,
+    retries: int | None = None,
+) -> Callable[[Callable[FunctionP, FunctionR]], Tool[FunctionP, FunctionR]]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout: float | None = None,
+    retries: int | None = None,
+) -> Any:
+    """Makes a function a `Tool`; see `Tool.from_function`.
+
+    Use it bare (`@tool`), with options (`@tool(timeout=5)`), or on something that exists
+    (`tool(thing.method)`).
+    """
+
+    def make(given: Callable[FunctionP, FunctionR]) -> Tool[FunctionP, FunctionR]:
+        return Tool.from_function(
+            given, name=name, description=description, timeout=timeout, retries=retries
+        )
+
+    return make if function is None else make(function)

@@ -3,7 +3,16 @@
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-_MERGES = [("e", "r"), ("i", "n"), ('"', ":"), ('"', ","), ("{", '"'), ('"', "}"), ("t", "r"), ("1", "2")]
+_MERGES = [
+    ("e", "r"),
+    ("i", "n"),
+    ('"', ":"),
+    ('"', ","),
+    ("{", '"'),
+    ('"', "}"),
+    ("t", "r"),
+    ("1", "2"),
+]
 
 
 class ByteTokenizer:

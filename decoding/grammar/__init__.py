@@ -1,8 +1,8 @@
 """Grammars over texts, and matchers that keep a sequence of tokens within one.
 
-    Grammar           per schema or expression; immutable, knows no tokenizer
-    CompiledGrammar   per grammar and tokenizer; immutable, cached
-    Matcher           per sequence; the only mutable part
+Grammar           per schema or expression; immutable, knows no tokenizer
+CompiledGrammar   per grammar and tokenizer; immutable, cached
+Matcher           per sequence; the only mutable part
 """
 
 from decoding.grammar.compiled import CompiledGrammar

@@ -7,10 +7,19 @@ per character is what makes complements exact.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from decoding.grammar.charset import ANY_CHAR, CharSet
 
-_SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_SHORT_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
 _CONTROLS = CharSet.of([(0, 0x1F)])
 _PLAIN = ANY_CHAR - _CONTROLS - CharSet.chars('"\\')
 _REPEAT_LIMIT = 2**31
@@ -79,12 +88,10 @@ def cat(parts: Iterable[Language]) -> Language:
 
 
 def alt(parts: Iterable[Language]) -> Language:
-    flat: list[Language] = []
+    flat: dict[Language, None] = {}
     for part in parts:
-        for each in part.parts if isinstance(part, Alt) else (part,):
-            if each not in flat:
-                flat.append(each)
-    return flat[0] if len(flat) == 1 else Alt(tuple(flat))
+        flat |= dict.fromkeys(part.parts if isinstance(part, Alt) else (part,))
+    return next(iter(flat)) if len(flat) == 1 else Alt(tuple(flat))
 
 
 def both(parts: Iterable[Language]) -> Language:
@@ -100,8 +107,13 @@ def both(parts: Iterable[Language]) -> Language:
     return flat[0] if len(flat) == 1 else Both(tuple(flat))
 
 
+@cache
+def _char(char: str) -> Chars:
+    return Chars(CharSet.chars(char))
+
+
 def literal(text: str) -> Language:
-    return cat(Chars(CharSet.chars(char)) for char in text)
+    return _char(text) if len(text) == 1 else Cat(tuple(map(_char, text)))
 
 
 def has_empty_text(language: Language) -> bool:
@@ -141,7 +153,7 @@ def is_plain_regex(language: Language) -> bool:
 def render(language: Language, *, quoted: bool) -> str:
     """The language as the body of a Lark terminal."""
     if is_plain_regex(language):
-        return f"/{_regex(language, quoted)}/"
+        return f"/{_regex(language, quoted) or '(?:)'}/"
     match language:
         case Cat(parts):
             return " ".join(_group(part, quoted) for part in parts)
@@ -151,6 +163,8 @@ def render(language: Language, *, quoted: bool) -> str:
             return " & ".join(_group(part, quoted) for part in parts)
         case Except(part):
             return f"{_group(ANY_TEXT, quoted)} & ~{_group(part, quoted)}"
+        case Repeat(_, _, 0):
+            return '""'
         case Repeat(part, low, high):
             return _group(part, quoted) + _times(low, high)
         case Chars():
@@ -168,7 +182,11 @@ def _regex(language: Language, quoted: bool) -> str:
         case Cat(parts):
             return "".join(_regex(part, quoted) for part in parts)
         case Alt(parts):
-            return "(?:" + "|".join(_regex(part, quoted) for part in parts) + ")" if parts else _NEVER
+            return (
+                "(?:" + "|".join(_regex(part, quoted) for part in parts) + ")" if parts else _NEVER
+            )
+        case Repeat(_, _, 0):
+            return ""
         case Repeat(part, low, high):
             return f"(?:{_regex(part, quoted)}){_times(low, high)}"
         case _:
@@ -179,6 +197,7 @@ _NEVER = "[a&&b]"
 
 
 def _times(low: int, high: int | None) -> str:
+    assert high != 0, "no repetition is the empty text"
     if (low, high) == (0, None):
         return "*"
     if (low, high) == (0, 1):
@@ -186,6 +205,7 @@ def _times(low: int, high: int | None) -> str:
     return f"{{{low},{'' if high is None else high}}}"
 
 
+@lru_cache(maxsize=4096)
 def _char_class(chars: CharSet) -> str:
     if not chars.ranges:
         return _NEVER
@@ -199,6 +219,7 @@ def _code(code: int) -> str:
     return chr(code) if code < 128 and chr(code).isalnum() else f"\\x{{{code:X}}}"
 
 
+@lru_cache(maxsize=4096)
 def _quoted_chars(chars: CharSet) -> str:
     plain = chars & _PLAIN
     options = [_char_class(plain)] if plain.ranges else []
@@ -208,7 +229,9 @@ def _quoted_chars(chars: CharSet) -> str:
     for spelled in map(json_char, escaped):
         last_characters[spelled[:-1]] = last_characters.get(spelled[:-1], "") + spelled[-1]
     for start, lasts in last_characters.items():
-        options.append("".join(_code(ord(char)) for char in start) + _char_class(CharSet.chars(lasts)))
+        options.append(
+            "".join(_code(ord(char)) for char in start) + _char_class(CharSet.chars(lasts))
+        )
     if len(options) == 1:
         return options[0]
     return "(?:" + "|".join(options) + ")" if options else _NEVER

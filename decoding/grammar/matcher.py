@@ -129,7 +129,9 @@ class Matcher:
             return 0
         eos = self._vocabulary.eos_token_ids
         before_end = next((i for i, token in enumerate(tokens) if token in eos), len(tokens))
-        known = next((i for i, token in enumerate(tokens) if not self._is_known(token)), len(tokens))
+        known = next(
+            (i for i, token in enumerate(tokens) if not self._is_known(token)), len(tokens)
+        )
         prefix = list(tokens[: min(before_end, known)])
         legal = int(self._state.validate_tokens(prefix)) if prefix else 0
         if legal == before_end < len(tokens) and self._accepts_after(prefix):

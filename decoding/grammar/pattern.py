@@ -9,6 +9,7 @@ back-references, word boundaries and inline multi-line flags are refused.
 """
 
 import re
+from functools import lru_cache
 from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -37,6 +38,7 @@ class PatternError(ValueError):
     """Raised for a pattern that Python cannot parse or that is not supported, and says why."""
 
 
+@lru_cache(maxsize=1024)
 def search_language(pattern: str, *, widened: bool = False) -> Language:
     """The texts in which `re.search` finds the pattern.
 
@@ -44,8 +46,11 @@ def search_language(pattern: str, *, widened: bool = False) -> Language:
     both instead, which is what a complement needs.
     """
     reader = _Reader(pattern, widened)
-    return alt([reader.at_start, cat([Repeat(Chars(ANY_CHAR), 1, None), reader.later])]
-               if reader.is_anchored else [cat([ANY_TEXT, reader.later])])
+    return alt(
+        [reader.at_start, cat([Repeat(Chars(ANY_CHAR), 1, None), reader.later])]
+        if reader.is_anchored
+        else [cat([ANY_TEXT, reader.later])]
+    )
 
 
 def fullmatch_language(pattern: str) -> Language:
@@ -58,7 +63,9 @@ class _Reader:
         try:
             parsed = _parser.parse(pattern)
         except (re.error, RecursionError, OverflowError) as error:
-            raise PatternError(f"the pattern {pattern!r} is no regular expression: {error}") from error
+            raise PatternError(
+                f"the pattern {pattern!r} is no regular expression: {error}"
+            ) from error
         self._pattern = pattern
         self._widened = widened
         self._flags = parsed.state.flags
@@ -214,8 +221,10 @@ def _unicode_category(category: Any) -> CharSet:
 
 
 def _contains(items: list[_Item], test: Any) -> bool:
-    return any(test(code, argument) or any(_contains(body, test) for body in _bodies(code, argument))
-               for code, argument in items)
+    return any(
+        test(code, argument) or any(_contains(body, test) for body in _bodies(code, argument))
+        for code, argument in items
+    )
 
 
 def _bodies(code: Any, argument: Any) -> list[list[_Item]]:

@@ -1,7 +1,6 @@
 """Tool calls of one turn: concurrency, cancellation, failures."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -30,18 +29,6 @@ pytestmark = pytest.mark.anyio
 
 def call(name: str, call_id: str = "c") -> ToolCall:
     return ToolCall(call_id, name, "{}")
-
-
-def named(name: str, work: Callable[[], Any]) -> Callable[..., Any]:
-    """An async tool of that name."""
-
-    async def run() -> str:
-        await work()
-        return name
-
-    run.__name__ = name
-    run.__doc__ = f"Runs {name}."
-    return run
 
 
 async def test_calls_of_a_turn_run_at_the_same_time() -> None:
@@ -89,7 +76,7 @@ async def test_results_are_in_call_order_and_events_as_they_happen() -> None:
     ] == ["slow", "fast"]
 
 
-async def most_at_once(num_calls: int, max_concurrent: int | None, *, sequential: bool) -> int:
+async def most_at_once(num_calls: int, max_concurrent: int | None) -> int:
     """The most calls that ran at once, when each waits until no further one begins."""
     running = most = 0
 
@@ -104,19 +91,17 @@ async def most_at_once(num_calls: int, max_concurrent: int | None, *, sequential
 
     calls = [call("work", str(index)) for index in range(num_calls)]
     with ScriptedModel([calls, "done"]) as model:
-        worker = tool(work, sequential=True) if sequential else work
-        agent = Agent(model, tools=[worker], max_concurrent_tools=max_concurrent)
+        agent = Agent(model, tools=[work], max_concurrent_tools=max_concurrent)
         await agent.run("go")
     return most
 
 
-@pytest.mark.parametrize(
-    ("max_concurrent", "sequential", "expected"),
-    [(None, False, 5), (2, False, 2), (1, False, 1), (9, False, 5), (None, True, 1), (3, True, 1)],
-)
-async def test_width(max_concurrent: int | None, sequential: bool, expected: int) -> None:
+@pytest.mark.parametrize(("max_concurrent", "expected"), [(None, 5), (2, 2), (1, 1), (9, 5)])
+async def test_at_most_so_many_calls_run_at_once(
+    max_concurrent: int | None, expected: int
+) -> None:
     with anyio.fail_after(10):
-        assert await most_at_once(5, max_concurrent, sequential=sequential) == expected
+        assert await most_at_once(5, max_concurrent) == expected
 
 
 async def test_sync_tools_do_not_block_the_event_loop() -> None:

@@ -189,4 +189,6 @@ def _listed(expander: Expander, state: State) -> list[str] | None:
 def _only_integral(clause: NumberClause) -> bool:
     """Whether a clause for numbers with a fraction holds a single number, which then has none."""
     low, high = clause.low, clause.high
-    return low is not None and high is not None and low.value == high.value.__floor__() == high.value
+    return (
+        low is not None and high is not None and low.value == high.value.__floor__() == high.value
+    )

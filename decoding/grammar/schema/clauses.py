@@ -9,7 +9,17 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from decoding.grammar.schema.formula import FALSE, TRUE, Formula, HasFormat, Matches, SomeItems, SomeMember, Unique
+from decoding.grammar.schema.formula import (
+    FALSE,
+    TRUE,
+    Formula,
+    HasFormat,
+    Matches,
+    MultipleOf,
+    SomeItems,
+    SomeMember,
+    Unique,
+)
 
 State = tuple[Formula, ...]
 ANYTHING: State = ()
@@ -35,9 +45,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class NumberClause:
+    """`divisors` come with whether they must divide the number."""
+
     low: Bound | None = None
     high: Bound | None = None
-    divisors: frozenset[Fraction] = frozenset()
+    divisors: frozenset[tuple[MultipleOf, bool]] = frozenset()
 
     def at_least(self, bound: Bound) -> "NumberClause | None":
         low = self.low
@@ -51,11 +63,23 @@ class NumberClause:
             high = bound
         return replace(self, high=high)._checked()
 
+    def divided(self, divisor: MultipleOf, must: bool) -> "NumberClause | None":
+        return replace(self, divisors=self.divisors | {(divisor, must)})._checked()
+
+    def fits(self, value: Fraction) -> bool:
+        low, high = self.low, self.high
+        return (
+            (low is None or value > low.value or (value == low.value and not low.strict))
+            and (high is None or value < high.value or (value == high.value and not high.strict))
+            and all(divisor.divides(value) == must for divisor, must in self.divisors)
+        )
+
     def _checked(self) -> "NumberClause | None":
         if self.low is None or self.high is None or self.low.value < self.high.value:
             return self
-        touches = self.low.value == self.high.value and not (self.low.strict or self.high.strict)
-        return self if touches else None
+        if self.low.value > self.high.value or not self.fits(self.low.value):
+            return None
+        return NumberClause(self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)

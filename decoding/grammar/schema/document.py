@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jsonschema import validators
@@ -39,16 +40,18 @@ class Dialect:
         return self.draft >= 6
 
     @classmethod
-    def of(cls, schema: Any) -> "Dialect":
-        """By `$schema`; 2020-12 where there is none or it names no standard draft."""
+    def of(cls, schema: Any, otherwise: "Dialect | None" = None) -> "Dialect":
+        """By `$schema`; where there is none or it names no draft, `otherwise`, or 2020-12."""
         declared = schema.get("$schema") if isinstance(schema, dict) else None
-        uri = declared.removesuffix("#") if isinstance(declared, str) else _DEFAULT
+        uri = declared.removesuffix("#") if isinstance(declared, str) else ""
         if "json-schema.org/draft-03" in uri:
             raise GrammarError("draft 3 of JSON Schema is not supported", "/$schema")
-        uri = uri if uri in _DRAFTS else _DEFAULT
-        return _dialect(uri)
+        if uri in _DRAFTS:
+            return _dialect(uri)
+        return otherwise or _dialect(_DEFAULT)
 
 
+@cache
 def _dialect(uri: str) -> Dialect:
     validator = validators.validator_for({"$schema": uri})
     return Dialect(uri, _DRAFTS[uri], frozenset(validator.VALIDATORS))
@@ -72,9 +75,7 @@ class SchemaNode:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SchemaNode):
             return NotImplemented
-        if isinstance(self.contents, bool) or isinstance(other.contents, bool):
-            return self.contents is other.contents
-        return self.contents is other.contents
+        return self.contents is other.contents and self.dialect == other.dialect
 
     def __hash__(self) -> int:
         return hash(self.contents) if isinstance(self.contents, bool) else id(self.contents)
@@ -99,7 +100,7 @@ class SchemaNode:
         resolver = self.resolver
         if isinstance(contents, dict):
             resolver = resolver.in_subresource(specification.create_resource(contents))
-        node = SchemaNode(contents, location, resolver, self.dialect)
+        node = SchemaNode(contents, location, resolver, Dialect.of(contents, self.dialect))
         node._check()
         return node
 
@@ -119,7 +120,8 @@ class SchemaNode:
             ) from error
         local = reference.startswith("#/")
         location = reference[1:] if local else f"{where} -> {reference}"
-        node = SchemaNode(resolved.contents, location, resolved.resolver, self.dialect)
+        dialect = Dialect.of(resolved.contents, self.dialect)
+        node = SchemaNode(resolved.contents, location, resolved.resolver, dialect)
         node._check()
         return node
 
@@ -132,11 +134,15 @@ class SchemaNode:
             return
         if not isinstance(self.contents, Mapping):
             raise GrammarError("a schema must be an object or a boolean", self.location)
-        declared = self.contents.get("$schema")
-        if self.location and isinstance(declared, str):
-            uri = declared.removesuffix("#")
-            if uri in _DRAFTS and uri != self.dialect.uri:
-                raise self.error("$schema", "differs from the document's; use one draft throughout")
+
+
+def tells_whole_floats_apart(contents: Any) -> bool:
+    """Whether any part of a document is of draft 4, in which 1.0 is no integer."""
+    if isinstance(contents, dict):
+        if "$schema" in contents and not Dialect.of(contents).whole_floats_are_integers:
+            return True
+        return any(map(tells_whole_floats_apart, contents.values()))
+    return isinstance(contents, list) and any(map(tells_whole_floats_apart, contents))
 
 
 def _escape(step: str) -> str:

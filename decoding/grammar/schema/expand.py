@@ -15,7 +15,7 @@ from decoding.grammar.schema.clauses import (
     StringClause,
     state_of,
 )
-from decoding.grammar.schema.document import SchemaNode
+from decoding.grammar.schema.document import SchemaNode, tells_whole_floats_apart
 from decoding.grammar.schema.formula import (
     NUMBERS,
     TRUE,
@@ -55,8 +55,8 @@ class Expander:
     """Reads and expands the schemas of one document, each once."""
 
     def __init__(self, root: SchemaNode) -> None:
-        whole = set() if root.dialect.whole_floats_are_integers else {Kind.WHOLE}
-        self.kinds = tuple(kind for kind in Kind if kind is not Kind.WHOLE or kind in whole)
+        apart = tells_whole_floats_apart(root.contents)
+        self.kinds = tuple(kind for kind in Kind if apart or kind is not Kind.WHOLE)
         self._formulas: dict[SchemaNode, Formula] = {}
         self._clauses: dict[tuple[State, Kind], tuple[Clause, ...]] = {}
         self._empty: dict[State, bool] = {}
@@ -152,7 +152,9 @@ class Expander:
                 return [] if positive else False
             case Use(node):
                 if (node, positive) in ancestors:
-                    raise GrammarError("the schema refers to itself for its own value", node.location)
+                    raise GrammarError(
+                        "the schema refers to itself for its own value", node.location
+                    )
                 below = (*ancestors, (node, positive))
                 return [(self.formula(node), positive, below)]
             case All(parts) | Any_(parts):
@@ -185,8 +187,9 @@ class Expander:
         if positive:
             options = []
             for i, part in enumerate(live):
-                rivals = [live[j] for j in range(len(live))
-                          if j != i and overlaps[max(i, j), min(i, j)]]
+                rivals = [
+                    live[j] for j in range(len(live)) if j != i and overlaps[max(i, j), min(i, j)]
+                ]
                 options.append(every([part, *map(negate, rivals)]))
             return tuple(options)
         pairs = [every([live[i], live[j]]) for (i, j), both in overlaps.items() if both]

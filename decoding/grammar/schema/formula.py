@@ -91,7 +91,22 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class MultipleOf:
-    divisor: Fraction
+    """`is_float` since a divisor spelled as a double divides as doubles do."""
+
+    divisor: int | float
+    is_float: bool
+    location: str
+
+    def divides(self, value: Fraction) -> bool:
+        """As `jsonschema` decides it: by the quotient's double, for a double."""
+        if not self.is_float:
+            return (value / int(self.divisor)).denominator == 1
+        number = int(value) if value.denominator == 1 else float(value)
+        try:
+            quotient = number / self.divisor
+            return int(quotient) == quotient
+        except OverflowError:
+            return (value / Fraction(self.divisor)).denominator == 1
 
 
 @dataclass(frozen=True, slots=True)

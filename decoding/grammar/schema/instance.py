@@ -86,7 +86,11 @@ class Speller:
         return next((each for each in spellings if each is not None), None)
 
     def _kind(self, value: Any) -> tuple[Kind, Any]:
-        if isinstance(value, float) and value.is_integer() and Kind.WHOLE not in self._expander.kinds:
+        if (
+            isinstance(value, float)
+            and value.is_integer()
+            and Kind.WHOLE not in self._expander.kinds
+        ):
             value = int(value)
         match value:
             case None:
@@ -109,7 +113,7 @@ class Speller:
             case BooleanClause(values):
                 return str(value).lower() if value in values else None
             case NumberClause() if kind in NUMBERS:
-                return spell_number(value) if _number_fits(clause, value) else None
+                return spell_number(value) if clause.fits(Fraction(value)) else None
             case StringClause():
                 return json_string(value) if string_fits(clause, value) else None
             case ArrayClause():
@@ -171,16 +175,9 @@ class Speller:
     ) -> str | None:
         names, state = state_of(name), state_of(part)
         for other in others:
-            if self._expander.name_fits(names, other) and self.spell(state, value[other]) is not None:
+            if (
+                self._expander.name_fits(names, other)
+                and self.spell(state, value[other]) is not None
+            ):
                 return other
         return None
-
-
-def _number_fits(clause: NumberClause, value: int | float) -> bool:
-    exact = Fraction(value)
-    low, high = clause.low, clause.high
-    return (
-        (low is None or exact > low.value or (exact == low.value and not low.strict))
-        and (high is None or exact < high.value or (exact == high.value and not high.strict))
-        and all((exact / divisor).denominator == 1 for divisor in clause.divisors)
-    )

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from fractions import Fraction
 
 from decoding.errors import GrammarError
 from decoding.grammar.schema.clauses import (
@@ -52,10 +51,6 @@ def without_negation(atom: Atom, kind: Kind) -> Formula | None:
     match atom:
         case BooleanIs(value):
             return BooleanIs(not value)
-        case MultipleOf(divisor):
-            if kind is Kind.FRACTION and divisor.denominator == 1:
-                return TRUE
-            raise GrammarError("'not' over 'multipleOf' is not supported")
         case Items(prefix, rest):
             exceptions = [_item_is(index, negate(part)) for index, part in enumerate(prefix)]
             location = "items"
@@ -139,14 +134,10 @@ def _meet_number(
         if positive:
             return clause.at_least(Bound(atom.bound, atom.strict))
         return clause.at_most(Bound(atom.bound, not atom.strict))
-    assert isinstance(atom, MultipleOf) and positive
-    divisor = atom.divisor
-    if kind is Kind.FRACTION:
-        if divisor.denominator == 1:
-            return None
-    else:
-        divisor = Fraction(divisor.numerator)
-    return replace(clause, divisors=clause.divisors | {divisor})
+    assert isinstance(atom, MultipleOf)
+    if kind is Kind.FRACTION and float(atom.divisor).is_integer():
+        return None if positive else clause  # a number that is no integer divides by none
+    return clause.divided(atom, positive)
 
 
 def _meet_string(clause: StringClause, atom: Atom, positive: bool) -> StringClause:

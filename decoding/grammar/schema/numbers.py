@@ -195,5 +195,3 @@ def _part_to(digits: str) -> Language:
         if i:
             options.append(literal(digits[:i]))
     return alt(options)
-
-

@@ -53,9 +53,7 @@ def resolve_some(expander: Expander, clause: ObjectClause) -> Iterator[ObjectCla
                 rest = clause.some[:index] + clause.some[index + 1 :]
                 value = ((name, some.value),) if state_of(some.value) else ()
                 required = tuple(dict.fromkeys([*clause.required, name]))
-                met = replace(
-                    clause, some=rest, required=required, values=clause.values + value
-                )
+                met = replace(clause, some=rest, required=required, values=clause.values + value)
                 if name not in clause.absent and not expander.is_empty(met.value(name)):
                     yield from resolve_some(expander, met)
     if len(clause.some) <= 1:
@@ -199,9 +197,7 @@ def _other_members(expander: Expander, clause: ObjectClause) -> list[Others]:
     for pattern, source in patterns.items():
         classes = list(_split(classes, pattern))
         if len(classes) > _MOST_CLASSES:
-            raise GrammarError(
-                "'patternProperties' overlap in too many ways", source.location
-            )
+            raise GrammarError("'patternProperties' overlap in too many ways", source.location)
     found: dict[State, list[Language]] = {}
     for parts, matched in classes:
         state = state_of(*_values(clause, matched))

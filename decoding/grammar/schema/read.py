@@ -89,6 +89,8 @@ def _type(node: SchemaNode) -> Formula:
         if name not in _KINDS:
             raise node.error("type", f"names no type: {name!r}")
         kinds |= _KINDS[name]
+        if name == "integer" and node.dialect.whole_floats_are_integers:
+            kinds.add(Kind.WHOLE)
     return KindIs(frozenset(kinds))
 
 
@@ -160,13 +162,8 @@ def _multiple_of(node: SchemaNode) -> Formula:
     divisor = _number(node, "multipleOf")
     if divisor <= 0:
         raise node.error("multipleOf", "must be more than 0")
-    if divisor.denominator & (divisor.denominator - 1) or divisor.denominator > 2**20:
-        raise node.error(
-            "multipleOf",
-            "can be enforced exactly only for sums of powers of two, such as 1, 10, 0.5 or "
-            "0.25: doubles, by which JSON is judged, hold no exact multiples of the others",
-        )
-    return On(NUMBERS, MultipleOf(divisor))
+    value = node.contents["multipleOf"]
+    return On(NUMBERS, MultipleOf(value, isinstance(value, float), f"{node.location}/multipleOf"))
 
 
 def _min_length(node: SchemaNode) -> Formula:
@@ -227,16 +224,23 @@ def _contains(node: SchemaNode) -> Formula:
 
 
 def _unique_items(node: SchemaNode) -> Formula:
-    return On(ARRAYS, Unique(f"{node.location}/uniqueItems")) if node.contents["uniqueItems"] else TRUE
+    return (
+        On(ARRAYS, Unique(f"{node.location}/uniqueItems")) if node.contents["uniqueItems"] else TRUE
+    )
 
 
 def _members(node: SchemaNode) -> Formula:
     contents = node.contents
-    named = tuple((name, Use(node.child("properties", name)))
-                  for name in _mapping(node, "properties"))
-    patterns = tuple((_matches(node, "patternProperties", pattern),
-                      Use(node.child("patternProperties", pattern)))
-                     for pattern in _mapping(node, "patternProperties"))
+    named = tuple(
+        (name, Use(node.child("properties", name))) for name in _mapping(node, "properties")
+    )
+    patterns = tuple(
+        (
+            _matches(node, "patternProperties", pattern),
+            Use(node.child("patternProperties", pattern)),
+        )
+        for pattern in _mapping(node, "patternProperties")
+    )
     rest = _use(node, "additionalProperties") if "additionalProperties" in contents else TRUE
     return On(OBJECTS, Members(named, patterns, rest))
 

@@ -137,6 +137,8 @@ def _spell_one(symbol: Symbol) -> str:
             return lark
         case Ref(name):
             return name
+        case Many(_, _, 0):
+            return '""'
         case Many(symbols, low, high):
             group = f"({_spell(symbols)})"
             if (low, high) == (0, None):

@@ -1,12 +1,15 @@
 """String clauses as languages, and as terminals."""
 
 import json
+from functools import lru_cache
 
 from llguidance import LLMatcher, LLTokenizer
 
 from decoding.grammar.language import (
     ANY_TEXT,
     NOTHING,
+    Alt,
+    Both,
     Cat,
     Chars,
     Except,
@@ -61,10 +64,13 @@ def enum_terminal(texts: frozenset[str]) -> str:
     return " | ".join(quote(json_string(text)) for text in sorted(texts))
 
 
+@lru_cache(maxsize=4096)
 def is_void(language: Language) -> bool:
     """Whether the language holds no text at all."""
     if is_plain_regex(language):
         return _is_void_regex(language)
+    if _leaves_out_few(language):
+        return False
     body = render(language, quoted=False)
     state = LLMatcher(_bytes, LLMatcher.grammar_from_lark(f"start: T\nT: {body}"), log_level=0)
     if state.is_error():
@@ -73,6 +79,27 @@ def is_void(language: Language) -> bool:
         return False
     mask = state.compute_bitmask()
     return state.is_error() or not any(mask)
+
+
+def _leaves_out_few(language: Language) -> bool:
+    """Whether only listed texts are missing."""
+    match language:
+        case Both(parts):
+            return all(map(_leaves_out_few, parts))
+        case Except(part):
+            return _is_finite(part)
+        case _:
+            return False
+
+
+def _is_finite(language: Language) -> bool:
+    match language:
+        case Chars():
+            return True
+        case Cat(parts) | Alt(parts):
+            return all(map(_is_finite, parts))
+        case _:
+            return False
 
 
 def _is_void_regex(language: Language) -> bool:
@@ -94,7 +121,12 @@ def _byte_tokenizer() -> LLTokenizer:
     spelled = {byte: chr(byte) for byte in printable}
     spelled |= {byte: chr(256 + index) for index, byte in enumerate(others)}
     vocabulary = {spelled[byte]: byte for byte in range(256)}
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    level = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": False,
+    }
     end = {"id": 256, "content": "<end>", "single_word": False, "lstrip": False, "rstrip": False,
            "normalized": False, "special": True}  # fmt: skip
     return LLTokenizer(

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from decoding.errors import GrammarError
 from decoding.grammar.language import Language, cat, literal, render
@@ -17,9 +16,9 @@ from decoding.grammar.schema.clauses import (
 )
 from decoding.grammar.schema.expand import Expander
 from decoding.grammar.schema.formula import Kind
+from decoding.grammar.schema.multiples import listed_integers, multiple_schema
 from decoding.grammar.schema.numbers import (
     fraction_language,
-    integer_bounds,
     integer_language,
     number_language,
 )
@@ -29,7 +28,6 @@ from decoding.grammar.schema.spelling import Marks
 from decoding.grammar.schema.strings import enum_terminal, is_void, string_language, string_terminal
 
 _MOST_STATES = 20_000
-_LARGEST_BACKEND_INTEGER = 2**53
 
 
 @dataclass(slots=True)
@@ -120,37 +118,17 @@ class Writer:
     def _multiples(
         self, clause: NumberClause, integer: bool, whole: bool, fraction: bool
     ) -> list[Alternative]:
-        divisor = Fraction(1)
-        for each in clause.divisors:
-            divisor = _least_common_multiple(divisor, each) if divisor != 1 else each
-        schema: dict[str, object] = {"multipleOf": _plain(divisor)}
-        if fraction and divisor.denominator > 1:
-            schema["type"] = "number"
-            for keyword, bound in (("minimum", clause.low), ("maximum", clause.high)):
-                if bound is not None:
-                    name = f"exclusive{keyword.capitalize()}" if bound.strict else keyword
-                    schema[name] = _plain(bound.value)
-        else:
-            schema["type"] = "integer"
-            low, high = integer_bounds(clause)
-            schema |= {"minimum": low} if low is not None else {}
-            schema |= {"maximum": high} if high is not None else {}
-        sizes = [abs(value) for value in schema.values() if isinstance(value, int | float)]
-        if max(sizes) > _LARGEST_BACKEND_INTEGER or divisor.numerator >= 2**32:
-            raise GrammarError("'multipleOf' is not supported with numbers beyond 2^53")
-        spelled = Text(f"%json {json.dumps(schema | _NO_SPACE)}")
-        if not fraction or divisor.denominator == 1:
-            return [*([(spelled,)] if integer else []), *([(spelled, text(".0"))] if whole else [])]
-        return [(spelled,)]
+        listed = listed_integers(clause)
+        if listed is not None and not fraction:
+            return self._listed(listed, integer, whole)
+        spelled = Text(f"%json {json.dumps(multiple_schema(clause, fraction))}")
+        if fraction:
+            return [(spelled,)]
+        return [*([(spelled,)] if integer else []), *([(spelled, text(".0"))] if whole else [])]
 
-
-_NO_SPACE = {"x-guidance": {"whitespace_flexible": False}}
-
-
-def _plain(value: Fraction) -> int | float:
-    return int(value) if value.denominator == 1 else float(value)
-
-
-def _least_common_multiple(one: Fraction, other: Fraction) -> Fraction:
-    quotient = one / other
-    return Fraction(one.numerator * quotient.denominator, one.denominator)
+    def _listed(self, values: list[int], integer: bool, whole: bool) -> list[Alternative]:
+        spelled = [text(str(value)) for value in values]
+        return [
+            *([(each,) for each in spelled] if integer else []),
+            *([(each, text(".0")) for each in spelled] if whole else []),
+        ]
