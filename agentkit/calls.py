@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from agentkit.errors import AgentError, ModelRetry, ToolError, UnknownTool
+from agentkit.errors import ModelRetry, ToolError, UnknownTool
 from agentkit.events import ToolFinished, ToolStarted
 from agentkit.messages import ToolCall, ToolMessage
 from agentkit.models.base import ModelResponse
@@ -39,7 +39,7 @@ async def run_calls(
     calls = response.message.tool_calls
     run.begin_calls(calls)
     outcomes: dict[int, _Outcome] = {}
-    failures: list[AgentError] = []
+    failures: list[Exception] = []
     slots = anyio.Semaphore(run.definition.max_concurrent_tools or len(calls))
 
     def finish(index: int, outcome: _Outcome, seconds: float = 0.0) -> None:
@@ -52,7 +52,7 @@ async def run_calls(
             content = await tool.call(arguments, run.context(tool.name, calls[index].call_id))
         except ToolError as error:
             finish(index, _Outcome.of(error), perf_counter() - started)
-        except AgentError as error:
+        except Exception as error:  # noqa: BLE001 - raised below, outside the group
             failures.append(error)
             group.cancel_scope.cancel()
         else:

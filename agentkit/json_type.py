@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -81,7 +81,7 @@ def parse_json(text: str, subject: str) -> Any:
     return value
 
 
-def refusal(subject: str, problems: Iterator[str]) -> ModelRetry:
+def refusal(subject: str, problems: Iterable[str]) -> ModelRetry:
     """What to tell the model: one line for each distinct problem."""
     lines = list(dict.fromkeys(problems))
     shown = [f"- {line}" for line in lines[:_MAX_PROBLEMS]]
@@ -96,7 +96,7 @@ def show(value: Any) -> str:
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
-def show_path(parts: Iterator[str | int]) -> str:
+def show_path(parts: Iterable[str | int]) -> str:
     """`order.items[0].price`; "the value" for the whole."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return path.removeprefix(".") or "the value"

@@ -60,24 +60,24 @@ def own_copy(tool: str, schema: Any) -> dict[str, Any]:
 def raw_arguments(tool: str, schema: dict[str, Any]) -> RawArguments:
     """Compiles `schema` under Draft 2020-12, or the draft that its `$schema` names.
 
-    References must resolve inside the schema, so validation never opens a connection. Raises `ToolDefinitionError` for a schema that could only fail later.
+    References must resolve inside the schema, so validation never opens a connection. Raises
+    `ToolDefinitionError` for a schema that could only fail later.
     """
-    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
     from jsonschema.validators import validator_for
     from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY, specification_with
+    from referencing.jsonschema import EMPTY_REGISTRY, UnknownDialect, specification_with
 
-    dialect = schema.get("$schema")
-    draft = validator_for(schema, Draft202012Validator if dialect is None else None)
-    if draft is None:
-        raise _refusal(tool, f"$schema {dialect!r} is no draft known here")
-    specification = DRAFT202012 if dialect is None else specification_with(dialect)
-    validator = draft(schema, registry=EMPTY_REGISTRY)
+    dialect = str(schema.get("$schema", Draft202012Validator.META_SCHEMA["$schema"]))
     try:
-        draft.check_schema(schema, format_checker=draft.FORMAT_CHECKER)
-        resource = specification.create_resource(schema)
+        resource = specification_with(dialect).create_resource(schema)
+        draft: Any = validator_for(schema, Draft202012Validator)
+        draft.check_schema(schema, format_checker=FormatChecker(["regex"]))
         _check_references(resource, EMPTY_REGISTRY.resolver_with_root(resource))
+        validator = draft(schema, registry=EMPTY_REGISTRY)
         validator.is_valid({})
+    except UnknownDialect as error:
+        raise _refusal(tool, f"$schema {error.uri!r} is no draft known here") from error
     except SchemaError as error:
         raise _refusal(tool, f"{error.json_path}: {_short(error.message)}") from error
     except Unresolvable as error:

@@ -113,11 +113,12 @@ class Run:
             raise StrategyError("a step with allow_final=False needs an agent with tools")
         return ModelRequest(
             messages=tuple(self.messages),
-            tools=tuple(tool.definition for tool in tools.values()),
+            tools=tuple(tool.definition for tool in self.definition.tools.values()),
             output=output.format,
             settings=_merged(
                 self.settings, ModelSettings(mode=step.mode, max_tokens=step.max_tokens)
             ),
+            allow_calls=step.allow_tools,
             allow_final=step.allow_final,
         )
 

@@ -52,14 +52,22 @@ class ModelSettings:
 class ModelRequest:
     """Everything a model may know about one turn.
 
-    With `tools` empty the answer is final. `allow_final` False asks for at least one call.
+    `tools` are all the tools of the run, so that turns that may not call them still begin
+    like those that may, and re-use what is encoded. With `allow_calls` False the answer is
+    final; `allow_final` False asks for at least one call.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[ToolDefinition, ...] = ()
     output: OutputFormat = OutputFormat()
     settings: ModelSettings = ModelSettings()
+    allow_calls: bool = True
     allow_final: bool = True
+
+    @property
+    def callable_tools(self) -> tuple[ToolDefinition, ...]:
+        """The tools that may be called in this turn."""
+        return self.tools if self.allow_calls else ()
 
 
 @dataclass(frozen=True, slots=True)

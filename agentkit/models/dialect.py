@@ -12,6 +12,7 @@ be shown while it is written.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from agentkit.messages import (
     AssistantMessage,
@@ -41,7 +42,7 @@ def turn_grammar(request: ModelRequest) -> str | None:
     Embedded `%json` schemas are the tools' parameters and the output format's schema.
     """
     answer = _answer_rule(request.output, has_tools=bool(request.tools))
-    if not request.tools:
+    if not request.callable_tools:
         return None if answer is None else f"start: {answer}\n"
     rules = [
         f"call{index}: {_quoted(_OPEN + tool.name + _ARGUMENTS)} "
@@ -90,7 +91,7 @@ def _turn(message: Message) -> tuple[str, str]:
         case UserMessage(content):
             return "user", content
         case ToolMessage():
-            return "user", f"<tool_response>\n{message.content}\n</tool_response>"
+            return "user", f"Result of {message.name}: {message.content}"
         case AssistantMessage():
             return "assistant", written(message)
 
@@ -107,18 +108,33 @@ def _guide(tools: Sequence[ToolDefinition]) -> str:
     if not tools:
         return ""
     lines = ["You can call these tools:"]
-    lines += [f"- {tool.name}{_signature(tool)}: {tool.description}" for tool in tools]
+    lines += [f"- {tool.name}({_signature(tool)}): {tool.description}" for tool in tools]
     lines += [
-        "To call a tool, write only",
-        f"{_OPEN}TOOL{_ARGUMENTS}{{...}}{_CLOSE}",
-        "and wait for the <tool_response>. Once you know enough, answer in plain words.",
+        f"To call a tool, write only {_OPEN}TOOL{_ARGUMENTS}{{...}}{_CLOSE}",
+        "Its result comes back; once you know enough, answer.",
     ]
     return "\n".join(lines)
 
 
 def _signature(tool: ToolDefinition) -> str:
-    properties = tool.parameters.get("properties", {})
-    return json.dumps(properties, ensure_ascii=False) if properties else "{}"
+    """The arguments in brief, with their descriptions; the grammar knows the details."""
+    required = tool.parameters.get("required", [])
+    return ", ".join(
+        f"{name}{'' if name in required else '?'}: {_brief(schema)}"
+        for name, schema in tool.parameters.get("properties", {}).items()
+    )
+
+
+def _brief(schema: Any) -> str:
+    if not isinstance(schema, dict):
+        return "any"
+    if "enum" in schema:
+        brief = "|".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    else:
+        kinds = schema.get("type", "any")
+        brief = kinds if isinstance(kinds, str) else "|".join(map(str, kinds))
+    described = schema.get("description")
+    return f"{brief} ({described})" if described else brief
 
 
 @dataclass(slots=True)

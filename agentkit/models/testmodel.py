@@ -47,7 +47,7 @@ class TestModel:
         start = len(request.messages)
         calls = [
             ToolCall(f"call-{start}-{index}", tool.name, json.dumps(sample(tool.parameters)))
-            for index, tool in enumerate(request.tools)
+            for index, tool in enumerate(request.callable_tools)
             if (self._call_tools is None or tool.name in self._call_tools)
             and (tool.name not in called or not request.allow_final)
         ]

@@ -125,7 +125,7 @@ def test_an_answer_that_comes_too_early() -> None:
     with ScriptedModel(["3", call_add("c1", 1, 2), "3"]) as model:
         result = Agent(model, tools=[add], strategy=CallFirst()).run_sync("1+2?")
     assert [request.allow_final for request in model.requests] == [False, False, True]
-    assert [len(request.tools) for request in model.requests] == [1, 1, 0]
+    assert [len(request.callable_tools) for request in model.requests] == [1, 1, 0]
     assert result.output == "3"
 
 

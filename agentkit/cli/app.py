@@ -1,0 +1,183 @@
+"""The commands and their options."""
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from agentkit.agent import Agent
+from agentkit.cli import local, once
+from agentkit.cli.catalogue import catalogue
+from agentkit.cli.chat import CUT, Chat, piped_lines, typed_lines
+from agentkit.cli.failures import UsageError, sentences
+from agentkit.cli.show import shown
+from agentkit.cli.tool_names import load_tools
+from agentkit.models import Model, ModelSettings
+from agentkit.tool import Tool
+
+_EXAMPLES = """\b
+Examples:
+  agentkit chat
+  agentkit chat --tools my_tools:search --tools my_tools:calendar
+  agentkit run "What is 17 * 23?" --tools my_tools:multiply
+  agentkit run "Which day is it?" --tools my_tools:tools --json
+"""
+_CHAT_EXAMPLES = """\b
+Examples:
+  agentkit chat --temperature 0.7
+  agentkit chat --tools my_tools:add --instructions "Answer in one sentence."
+  agentkit chat < questions.txt
+"""
+_RUN_EXAMPLES = """\b
+Examples:
+  agentkit run "What is 17 * 23?" --tools my_tools:multiply
+  agentkit run "Hello" --model ./my-model --max-tokens 64
+  agentkit run "Hello" --json | jq .usage
+"""
+
+app = typer.Typer(
+    name="agentkit",
+    help="Run tool-using agents on a model inside this process.",
+    epilog=_EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="A model; see `agentkit models`.")
+]
+ToolsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tools",
+        metavar="MODULE:VARIABLE",
+        help="A function, a Tool or a list of them; the current directory is importable. "
+        "Repeat for more.",
+    ),
+]
+ModeOption = Annotated[
+    str, typer.Option("--mode", metavar="MODE", help=f"How to decode: {', '.join(local.MODES)}.")
+]
+InstructionsOption = Annotated[
+    str, typer.Option("--instructions", metavar="TEXT", help="What the model is told beforehand.")
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option("--max-tokens", min=1, help="Longest answer of one turn.")
+]
+TemperatureOption = Annotated[
+    float | None, typer.Option("--temperature", min=0.0, help="0 decodes greedily, the default.")
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.command(epilog=_CHAT_EXAMPLES)
+def chat(
+    model: ModelOption = local.DEFAULT_MODEL,
+    tools: ToolsOption = None,
+    mode: ModeOption = "autoregressive",
+    instructions: InstructionsOption = "",
+    max_tokens: MaxTokensOption = None,
+    temperature: TemperatureOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Talk with a model.
+
+    Ctrl-C stops an answer, /clear starts over, /exit or Ctrl-D leaves.
+    """
+    errors = _errors()
+    interactive = sys.stdin.isatty()
+    console = Console(file=sys.stdout, force_terminal=None if interactive else False)
+    settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
+    with sentences(errors, debug=debug):
+        toolset = _prepare(tools, mode, instructions)
+        with local.opened(model, mode, errors) as opened:
+            agent = _agent(opened, toolset, instructions, settings)
+            if interactive:
+                _greet(console, agent, mode)
+            lines = typed_lines(console) if interactive else piped_lines()
+            Chat(agent, console, errors, debug).run(lines)
+
+
+@app.command(epilog=_RUN_EXAMPLES)
+def run(
+    question: Annotated[str, typer.Argument(help="What to ask.", show_default=False)],
+    model: ModelOption = local.DEFAULT_MODEL,
+    tools: ToolsOption = None,
+    mode: ModeOption = "autoregressive",
+    instructions: InstructionsOption = "",
+    max_tokens: MaxTokensOption = None,
+    temperature: TemperatureOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print output, usage and messages as one JSON object.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Ask one question.
+
+    The answer goes to stdout, the steps to it go to stderr.
+    """
+    errors = _errors()
+    settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
+    with sentences(errors, debug=debug):
+        _check_text("the question", question)
+        if not question.strip():
+            raise UsageError('the question is empty; write it in quotes: agentkit run "Hello"')
+        toolset = _prepare(tools, mode, instructions)
+        with local.opened(model, mode, errors) as opened:
+            agent = _agent(opened, toolset, instructions, settings)
+            result = once.answer(agent, question, errors)
+        output = shown(result.output) if sys.stdout.isatty() else result.output
+        typer.echo(once.as_json(result) if as_json else output)
+        if result.finish_reason == "length":
+            errors.print(CUT, style="dim", soft_wrap=True)
+
+
+@app.command()
+def models() -> None:
+    """List what can be loaded."""
+    typer.echo(catalogue())
+
+
+def main() -> None:
+    """The program `agentkit`."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    app()
+
+
+def _errors() -> Console:
+    # Bound to stderr as it is now: converting weights redirects it for a while.
+    return Console(file=sys.stderr)
+
+
+def _prepare(tools: list[str] | None, mode: str, instructions: str) -> list[Tool]:
+    """Finds what is wrong with the options before a model is loaded."""
+    local.check_mode(mode)
+    _check_text("--instructions", instructions)
+    return load_tools(tools or [])
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} is not text in UTF-8; write it in that encoding") from None
+
+
+def _agent(
+    model: Model, tools: list[Tool], instructions: str, settings: ModelSettings
+) -> Agent[None, str]:
+    return Agent(model, tools=tools, instructions=instructions, settings=settings)
+
+
+def _greet(console: Console, agent: Agent[None, str], mode: str) -> None:
+    names = ", ".join(tool.name for tool in agent.tools) or "none"
+    about = f"{agent.model.name} · {mode} · tools: {names}"
+    leave = "Ctrl-C stops an answer, /clear starts over, /exit or Ctrl-D leaves"
+    console.print(f"{about}\n{leave}", style="dim", markup=False, highlight=False, soft_wrap=True)

