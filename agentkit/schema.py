@@ -84,13 +84,15 @@ def describe(
     """
     name = name_of(function) if name is None else name
     check_function(name, function)
+    if is_lambda(function):
+        raise _refusal(name, None, "a lambda has no types and no docstring", "write a def")
     check_name(name)
     doc = parse_docstring(documentation_of(function))
     takes_context, arguments = _arguments(name, function, doc.parameters)
     arguments_type = _arguments_type(name, arguments)
     return FunctionSchema(
         name,
-        doc.description if description is None else inspect.cleandoc(description),
+        doc.description if description is None else inspect.cleandoc(description).strip(),
         _with_defaults(arguments_type.schema, arguments),
         takes_context,
         FunctionArguments(name, arguments_type),
@@ -112,8 +114,6 @@ def check_function(name: str, function: Any) -> None:
         raise _refusal(name, None, f"{type(function).__name__} is not callable", "give a function")
     if isinstance(function, type):
         raise _refusal(name, None, "a class is not a tool", "write a function that makes one")
-    if is_lambda(function):
-        raise _refusal(name, None, "a lambda has no name and no types", "write a def")
     if is_generator(function):
         raise _refusal(name, None, "a generator gives no single result", "return a list")
 

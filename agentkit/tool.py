@@ -144,9 +144,11 @@ class Tool(Generic[P, R]):
     def validate(self, arguments_json: str) -> dict[str, Any]:
         """The arguments in a model's JSON text, with their Python types.
 
-        Raises `ModelRetry` naming each argument that is malformed, wrong, missing or unknown.
+        Raises `ModelRetry` naming each argument that is malformed, wrong, missing or unknown,
+        and `ToolCrashed` from anything else that a validator of the developer's raises.
         """
-        return self.arguments.validate(arguments_json)
+        with self._crashes_named():
+            return self.arguments.validate(arguments_json)
 
     async def call(self, arguments: dict[str, Any], context: RunContext[Any]) -> str:
         """Runs the function on validated arguments; gives the text to show to the model.

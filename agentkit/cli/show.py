@@ -76,8 +76,7 @@ class EventPrinter:
             self._line(event.text)
         self.end_line()
         status = status_line(event.usage)
-        if status:
-            self._line(status, "dim")
+        self._line(f"{event.kind.value} · {status}" if status else event.kind.value, "dim")
 
     def _line(self, text: str, style: str = "") -> None:
         self.end_line()

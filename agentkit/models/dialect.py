@@ -117,7 +117,11 @@ def _guide(tools: Sequence[ToolDefinition]) -> str:
 
 
 def _signature(tool: ToolDefinition) -> str:
-    """The arguments in brief, with their descriptions; the grammar knows the details."""
+    """The arguments in brief, with their descriptions.
+
+    Allowed values are left to the grammar: listed here they draw a small model's attention
+    away from the question (`docs/log.md`).
+    """
     required = tool.parameters.get("required", [])
     return ", ".join(
         f"{name}{'' if name in required else '?'}: {_brief(schema)}"
@@ -128,11 +132,8 @@ def _signature(tool: ToolDefinition) -> str:
 def _brief(schema: Any) -> str:
     if not isinstance(schema, dict):
         return "any"
-    if "enum" in schema:
-        brief = "|".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
-    else:
-        kinds = schema.get("type", "any")
-        brief = kinds if isinstance(kinds, str) else "|".join(map(str, kinds))
+    kinds = schema.get("type", "any")
+    brief = kinds if isinstance(kinds, str) else "|".join(map(str, kinds))
     described = schema.get("description")
     return f"{brief} ({described})" if described else brief
 

@@ -59,7 +59,11 @@ def lookup(
         "required": [argument],
         "additionalProperties": False,
     }
-    return Tool.from_schema(name, description, schema, lambda given: function(given[argument]))
+
+    def call(given: dict[str, Any]) -> str:
+        return function(given[argument])
+
+    return Tool.from_schema(name, description, schema, call)
 
 
 PRODUCTS = "SELECT name FROM products"

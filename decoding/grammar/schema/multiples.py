@@ -33,10 +33,10 @@ def listed_integers(clause: NumberClause) -> list[int] | None:
     return [value for value in range(first, high + 1, step) if clause.fits(Fraction(value))]
 
 
-def multiple_schema(clause: NumberClause, fraction: bool) -> dict[str, Any]:
+def multiple_schema(clause: NumberClause, fraction: bool) -> dict[str, Any] | None:
     """The clause as a schema for the backend, for integers or for all numbers.
 
-    Raises `GrammarError` for what the backend would not decide as `jsonschema` does.
+    None where no multiple is between the bounds. Raises `GrammarError` for what the backend would not decide as `jsonschema` does.
     """
     divisor = Fraction(0)
     for each, must in sorted(clause.divisors, key=lambda pair: pair[0].location):
@@ -44,6 +44,8 @@ def multiple_schema(clause: NumberClause, fraction: bool) -> dict[str, Any]:
             raise GrammarError("'not' over 'multipleOf' needs a short range", each.location)
         exact = _exact(each)
         divisor = _least_common_multiple(divisor, exact) if divisor else exact
+    if not _reaches(clause, divisor if fraction else Fraction(divisor.numerator)):
+        return None
     schema: dict[str, Any] = {
         "multipleOf": _plain(divisor),
         "x-guidance": {"whitespace_flexible": False},
@@ -64,6 +66,15 @@ def multiple_schema(clause: NumberClause, fraction: bool) -> dict[str, Any]:
         location = next(each.location for each, _ in clause.divisors)
         raise GrammarError("'multipleOf' is not supported with numbers beyond 2^53", location)
     return schema
+
+
+def _reaches(clause: NumberClause, divisor: Fraction) -> bool:
+    if clause.low is None or clause.high is None:
+        return True
+    first = ceil(clause.low.value / divisor) * divisor
+    if clause.low.strict and first == clause.low.value:
+        first += divisor
+    return first < clause.high.value or (first == clause.high.value and not clause.high.strict)
 
 
 def _exact(multiple: MultipleOf) -> Fraction:

@@ -25,8 +25,8 @@ class Marks:
         return [*self._gap(), text(","), *self._gap()]
 
     def name(self, name: str) -> list[Symbol]:
-        if self.space is None:
-            return [text(json_string(name) + ":")]
+        # The colon is a terminal of its own: terminals are matched greedily, and a known name
+        # must end where any other name would that an alternative allows here.
         return [text(json_string(name)), *self.colon()]
 
     def colon(self) -> list[Symbol]:

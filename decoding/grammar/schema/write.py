@@ -121,7 +121,10 @@ class Writer:
         listed = listed_integers(clause)
         if listed is not None and not fraction:
             return self._listed(listed, integer, whole)
-        spelled = Text(f"%json {json.dumps(multiple_schema(clause, fraction))}")
+        schema = multiple_schema(clause, fraction)
+        if schema is None:
+            return []
+        spelled = Text(f"%json {json.dumps(schema)}")
         if fraction:
             return [(spelled,)]
         return [*([(spelled,)] if integer else []), *([(spelled, text(".0"))] if whole else [])]
