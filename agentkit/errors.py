@@ -1,19 +1,19 @@
 """Everything a run can refuse, by whose fault it is.
 
-    AgentError
-      ToolDefinitionError    the developer's: a tool that cannot be described (also a TypeError)
-      ToolCrashed            the developer's: a tool raised something unexpected
-      ToolResultError        the developer's: a tool returned something JSON cannot carry
-      OutputTypeError        the developer's: an output type without a JSON Schema (a TypeError)
-      StrategyError          the developer's: a strategy yields a step that cannot be taken
-      ModelError             the model cannot be reached, loaded or used
-      OutputRetriesExceeded  the model's: no valid output within the allowed retries
-      ToolRetriesExceeded    the model's: no valid call of a tool within its retries
-      UsageLimitExceeded     a limit of this run was reached (carries the history so far)
-      ToolError              goes back to the model: this call failed, carry on
-        ModelRetry           goes back to the model: try again, like this
-        UnknownTool          goes back to the model: no such tool
-        ToolTimeout          goes back to the model: the tool took too long
+AgentError
+  ToolDefinitionError    the developer's: a tool that cannot be described (also a TypeError)
+  ToolCrashed            the developer's: a tool raised something unexpected
+  ToolResultError        the developer's: a tool returned something JSON cannot carry
+  OutputTypeError        the developer's: an output type without a JSON Schema (a TypeError)
+  StrategyError          the developer's: a strategy yields a step that cannot be taken
+  ModelError             the model cannot be reached, loaded or used
+  OutputRetriesExceeded  the model's: no valid output within the allowed retries
+  ToolRetriesExceeded    the model's: no valid call of a tool within its retries
+  UsageLimitExceeded     a limit of this run was reached (carries the history so far)
+  ToolError              goes back to the model: this call failed, carry on
+    ModelRetry           goes back to the model: try again, like this
+    UnknownTool          goes back to the model: no such tool
+    ToolTimeout          goes back to the model: the tool took too long
 """
 
 from collections.abc import Iterable, Sequence

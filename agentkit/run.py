@@ -94,7 +94,7 @@ class Run:
         self.num_given += len(self.messages) - before
 
     def tools_of(self, step: Step) -> Mapping[str, Tool]:
-        return self.definition.tools if step.allow_tools else {}
+        return self.definition.tools if step.allow_calls else {}
 
     def output_of(self, step: Step) -> OutputSpec:
         if step.output_type is None:
@@ -118,7 +118,7 @@ class Run:
             settings=_merged(
                 self.settings, ModelSettings(mode=step.mode, max_tokens=step.max_tokens)
             ),
-            allow_calls=step.allow_tools,
+            allow_calls=step.allow_calls,
             allow_final=step.allow_final,
         )
 

@@ -19,7 +19,7 @@ class Step:
 
     `mode` is a decoding mode record of the in-process decoder; together with `max_tokens` it
     goes before the settings of the run and of the agent. `prompt` is said to the model on the
-    user's behalf before the turn. `output_type` None means the agent's. With `allow_tools`
+    user's behalf before the turn. `output_type` None means the agent's. With `allow_calls`
     False the turn has to be an answer, with `allow_final` False it has to be a tool call.
     """
 
@@ -28,11 +28,11 @@ class Step:
     max_tokens: int | None = None
     prompt: str = ""
     output_type: Any = None
-    allow_tools: bool = True
+    allow_calls: bool = True
     allow_final: bool = True
 
     def __post_init__(self) -> None:
-        if not (self.allow_tools or self.allow_final):
+        if not (self.allow_calls or self.allow_final):
             raise ValueError("a Step must allow tools, a final answer, or both")
 
 
@@ -105,7 +105,7 @@ class PlanAct:
             self.plan,
             kind=StepKind.PLAN,
             output_type=Plan,
-            allow_tools=False,
+            allow_calls=False,
             allow_final=True,
             prompt=self.plan.prompt or "First write a plan: the steps that lead to the answer.",
         )

@@ -1,6 +1,6 @@
 """The differential tests of the suite, in bulk: random schemas against `jsonschema`.
 
-    python -m benchmarks.grammar_fuzz --cases 2000 [--seed 0]
+python -m benchmarks.grammar_fuzz --cases 2000 [--seed 0]
 """
 
 import argparse

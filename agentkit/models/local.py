@@ -1,7 +1,7 @@
 """A model in this process, on the tri-mode decoder. The only module that imports `decoding`."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -101,7 +101,8 @@ class LocalModel:
         try:
             decoding = self._decoding_request(request)
             async with self._engine.stream(decoding) as events:
-                yield self._read(events)
+                async with aclosing(self._read(events)) as parts:
+                    yield parts
         except (DecodingError, ValueError) as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
 
@@ -118,7 +119,7 @@ class LocalModel:
             close_at_budget=grammar is not None,
         )
 
-    async def _read(self, events: AsyncIterator[Any]) -> AsyncIterator[ModelEvent]:
+    async def _read(self, events: AsyncIterator[Any]) -> AsyncGenerator[ModelEvent, None]:
         reader = TurnReader(f"call-{next(self._turns)}-")
         async for event in events:
             if isinstance(event, Finished):
@@ -145,11 +146,8 @@ class LocalModel:
             seconds=stats.seconds,
             modes=stats.modes,
         )
-        return ModelResponse(message, usage, "length" if _was_cut(completion) else "stop")
-
-
-def _was_cut(completion: Completion) -> bool:
-    return completion.finish_reason == "length"
+        cut = completion.finish_reason == "length"
+        return ModelResponse(message, usage, "length" if cut else "stop")
 
 
 def _sampling(settings: ModelSettings) -> Sampling:

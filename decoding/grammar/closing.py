@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -30,22 +31,30 @@ _ORDERS = (
     b"," + _LETTERS[::-1] + b"9876543210" + _LETTERS[::-1].upper() + _SEPARATORS + b"{[\\^`$\n",
     b"[{," + _LETTERS.upper() + _LETTERS[::-1] + b"0123456789" + _SEPARATORS + b"\\^`$\n",
 )
-_LENGTHS = (48, 256, 2048)
+_LENGTHS = (48, 256, 2048, 8192)
 _QUOTE, _BRACE, _BRACKET = b'"}]'
 _LONGEST_RUN = 8
 
 
-def closing_tokens(
-    walk: Walk, single_bytes: Mapping[int, int], end: int, limit: int
-) -> tuple[int, ...] | None:
-    """At most `limit` tokens to the end of the grammar, `end` included; None for none found.
+@dataclass(frozen=True, slots=True)
+class Closers:
+    """What a search may write: the end token, a token for each byte, and a few longer texts
+    that fulfil what a string in the grammar is searched for."""
 
-    Greedy: forced tokens are taken, the end where there may be one, else the byte that looks
-    most like closing. Each order of preference gets a short try before any gets a long one.
+    end: int
+    single_bytes: Mapping[int, int]
+    examples: tuple[tuple[int, ...], ...]
+
+
+def closing_tokens(walk: Walk, closers: Closers, limit: int) -> tuple[int, ...] | None:
+    """At most `limit` tokens to the end of the grammar, it included; None for none found.
+
+    Greedy: forced tokens are taken, the end where there may be one, else what looks most like
+    closing. Each order of preference gets a short try before any gets a long one.
     """
     for length in _LENGTHS:
         for order in _ORDERS:
-            search = _Search(walk, single_bytes, end, order, min(limit, length))
+            search = _Search(walk, closers, order, min(limit, length))
             if search.run():
                 return tuple(search.path)
         if length >= limit:
@@ -56,13 +65,12 @@ def closing_tokens(
 class _Search:
     """One greedy descent. Leaves the walk where it was."""
 
-    def __init__(
-        self, walk: Walk, single_bytes: Mapping[int, int], end: int, order: bytes, limit: int
-    ) -> None:
+    def __init__(self, walk: Walk, closers: Closers, order: bytes, limit: int) -> None:
         self.path: list[int] = []
         self._walk = walk
-        self._single_bytes = single_bytes
-        self._end = end
+        self._single_bytes = closers.single_bytes
+        self._examples = closers.examples
+        self._end = closers.end
         self._order = order
         self._limit = limit
         self._used: Counter[int] = Counter()
@@ -96,6 +104,9 @@ class _Search:
     def _choose(self) -> tuple[int, ...]:
         byte = self._closer()
         if byte is None:
+            for example in self._examples:
+                if self._walk.validate(example) == len(example):
+                    return example
             # Bytes used before are put off, so that no loop of the grammar holds the search.
             ranked = sorted(self._order, key=lambda each: self._used[each])
             byte = next((each for each in ranked if self._is_legal(each)), None)
@@ -111,7 +122,7 @@ class _Search:
     def _closer(self) -> int | None:
         legal = [each for each in (_BRACE, _BRACKET, _QUOTE) if self._is_legal(each)]
         if _BRACE in legal and _BRACKET in legal:
-            legal.reverse()  # both are legal inside of a string only: there the quote closes
+            legal = legal[2:]  # both are legal inside of a string only: there the quote closes
         if legal and legal[0] == self._last and self._run >= _LONGEST_RUN:
             return None
         return legal[0] if legal else None

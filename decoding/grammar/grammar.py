@@ -16,7 +16,7 @@ from decoding.errors import GrammarError
 from decoding.grammar.compiled import CompiledGrammar
 from decoding.grammar.lark import quote, replace_schemas
 from decoding.grammar.outline import lark_expression, regex_terminal, term_of
-from decoding.grammar.schema import SchemaLanguage
+from decoding.grammar.schema import SchemaLanguage, WrittenSchema
 from decoding.grammar.vocabulary import TokenizerLike, vocabulary_of
 
 _CACHED_PER_TOKENIZER = 256
@@ -36,6 +36,7 @@ class Grammar:
 
     source: str
     _schema: SchemaLanguage | None = field(default=None, repr=False, compare=False)
+    _examples: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def json_schema(
@@ -52,7 +53,8 @@ class Grammar:
         `GrammarError` with the JSON pointer of a keyword that cannot be enforced.
         """
         language = SchemaLanguage.compile(_schema_of(schema), whitespace=whitespace)
-        return cls(language.lark("json"), language)
+        written = language.rules("json")
+        return cls(written.lark, language, written.examples)
 
     @classmethod
     def regex(cls, pattern: str) -> "Grammar":
@@ -82,15 +84,17 @@ class Grammar:
         prefix = "json"
         while prefix in text.replace("%json", ""):
             prefix += "_"
-        schemas: list[str] = []
+        schemas: list[WrittenSchema] = []
 
         def compile_schema(schema: Any) -> str:
             name = f"{prefix}{len(schemas)}"
             language = SchemaLanguage.compile(schema, whitespace=whitespace)
-            schemas.append(language.lark(name, start=name))
+            schemas.append(language.rules(f"{name}r", start=name))
             return name
 
-        return cls._checked("\n".join([replace_schemas(text, compile_schema), *schemas]))
+        replaced = replace_schemas(text, compile_schema)
+        source = "\n".join([replaced, *(schema.lark for schema in schemas)])
+        return cls._checked(source, tuple(each for schema in schemas for each in schema.examples))
 
     @classmethod
     def output_type(cls, output_type: Any) -> "Grammar":
@@ -119,7 +123,9 @@ class Grammar:
             known = cache.pop(key, None)
             if known is None:
                 vocabulary = vocabulary_of(tokenizer)
-                known = CompiledGrammar.build(self.source, vocabulary, vocab_size)
+                known = CompiledGrammar.build(
+                    self.source, vocabulary, vocab_size, self._examples
+                )
             cache[key] = known
             if len(cache) > _CACHED_PER_TOKENIZER:
                 del cache[next(iter(cache))]
@@ -142,11 +148,11 @@ class Grammar:
         return self.compile(tokenizer).accepts(text)
 
     @classmethod
-    def _checked(cls, source: str) -> "Grammar":
+    def _checked(cls, source: str, examples: tuple[str, ...] = ()) -> "Grammar":
         is_error, messages = LLMatcher.validate_grammar_with_warnings(source)
         if is_error:
             raise GrammarError(f"the grammar was refused: {messages[0].strip()}")
-        return cls(source)
+        return cls(source, None, examples)
 
 
 def _schema_of(schema: dict[str, Any] | bool | str | type) -> Any:

@@ -22,7 +22,7 @@ _SHORT_ESCAPES = {
 }
 _CONTROLS = CharSet.of([(0, 0x1F)])
 _PLAIN = ANY_CHAR - _CONTROLS - CharSet.chars('"\\')
-_REPEAT_LIMIT = 2**31
+_EXAMPLES = "a0A -"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,26 @@ def has_empty_text(language: Language) -> bool:
             return low == 0 or has_empty_text(part)
         case Except(part):
             return not has_empty_text(part)
+
+
+def example(language: Language) -> str | None:
+    """A short text of the language; None where none is found by looking at it."""
+    match language:
+        case Chars(chars):
+            return next((char for char in _EXAMPLES if char in chars), None) or (
+                chr(chars.ranges[0][0]) if chars.ranges else None
+            )
+        case Cat(parts):
+            texts = [example(part) for part in parts]
+            return None if None in texts else "".join(map(str, texts))
+        case Alt(parts):
+            texts = [text for text in map(example, parts) if text is not None]
+            return min(texts, key=len, default=None)
+        case Repeat(part, low, _):
+            text = example(part) if low else ""
+            return None if text is None else text * low
+        case _:
+            return None
 
 
 def json_char(char: str) -> str:

@@ -5,7 +5,7 @@ from llguidance import LLMatcher
 from torch import Tensor
 
 from decoding.errors import GrammarDeadEnd, GrammarError
-from decoding.grammar.closing import closing_tokens
+from decoding.grammar.closing import Closers, closing_tokens
 from decoding.grammar.vocabulary import Vocabulary
 
 
@@ -23,9 +23,12 @@ class Matcher:
     Methods raise `GrammarError` where the backend gives up, for example at its limits.
     """
 
-    def __init__(self, state: LLMatcher, vocabulary: Vocabulary, vocab_size: int) -> None:
+    def __init__(
+        self, state: LLMatcher, vocabulary: Vocabulary, closers: Closers, vocab_size: int
+    ) -> None:
         self._state = state
         self._vocabulary = vocabulary
+        self._closers = closers
         self._vocab_size = vocab_size
         self._tokens: list[int] = []
         self._terminated = False
@@ -147,12 +150,11 @@ class Matcher:
         """
         if self._terminated:
             return ()
-        end = self._vocabulary.eos_token_ids[0]
-        return closing_tokens(self.fork(), self._vocabulary.single_bytes, end, limit)
+        return closing_tokens(self.fork(), self._closers, limit)
 
     def fork(self) -> "Matcher":
         """A matcher in the same state that moves on its own."""
-        copy = Matcher(self._state.deep_copy(), self._vocabulary, self._vocab_size)
+        copy = Matcher(self._state.deep_copy(), self._vocabulary, self._closers, self._vocab_size)
         copy._tokens = list(self._tokens)
         copy._terminated = self._terminated
         return copy

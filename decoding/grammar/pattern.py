@@ -26,6 +26,7 @@ from decoding.grammar.language import (
     alt,
     both,
     cat,
+    example,
     has_empty_text,
     literal,
 )
@@ -58,6 +59,11 @@ def fullmatch_language(pattern: str) -> Language:
     return search_language(f"^(?:{pattern})$")
 
 
+def example_match(pattern: str) -> str | None:
+    """A short text that the pattern matches, where one is easily found."""
+    return example(_Reader(pattern, widened=False).alone)
+
+
 class _Reader:
     def __init__(self, pattern: str, widened: bool) -> None:
         try:
@@ -75,6 +81,7 @@ class _Reader:
         self.is_anchored = _contains(items, _is_start)
         self.later = self._to_end(items, ANY_TEXT, at_start=False)
         self.at_start = self._to_end(items, ANY_TEXT, at_start=True)
+        self.alone = self._to_end(items, EMPTY, at_start=True)
 
     def _to_end(self, items: list[_Item], then: Language, *, at_start: bool) -> Language:
         """The texts from here to the very end: the items, followed by `then`."""

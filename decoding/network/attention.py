@@ -34,9 +34,7 @@ def views_of(
     return tuple(_view(segment, window, dtype, device) for segment in segments)
 
 
-def _view(
-    segment: Segment, window: int | None, dtype: torch.dtype, device: torch.device
-) -> View:
+def _view(segment: Segment, window: int | None, dtype: torch.dtype, device: torch.device) -> View:
     end = segment.start + segment.num_rows
     first = 0 if window is None else max(0, segment.start - window + 1)
     rows = slice(segment.first_row, segment.first_row + segment.num_rows)

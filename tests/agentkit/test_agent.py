@@ -249,9 +249,7 @@ async def test_concurrent_runs_of_one_agent_share_nothing() -> None:
         if isinstance(last, ToolMessage):
             return last.content
         assert isinstance(last, UserMessage)
-        return AssistantMessage(
-            tool_calls=(ToolCall("c", "meet", f'{{"name":"{last.content}"}}'),)
-        )
+        return AssistantMessage(tool_calls=(ToolCall("c", "meet", f'{{"name":"{last.content}"}}'),))
 
     agent = Agent(FunctionModel(answer), tools=[meet], deps_type=Deps)
     outputs: dict[int, str] = {}

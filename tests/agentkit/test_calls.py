@@ -97,9 +97,7 @@ async def most_at_once(num_calls: int, max_concurrent: int | None) -> int:
 
 
 @pytest.mark.parametrize(("max_concurrent", "expected"), [(None, 5), (2, 2), (1, 1), (9, 5)])
-async def test_at_most_so_many_calls_run_at_once(
-    max_concurrent: int | None, expected: int
-) -> None:
+async def test_at_most_so_many_calls_run_at_once(max_concurrent: int | None, expected: int) -> None:
     with anyio.fail_after(10):
         assert await most_at_once(5, max_concurrent) == expected
 
@@ -263,7 +261,12 @@ async def test_a_tool_s_own_retries_go_before_the_agent_s() -> None:
 
 
 async def test_good_and_bad_calls_in_one_turn() -> None:
-    calls = [call_add("1", 1, 1), call("nothing", "2"), ToolCall("3", "add", "["), call_add("4", 2, 2)]
+    calls = [
+        call_add("1", 1, 1),
+        call("nothing", "2"),
+        ToolCall("3", "add", "["),
+        call_add("4", 2, 2),
+    ]
     with ScriptedModel([calls, "done"]) as model:
         result = await Agent(model, tools=[add]).run("go")
     messages = [message for message in result.messages if isinstance(message, ToolMessage)]

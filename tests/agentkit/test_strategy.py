@@ -44,12 +44,12 @@ def test_plan_act_by_hand() -> None:
     steps = PlanAct(plan=Step(mode="diffusion"), act=Step(mode="ar")).steps()
     plan = next(steps)
     assert (plan.kind, plan.mode, plan.output_type) == (StepKind.PLAN, "diffusion", Plan)
-    assert not plan.allow_tools
+    assert not plan.allow_calls
     again = steps.send(CALLED)
     assert again.kind is StepKind.PLAN
     assert again.prompt == ""
     act = steps.send(PLANNED)
-    assert (act.kind, act.mode, act.allow_tools) == (StepKind.ACT, "ar", True)
+    assert (act.kind, act.mode, act.allow_calls) == (StepKind.ACT, "ar", True)
     assert act.prompt
     assert steps.send(CALLED).prompt == ""
     with pytest.raises(StopIteration):
@@ -58,7 +58,7 @@ def test_plan_act_by_hand() -> None:
 
 def test_a_step_that_allows_nothing() -> None:
     with pytest.raises(ValueError, match="must allow"):
-        Step(allow_tools=False, allow_final=False)
+        Step(allow_calls=False, allow_final=False)
 
 
 @pytest.mark.anyio
@@ -69,7 +69,7 @@ async def test_plan_act_in_the_loop() -> None:
         agent = Agent(model, tools=[add], strategy=strategy, settings=settings)
         events = await events_of(agent, "1+2?")
     planning, acting, answering = model.requests
-    assert planning.tools == ()
+    assert (len(planning.tools), planning.callable_tools) == (1, ())
     assert planning.output.python_type is Plan
     assert planning.settings == ModelSettings(temperature=0.0, mode="fast", max_tokens=64)
     assert planning.messages == (UserMessage("1+2?"), UserMessage("Plan!"))
@@ -118,7 +118,7 @@ class CallFirst:
 
     def steps(self) -> Generator[Step, Turn, None]:
         yield Step(allow_final=False)
-        yield Step(allow_tools=False)
+        yield Step(allow_calls=False)
 
 
 def test_an_answer_that_comes_too_early() -> None:

@@ -308,7 +308,7 @@ async def test_tool_errors_pass_unchanged(error: ToolError) -> None:
 @pytest.mark.parametrize("kind", [KeyError, StopIteration, TimeoutError, RecursionError])
 async def test_other_errors_are_crashes_with_their_cause(kind: type[Exception]) -> None:
     for made in _raising(kind("boom")):
-        with pytest.raises(ToolCrashed, match="boom|StopIteration") as caught:
+        with pytest.raises(ToolCrashed, match=r"boom|StopIteration") as caught:
             await call(made)
         assert caught.value.tool == made.name
         assert isinstance(caught.value.__cause__, kind | RuntimeError)

@@ -20,6 +20,6 @@ and siblings of `$ref` are exact. What cannot be is refused by name and place, n
   `$dynamicRef`, `$recursiveRef` and references to other documents are refused.
 """
 
-from decoding.grammar.schema.language import SchemaLanguage
+from decoding.grammar.schema.language import SchemaLanguage, WrittenSchema
 
-__all__ = ["SchemaLanguage"]
+__all__ = ["SchemaLanguage", "WrittenSchema"]

@@ -13,7 +13,16 @@ from decoding.grammar.schema.rules import Rules, Text
 from decoding.grammar.schema.spelling import Marks
 from decoding.grammar.schema.write import Writer
 
+_MOST_EXAMPLES = 16
 _SPACE = "/[ \\n\\r\\t]{0,32}/"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSchema:
+    """Rules, and texts that may complete a string in them."""
+
+    lark: str
+    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +42,22 @@ class SchemaLanguage:
         except RecursionError as error:
             raise GrammarError("the schema is nested too deeply", "") from error
 
-    def lark(self, prefix: str, start: str = "start") -> str:
+    def rules(self, prefix: str, start: str = "start") -> "WrittenSchema":
         """The grammar as Lark rules; their names begin with the prefix, but for the start.
 
         Raises `GrammarError` for what cannot be enforced, and where no document is valid.
         """
         rules = Rules(prefix)
         space = Text(_SPACE) if self._whitespace else None
+        writer = Writer(rules, self._expander, Marks(space))
         try:
-            root = Writer(rules, self._expander, Marks(space)).write(self._root)
+            root = writer.write(self._root)
         except RecursionError as error:
             raise GrammarError("the schema is nested too deeply", "") from error
         lark = rules.lark(start, root.name)
         if lark is None:
             raise GrammarError("no JSON document is valid under the schema", "")
-        return lark
+        return WrittenSchema(lark, tuple(writer.examples)[:_MOST_EXAMPLES])
 
     def canonical(self, text: str) -> str | None:
         """The document as the grammar spells it; None if it is not valid, or not JSON."""

@@ -24,7 +24,7 @@ from decoding.grammar.language import (
 )
 from decoding.grammar.charset import ANY_CHAR
 from decoding.grammar.lark import quote
-from decoding.grammar.pattern import search_language
+from decoding.grammar.pattern import example_match, search_language
 from decoding.grammar.schema.clauses import StringClause
 from decoding.grammar.schema.formats import format_language
 
@@ -50,6 +50,12 @@ def string_language(clause: StringClause) -> Language:
     if clause.min_length or clause.max_length is not None:
         parts.append(Repeat(Chars(ANY_CHAR), clause.min_length, clause.max_length))
     return both(parts) if parts else ANY_TEXT
+
+
+def string_examples(clause: StringClause) -> list[str]:
+    """Texts that, appended to what is written of a string, complete some of its patterns."""
+    found = [example_match(pattern.pattern) for pattern, must in clause.patterns if must]
+    return ["".join(map(json_char, text)) for text in found if text]
 
 
 def string_terminal(language: Language) -> str:

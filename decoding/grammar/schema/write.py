@@ -25,7 +25,7 @@ from decoding.grammar.schema.numbers import (
 from decoding.grammar.schema.objects import write_object
 from decoding.grammar.schema.rules import Alternative, Ref, Rules, Text, text
 from decoding.grammar.schema.spelling import Marks
-from decoding.grammar.schema.strings import enum_terminal, is_void, string_language, string_terminal
+from decoding.grammar.schema.strings import enum_terminal, is_void, string_examples, string_language, string_terminal
 
 _MOST_STATES = 20_000
 
@@ -37,6 +37,7 @@ class Writer:
     rules: Rules
     expander: Expander
     marks: Marks
+    examples: dict[str, None] = field(default_factory=dict)
     _values: dict[State, Ref] = field(default_factory=dict)
     _waiting: list[State] = field(default_factory=list)
 
@@ -80,6 +81,7 @@ class Writer:
         language = string_language(clause)
         if is_void(language):
             return []
+        self.examples |= dict.fromkeys(string_examples(clause))
         return [(self.rules.terminal(string_terminal(language)),)]
 
     def _numbers(self, state: State) -> list[Alternative]:

@@ -67,7 +67,9 @@ def _named(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return _maybe(
         {
             "properties": st.dictionaries(_names, inner, max_size=3),
-            "patternProperties": st.dictionaries(st.sampled_from(["^a", "b", "c"]), inner, max_size=2),
+            "patternProperties": st.dictionaries(
+                st.sampled_from(["^a", "b", "c"]), inner, max_size=2
+            ),
             "additionalProperties": inner,
             "required": st.lists(_names, unique=True, max_size=2),
             "propertyNames": inner,
@@ -91,7 +93,12 @@ def _combined(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
 
 
 _typed = st.fixed_dictionaries(
-    {"type": st.one_of(st.sampled_from(_TYPES), st.lists(st.sampled_from(_TYPES), max_size=3, min_size=1, unique=True))}
+    {
+        "type": st.one_of(
+            st.sampled_from(_TYPES),
+            st.lists(st.sampled_from(_TYPES), max_size=3, min_size=1, unique=True),
+        )
+    }
 )
 _fixed = st.one_of(
     st.fixed_dictionaries({"const": documents}),
@@ -112,8 +119,10 @@ subschemas: st.SearchStrategy[Any] = st.recursive(
     st.one_of(_typed, _numeric, _textual, _fixed, st.booleans()), _subschemas, max_leaves=6
 )
 schemas: st.SearchStrategy[dict[str, Any]] = st.builds(
-    lambda root, definition: {**(root if isinstance(root, dict) else {"allOf": [root]}),
-                              "$defs": {"d": definition}},
+    lambda root, definition: {
+        **(root if isinstance(root, dict) else {"allOf": [root]}),
+        "$defs": {"d": definition},
+    },
     subschemas,
     st.one_of(_typed, _numeric, _textual, _fixed, _named(st.just({"$ref": "#"}))),
 )

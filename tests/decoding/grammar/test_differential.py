@@ -24,9 +24,7 @@ def judge(schema: Any, document: Any) -> bool:
     """By `jsonschema`, formats asserted. Schemas that lead it around in circles are skipped."""
     validator = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
     try:
-        return bool(
-            validator(schema, format_checker=validator.FORMAT_CHECKER).is_valid(document)
-        )
+        return bool(validator(schema, format_checker=validator.FORMAT_CHECKER).is_valid(document))
     except RecursionError:
         reject()
 

@@ -42,12 +42,16 @@ class Checkpoint:
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
-def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def checkpoint(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Checkpoint:
     return Checkpoint(request.param, tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module", params=["llama", "mistral", "ministral3"])
-def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Transformer:
+def network(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Transformer:
     return Checkpoint(request.param, tmp_path_factory.mktemp("checkpoint")).network
 
 

@@ -1,0 +1,140 @@
+"""Tokens per second of each mode, with and without a grammar, beside `transformers.generate`.
+
+    python -m benchmarks.decode [--json] [--model smollm2-135m] [--threads 2] [--repeats 5]
+
+All on the same weights (float32), prompts and thread count, in one process, taking turns;
+medians over the repeats. Prompts are short and not re-used, so prefill is in every figure.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from decoding import Autoregressive, DecodeMode, Engine, Grammar
+from decoding.weights import EMBEDDED
+from decoding.weights.embedded import embedded_directory
+
+MODES: tuple[DecodeMode, ...] = (Autoregressive(),)
+PROSE = "Write a short story about a lighthouse keeper. Story number {}."
+CALL = "Order {} red apples for Ms Smith, to be delivered to Baker Street 12 on Monday."
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "customer_name": {"type": "string", "maxLength": 30},
+        "product_name": {"enum": ["apple", "pear", "plum"]},
+        "quantity": {"type": "integer", "minimum": 0, "maximum": 1000},
+        "delivery_address": {"type": "string", "maxLength": 40},
+        "delivery_day": {"enum": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]},
+    },
+    "required": [
+        "customer_name",
+        "product_name",
+        "quantity",
+        "delivery_address",
+        "delivery_day",
+    ],
+    "additionalProperties": False,
+}
+
+
+def chat(template: str, number: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": template.format(number)}]
+
+
+def measure_ours(
+    engine: Engine, mode: DecodeMode, grammar: Grammar | None, number: int, count: int
+) -> dict[str, float]:
+    template = PROSE if grammar is None else CALL
+    started = time.perf_counter()
+    out = engine.generate(chat(template, number), mode=mode, grammar=grammar, max_new_tokens=count)
+    return figures(out.stats.new_tokens, out.stats.forwards, time.perf_counter() - started)
+
+
+def measure_transformers(model: Any, engine: Engine, number: int, count: int) -> dict[str, float]:
+    ids = torch.tensor([engine.encode(chat(PROSE, number))])
+    started = time.perf_counter()
+    with torch.inference_mode():
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False
+        )
+    new = out.shape[1] - ids.shape[1]
+    return figures(new, new, time.perf_counter() - started)
+
+
+def figures(tokens: int, forwards: int, seconds: float) -> dict[str, float]:
+    return {
+        "tokens_per_second": tokens / seconds,
+        "tokens_per_forward": tokens / forwards,
+        "tokens": tokens,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--model", default=EMBEDDED, help="embedded name or a directory")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=64, help="most tokens per answer")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    engine = Engine.load(args.model)
+    directory = embedded_directory(None, None) if args.model == EMBEDDED else Path(args.model)
+    peer = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    grammar = Grammar.json_schema(SCHEMA)
+    runs: dict[str, Callable[[int], dict[str, float]]] = {
+        "transformers.generate": lambda n: measure_transformers(peer, engine, n, args.tokens)
+    }
+    for mode in MODES:
+        runs[mode.name] = lambda n, m=mode: measure_ours(engine, m, None, n, args.tokens)
+        runs[f"{mode.name} + grammar"] = lambda n, m=mode: measure_ours(
+            engine, m, grammar, n, args.tokens
+        )
+    samples: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    for number in range(-1, args.repeats):  # the first round warms up and is not counted
+        for name, run in runs.items():
+            result = run(number)
+            if number >= 0:
+                samples[name].append(result)
+        print(f"round {number + 1} of {args.repeats} done", file=sys.stderr)
+    report(args, {name: medians(each) for name, each in samples.items()})
+
+
+def medians(samples: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(each[key] for each in samples) for key in samples[0]}
+
+
+def report(args: argparse.Namespace, results: dict[str, dict[str, float]]) -> None:
+    base = results["transformers.generate"]["tokens_per_second"]
+    for result in results.values():
+        result["ratio_to_transformers"] = result["tokens_per_second"] / base
+    if args.json:
+        about = {
+            "machine": {"processor": platform.machine(), "threads": args.threads},
+            "versions": {name: version(name) for name in ("torch", "transformers", "llguidance")},
+            "model": args.model,
+            "repeats": args.repeats,
+            "results": results,
+        }
+        print(json.dumps(about, indent=2))
+        return
+    print(f"{'':28} tokens/s  per forward  x transformers")
+    for name, result in results.items():
+        print(
+            f"{name:28} {result['tokens_per_second']:8.1f}  "
+            f"{result['tokens_per_forward']:11.2f}  {result['ratio_to_transformers']:14.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`LocalModel` over a scripted network: valid calls from any weights, and ids that are kept."""
+
+import json
+
+import anyio
+import pytest
+from jsonschema import Draft202012Validator
+
+from agentkit import Agent, ModelError, ModelSettings, PlanAct, Tool, tool
+from agentkit.messages import AssistantMessage, Message, SystemMessage, UserMessage
+from agentkit.models import LocalModel
+from agentkit.models.base import ModelRequest, ModelResponse
+from agentkit.models.local import encode_history
+from agentkit.usage import UsageLimits
+from decoding import AsyncEngine, Engine
+from decoding.testing import ScriptedNetwork
+from tests.decoding.tiny import byte_tokenizer
+
+pytestmark = pytest.mark.anyio
+TOKENIZER = byte_tokenizer()
+
+
+def local(seed: int = 0, positions: int = 2000) -> LocalModel:
+    def make() -> Engine:
+        network = ScriptedNetwork(288, seed=seed, max_positions=positions)
+        return Engine(network, TOKENIZER, cache_tokens=16384)
+
+    return LocalModel("scripted", engine=AsyncEngine(make))
+
+
+@tool
+def weather(city: str, days: int = 1) -> str:
+    """The weather in a city.
+
+    Args:
+        city: its name
+        days: how many days ahead
+    """
+    return f"{city} {days}: sun"
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_the_weights_calls_are_valid(seed: int) -> None:
+    model = local(seed)
+    request = ModelRequest(
+        (UserMessage("hi"),),
+        (weather.definition,),
+        settings=ModelSettings(max_tokens=120, temperature=1.0, seed=seed),
+        allow_final=False,
+    )
+    async with model.stream(request) as events:
+        responses = [event async for event in events if isinstance(event, ModelResponse)]
+    await model._engine.aclose()
+    (response,) = responses
+    assert response.finish_reason == "stop"
+    assert response.message.tool_calls
+    for call in response.message.tool_calls:
+        assert call.name == "weather"
+        Draft202012Validator(weather.definition.parameters).validate(json.loads(call.arguments))
+
+
+async def test_a_run_reuses_its_own_turns() -> None:
+    model = local(3)
+    agent = Agent(model, tools=[weather], settings=ModelSettings(max_tokens=60))
+    result = await agent.run("hi there, how are you today?", usage_limits=UsageLimits(turns=30))
+    second = await agent.run("and again?", message_history=result.messages)
+    await model._engine.aclose()
+    previous = result.trace[-1].usage
+    first = second.trace[0].usage
+    # All but the end token of the answer is encoded by then.
+    assert first.cached_input_tokens >= previous.input_tokens + previous.output_tokens - 1
+
+
+async def test_a_plan_is_typed_and_its_tokens_are_counted() -> None:
+    model = local(5)
+    agent = Agent(
+        model, tools=[weather], strategy=PlanAct(), settings=ModelSettings(max_tokens=300)
+    )
+    result = await agent.run("hi", usage_limits=UsageLimits(turns=20))
+    stats = model.stats()
+    await model._engine.aclose()
+    assert result.trace[0].output.steps
+    assert stats.new_tokens == result.usage.output_tokens
+    assert stats.prompt_tokens == result.usage.input_tokens
+    assert stats.cached_prompt_tokens == result.usage.cached_input_tokens
+
+
+async def test_leaving_early_frees_the_engine() -> None:
+    model = local()
+    request = ModelRequest((UserMessage("hi"),), settings=ModelSettings(max_tokens=1000))
+    async with model.stream(request) as events:
+        await anext(aiter(events))
+    assert model.stats().live_sequences == 0
+    await model._engine.aclose()
+
+
+async def test_what_the_engine_refuses_is_a_model_error() -> None:
+    model = local(positions=64)
+    with pytest.raises(ModelError, match="context holds 64"):
+        await Agent(model).run("x" * 200)
+    await model._engine.aclose()
+    with pytest.raises(ModelError, match="there is no model"):
+        async with LocalModel("no/such-model"):
+            pass
+
+
+def test_one_model_serves_several_event_loops() -> None:
+    model = local()
+    agent = Agent(model, settings=ModelSettings(max_tokens=5))
+    first = agent.run_sync("hi")
+    again = agent.run_sync("hi")
+    assert first.output == again.output
+    anyio.run(model._engine.aclose)
+
+
+class TestEncodeHistory:
+    """The prompt's ids, with the model's own answers as it decoded them."""
+
+    def encode(self, *messages: Message, tools: tuple[Tool, ...] = ()) -> list[int]:
+        definitions = tuple(each.definition for each in tools)
+        return encode_history(TOKENIZER, ModelRequest(messages, definitions), "scripted")
+
+    def test_without_own_answers_it_is_the_rendered_chat(self) -> None:
+        ids = self.encode(SystemMessage("a"), UserMessage("b"))
+        chat = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
+        assert ids == TOKENIZER.encode_chat(chat)
+
+    def test_own_ids_are_kept_even_where_encoding_anew_would_differ(self) -> None:
+        letters = [TOKENIZER.encode(letter)[0] for letter in "the end"]
+        assert letters != TOKENIZER.encode("the end")
+        answer = AssistantMessage(
+            "the end", model="scripted", token_ids=(*letters, *TOKENIZER.eos_token_ids)
+        )
+        ids = self.encode(UserMessage("a"), answer, UserMessage("b"))
+        prompt = self.encode(UserMessage("a"))
+        assert ids[: len(prompt) + len(letters)] == prompt + letters
+        assert ids[len(prompt) + len(letters)] == TOKENIZER.eos_token_ids[0]
+        whole = self.encode(
+            UserMessage("a"), AssistantMessage("the end", model="other"), UserMessage("b")
+        )
+        assert TOKENIZER.decode(ids) == TOKENIZER.decode(whole)
+
+    def test_ids_of_another_model_are_not_used(self) -> None:
+        answer = AssistantMessage("x", model="other", token_ids=(1, 2, 3))
+        ids = self.encode(UserMessage("a"), answer, UserMessage("b"))
+        plain = self.encode(UserMessage("a"), AssistantMessage("x"), UserMessage("b"))
+        assert ids == plain
