@@ -10,7 +10,7 @@ from decoding.constraint import Constraint
 from decoding.request import Committed, Completion, FinishReason, Origin, Request, Stats
 from decoding.span import Span
 from decoding.stopping import StopStrings
-from decoding.tokenizer import Detokenizer
+from decoding.detokenizer import Detokenizer
 
 
 class Sequence:

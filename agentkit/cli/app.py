@@ -67,10 +67,11 @@ InstructionsOption = Annotated[
     str, typer.Option("--instructions", metavar="TEXT", help="What the model is told beforehand.")
 ]
 MaxTokensOption = Annotated[
-    int | None, typer.Option("--max-tokens", min=1, help="Longest answer of one turn.")
+    int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer of one turn.")
 ]
 TemperatureOption = Annotated[
-    float | None, typer.Option("--temperature", min=0.0, help="0 decodes greedily, the default.")
+    float | None,
+    typer.Option("--temperature", metavar="T", min=0.0, help="0 decodes greedily, the default."),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
@@ -105,7 +106,9 @@ def chat(
 
 @app.command(epilog=_RUN_EXAMPLES)
 def run(
-    question: Annotated[str, typer.Argument(help="What to ask.", show_default=False)],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)
+    ],
     model: ModelOption = local.DEFAULT_MODEL,
     tools: ToolsOption = None,
     mode: ModeOption = "autoregressive",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentkit.cli.failures import UsageError
+from agentkit.definition import toolbox
 from agentkit.tool import Tool
 
 _EXAMPLE = "for example --tools my_tools:add"
@@ -17,11 +18,13 @@ _EXAMPLE = "for example --tools my_tools:add"
 def load_tools(names: Sequence[str]) -> list[Tool]:
     """The tools that `names` name, in their order; the current directory is importable, as
     with `python -m`. Raises `UsageError`, and `ToolDefinitionError` for a function that
-    cannot be described."""
+    cannot be described and for two tools of one name."""
     directory = str(Path.cwd())
     if names and directory not in sys.path:
         sys.path.insert(0, directory)
-    return [tool for name in names for tool in _tools_named(name)]
+    tools = [tool for name in names for tool in _tools_named(name)]
+    toolbox(tools, retries=0, timeout=None)  # refuses two of one name
+    return tools
 
 
 def _tools_named(name: str) -> list[Tool]:

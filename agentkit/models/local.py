@@ -100,9 +100,11 @@ class LocalModel:
         await self.start()
         try:
             decoding = self._decoding_request(request)
-            async with self._engine.stream(decoding) as events:
-                async with aclosing(self._read(events)) as parts:
-                    yield parts
+            async with (
+                self._engine.stream(decoding) as events,
+                aclosing(self._read(events)) as parts,
+            ):
+                yield parts
         except (DecodingError, ValueError) as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
 

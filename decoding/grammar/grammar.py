@@ -123,9 +123,7 @@ class Grammar:
             known = cache.pop(key, None)
             if known is None:
                 vocabulary = vocabulary_of(tokenizer)
-                known = CompiledGrammar.build(
-                    self.source, vocabulary, vocab_size, self._examples
-                )
+                known = CompiledGrammar.build(self.source, vocabulary, vocab_size, self._examples)
             cache[key] = known
             if len(cache) > _CACHED_PER_TOKENIZER:
                 del cache[next(iter(cache))]

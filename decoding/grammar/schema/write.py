@@ -25,7 +25,13 @@ from decoding.grammar.schema.numbers import (
 from decoding.grammar.schema.objects import write_object
 from decoding.grammar.schema.rules import Alternative, Ref, Rules, Text, text
 from decoding.grammar.schema.spelling import Marks
-from decoding.grammar.schema.strings import enum_terminal, is_void, string_examples, string_language, string_terminal
+from decoding.grammar.schema.strings import (
+    enum_terminal,
+    is_void,
+    string_examples,
+    string_language,
+    string_terminal,
+)
 
 _MOST_STATES = 20_000
 
