@@ -161,7 +161,7 @@ def _read_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
     reader: Any = PreTrainedTokenizerFast if has_file else AutoTokenizer
     try:
         hf = reader.from_pretrained(str(directory), local_files_only=True)
-    except Exception as error:  # noqa: BLE001 - the parsers below raise every kind, bare ones too
+    except Exception as error:  # the parsers below raise every kind, bare ones too
         raise WeightsError(
             f"the tokenizer cannot be read ({error}); "
             "the directory needs tokenizer.json and tokenizer_config.json",

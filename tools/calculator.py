@@ -4,7 +4,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
@@ -57,6 +57,12 @@ def _times(left: Number, right: Number) -> Number:
     return left * right
 
 
+def _itself(value: Number) -> Number:
+    if isinstance(value, int):
+        _check_bits(value.bit_length())
+    return value
+
+
 def _check_bits(bits: int) -> None:
     if bits > _MAX_BITS:
         raise OverflowError(f"the result has more than {_MAX_BITS} bits")
@@ -99,8 +105,18 @@ def evaluate(expression: str) -> Number:
     return _Parser(list(_tokens(expression))).parse()
 
 
-@tool
-def calculator(expression: str) -> int | float: ...
+@tool(name="calculate")
+def calculator(expression: str) -> int | float:
+    """Compute an arithmetic expression exactly as written and give the number.
+
+    Operators: + - * / // (whole division) % (remainder) ** (power), parentheses. Functions: abs,
+    ceil, cos, exp, floor, log, log10, log2, max, min, round, sin, sqrt, tan (angles in radians).
+    Constants: pi, e.
+
+    Args:
+        expression: for example (3 + 4.5) * 2 ** 10
+    """
+    return evaluate(expression)
 
 
 @dataclass(slots=True)
@@ -110,13 +126,13 @@ class _Parser:
     sum     = product (("+" | "-") product)*
     product = unary (("*" | "/" | "//" | "%") unary)*
     unary   = ("+" | "-") unary | power
-    power   = atom ["**" unary]
+    power   = atom [("**" | "^") unary]
     atom    = number | constant | name "(" sum ("," sum)* ")" | "(" sum ")"
     """
 
     tokens: list[_Token]
     index: int = 0
-    depth: int = field(default=0)
+    depth: int = 0
 
     def parse(self) -> Number:
         value = self._sum()
@@ -173,7 +189,8 @@ class _Parser:
             return value
         if token.kind == "number":
             self.index += 1
-            return self._compute(token, _literal, token.text)
+            number = int(token.text) if token.text.isdigit() else float(token.text)
+            return self._compute(token, _itself, number)
         if token.kind == "name":
             self.index += 1
             return self._named(token)
@@ -193,3 +210,39 @@ class _Parser:
         if not function.fewest <= len(values) <= function.most:
             raise ModelRetry(f"{_where(name)}: it does not take {len(values)} numbers")
         return self._compute(name, function.compute, *values)
+
+    def _expect(self, symbol: str) -> None:
+        if not self._take(symbol):
+            self._unexpected(f", where {symbol!r} is needed")
+
+    def _unexpected(self, detail: str = "") -> NoReturn:
+        raise ModelRetry(f"{_where(self._next)}: not expected here{detail}")
+
+    def _compute(self, token: _Token, compute: Callable[..., Number], *values: Number) -> Number:
+        try:
+            result = compute(*values)
+        except (ArithmeticError, ValueError) as error:
+            raise ModelRetry(f"{_where(token)}: {error}") from error
+        if isinstance(result, float) and not math.isfinite(result):
+            raise ModelRetry(f"{_where(token)}: the result is too large")
+        return result
+
+
+def _tokens(expression: str) -> Iterator[_Token]:
+    position = 0
+    while position < len(expression):
+        if expression[position].isspace():
+            position += 1
+            continue
+        match = _TOKEN.match(expression, position)
+        if match is None:
+            token = _Token("unknown", expression[position], position)
+            raise ModelRetry(f"{_where(token)}: not known; write numbers, + - * / ( ) and names")
+        yield _Token(str(match.lastgroup), match.group(), position)
+        position = match.end()
+    yield _Token("end", "", position)
+
+
+def _where(token: _Token) -> str:
+    shown = repr(token.text) if token.text else "the end"
+    return f"{shown} at character {token.position + 1}"

@@ -63,24 +63,23 @@ class NetworkConfig:
     dtype: torch.dtype | None = None
 
     def __post_init__(self) -> None:
-        sizes = ("vocab_size", "hidden_size", "feed_forward_size", "num_layers", "num_heads")
-        for name in (*sizes, "num_kv_heads", "head_dim", "max_positions"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise WeightsError(f"config.json: {name} must be a positive whole number")
         if self.num_heads % self.num_kv_heads:
             raise WeightsError(
                 f"config.json: {self.num_heads} attention heads cannot share "
-                f"{self.num_kv_heads} key/value heads evenly"
+                f"{self.num_kv_heads} key/value heads evenly",
+                key="num_key_value_heads",
             )
         if self.head_dim % 2:
-            raise WeightsError(f"config.json: head_dim must be even, not {self.head_dim}")
+            raise WeightsError(
+                f"config.json: head_dim must be even, not {self.head_dim}", key="head_dim"
+            )
 
     @classmethod
     def from_hf(cls, config: Mapping[str, Any]) -> "NetworkConfig":
         """Reads the object of a config.json; unknown keys are ignored.
 
         Raises `WeightsError` for a family, rotary scaling or activation that is not supported,
-        for a quantised checkpoint, and for a key that is missing.
+        for a quantised checkpoint, and for a key that is missing or holds no usable value.
         """
         keys = _Keys(config)
         model_type = keys.model_type
@@ -95,20 +94,21 @@ class NetworkConfig:
                 f"config.json: activation {keys.get('hidden_act')!r} is not supported, only 'silu'",
                 key="hidden_act",
             )
-        num_heads = keys.require("num_attention_heads")
-        num_layers = keys.require("num_hidden_layers")
+        num_heads = keys.count("num_attention_heads")
+        num_layers = keys.count("num_hidden_layers")
+        hidden_size = keys.count("hidden_size")
         attention_bias = bool(keys.get("attention_bias", False))
         return cls(
             model_type=model_type,
-            vocab_size=keys.require("vocab_size"),
-            hidden_size=keys.require("hidden_size"),
-            feed_forward_size=keys.require("intermediate_size"),
+            vocab_size=keys.count("vocab_size"),
+            hidden_size=hidden_size,
+            feed_forward_size=keys.count("intermediate_size"),
             num_layers=num_layers,
             num_heads=num_heads,
-            num_kv_heads=keys.get("num_key_value_heads", num_heads),
-            head_dim=keys.get("head_dim", keys.require("hidden_size") // num_heads),
-            norm_eps=float(keys.get("rms_norm_eps", 1e-6)),
-            max_positions=keys.require("max_position_embeddings"),
+            num_kv_heads=keys.count("num_key_value_heads", num_heads),
+            head_dim=keys.count("head_dim", hidden_size // num_heads),
+            norm_eps=keys.number("rms_norm_eps", 1e-6),
+            max_positions=keys.count("max_position_embeddings"),
             rope=read_rope(keys.values),
             windows=_windows(keys, num_layers),
             qkv_bias=model_type == "qwen2" or (attention_bias and model_type in ("llama", "qwen3")),
@@ -142,11 +142,22 @@ class _Keys:
         value = self.values.get(name)
         return default if value is None else value
 
-    def require(self, name: str) -> Any:
-        value = self.get(name)
+    def count(self, name: str, default: int | None = None) -> int:
+        """A positive whole number. Without a default the key must be there."""
+        value = self.get(name, default)
         if value is None:
             raise WeightsError("config.json lacks a value the network needs", key=name)
+        if type(value) is not int or value < 1:
+            raise WeightsError(
+                f"config.json: {name} must be a positive whole number, not {value!r}", key=name
+            )
         return value
+
+    def number(self, name: str, default: float) -> float:
+        value = self.get(name, default)
+        if type(value) not in (int, float):
+            raise WeightsError(f"config.json: {name} must be a number, not {value!r}", key=name)
+        return float(value)
 
 
 def _windows(keys: _Keys, num_layers: int) -> tuple[int | None, ...]:

@@ -1,6 +1,7 @@
 """Reads a Hugging Face checkpoint directory into a network."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from decoding.network.transformer import LayerParameters, Parameters, Transforme
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_PREFIXES = ("model.", "", "language_model.model.", "model.language_model.")
+_HEADS = ("lm_head.weight", "language_model.lm_head.weight")
+# Computed rather than read, or scales of a quantised cache that we do not have.
+_IGNORED = re.compile(r".*(rotary_emb\.inv_freq|self_attn\.[kv]_scale)")
 
 
 def read_network(
@@ -22,34 +27,60 @@ def read_network(
 ) -> Transformer:
     """The network of a directory as `save_pretrained` writes it, safetensors only.
 
-    Files of sub-folders are never read. Raises `WeightsError` naming the file and the key.
+    Files of sub-folders are never read. Raises `WeightsError` naming the file and the key,
+    also for tensors the network has no use for: it would not be the network that was trained.
     """
     config = NetworkConfig.from_hf(read_json_object(directory / "config.json"))
-    with _Tensors(directory, dtype, device) as tensors:
-        return Transformer(config, _parameters(config, tensors), name)
+    tensors = _Tensors(directory, dtype, device)
+    prefix = tensors.prefix()
+    parameters = _parameters(config, tensors, prefix)
+    tensors.refuse_unused(prefix)
+    return Transformer(config, parameters, name)
 
 
 class _Tensors:
-    """The tensors of a checkpoint by name, checked for presence and shape as they are taken."""
+    """The tensors of a checkpoint by name, checked for presence and shape as they are taken.
+
+    What is taken is a copy: the network does not depend on its files staying as they are.
+    """
 
     def __init__(self, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
+        self._directory = directory
         self._dtype = dtype
         self._device = device
         self._files: dict[Path, Any] = {}
-        self._directory = directory
-        self._file_of = _file_of(directory)
+        self._file_of = self._places()
+        self._unused = set(self._file_of)
 
-    def __enter__(self) -> "_Tensors":
-        return self
+    def take(self, keys: Sequence[str], widths: Sequence[int], *columns: int) -> Tensor:
+        """The tensors stacked along their first axis, in the wanted dtype on the device."""
+        rows = sum(widths)
+        stacked = torch.empty((rows, *columns), dtype=self._dtype, device=self._device)
+        for key, part, width in zip(keys, stacked.split(list(widths)), widths, strict=True):
+            part.copy_(self._read(key, (width, *columns)))
+        return stacked
 
-    def __exit__(self, *exc: object) -> None:
-        self._files.clear()
+    def first_present(self, keys: Sequence[str]) -> str:
+        """The first of the names that the checkpoint has, or the first of all."""
+        return next((key for key in keys if key in self._file_of), keys[0])
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._file_of
+    def prefix(self) -> str:
+        """What stands before the names of the network's tensors."""
+        name = "embed_tokens.weight"
+        return self.first_present([each + name for each in _PREFIXES]).removesuffix(name)
 
-    def take(self, key: str, *shape: int) -> Tensor:
-        """The tensor of that name, in the wanted dtype on the wanted device."""
+    def refuse_unused(self, prefix: str) -> None:
+        """Raises `WeightsError` if a tensor of the layers was not taken."""
+        for key in sorted(self._unused):
+            if key.startswith(f"{prefix}layers.") and not _IGNORED.fullmatch(key):
+                raise WeightsError(
+                    "the network its config.json describes has no place for the tensor; "
+                    "correct the config, or use the unquantised checkpoint of a supported family",
+                    self._file_of[key],
+                    key,
+                )
+
+    def _read(self, key: str, shape: tuple[int, ...]) -> Tensor:
         file = self._file_of.get(key)
         if file is None:
             raise WeightsError(
@@ -68,93 +99,108 @@ class _Tensors:
                 file,
                 key,
             )
-        return tensor.to(device=self._device, dtype=self._dtype)
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+            raise WeightsError(
+                f"the tensor holds {str(tensor.dtype).removeprefix('torch.')}; "
+                "use the float16, bfloat16 or float32 weights",
+                file,
+                key,
+            )
+        self._unused.discard(key)
+        return tensor
 
     def _open(self, file: Path) -> Any:
         if file not in self._files:
-            self._files[file] = _open_file(file)
+            if not file.exists():
+                raise WeightsError("the weights file is missing; fetch the checkpoint again", file)
+            try:
+                self._files[file] = safe_open(file, framework="pt")
+            except (SafetensorError, OSError) as error:
+                raise WeightsError(
+                    f"the weights file is damaged or cut short ({error}); fetch it again", file
+                ) from error
         return self._files[file]
 
-
-def _open_file(file: Path) -> Any:
-    if not file.exists():
-        raise WeightsError("the weights file is missing; fetch the checkpoint again", file)
-    try:
-        return safe_open(file, framework="pt")
-    except (SafetensorError, OSError) as error:
+    def _places(self) -> Mapping[str, Path]:
+        """The file of each tensor."""
+        if (self._directory / _INDEX).exists():
+            return _indexed(self._directory / _INDEX)
+        single = self._directory / _SINGLE
+        if single.exists():
+            return dict.fromkeys(self._open(single).keys(), single)
+        if any(self._directory.glob("*.bin")):
+            raise WeightsError(
+                "the checkpoint has pickled weights (.bin) only, which are not read; "
+                "save it again with safe_serialization",
+                self._directory,
+            )
         raise WeightsError(
-            f"the weights file is damaged or cut short ({error}); fetch it again", file
-        ) from error
-
-
-def _file_of(directory: Path) -> Mapping[str, Path]:
-    """Where each tensor lies. Rotary tables and the like are computed, not read."""
-    if (directory / _INDEX).exists():
-        placed = read_json_object(directory / _INDEX).get("weight_map")
-        if not isinstance(placed, dict):
-            raise WeightsError("the index lacks its weight_map", directory / _INDEX)
-        return {key: directory / str(file) for key, file in placed.items()}
-    if (directory / _SINGLE).exists():
-        return dict.fromkeys(_open_file(directory / _SINGLE).keys(), directory / _SINGLE)
-    if any(directory.glob("*.bin")):
-        raise WeightsError(
-            "the checkpoint has pickled weights (.bin) only, which are not read; "
-            "save it again with safe_serialization",
-            directory,
+            f"there is no {_SINGLE} and no {_INDEX}; "
+            "give a directory as transformers' save_pretrained writes it",
+            self._directory,
         )
-    raise WeightsError(f"there is no {_SINGLE} and no {_INDEX}", directory)
 
 
-def _parameters(config: NetworkConfig, tensors: _Tensors) -> Parameters:
-    prefix = "" if "embed_tokens.weight" in tensors else "model."
-    if f"{prefix}embed_tokens.weight" not in tensors:
-        nested = "language_model.model."
-        prefix = nested if f"{nested}embed_tokens.weight" in tensors else prefix
-    table = (config.vocab_size, config.hidden_size)
-    embedding_VE = tensors.take(f"{prefix}embed_tokens.weight", *table)
-    head = prefix.removesuffix("model.") + "lm_head.weight"
+def _indexed(index: Path) -> Mapping[str, Path]:
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise WeightsError("the index lacks its weight_map; fetch it again", index)
+    for key, file in weight_map.items():
+        if not isinstance(file, str) or Path(file).name != file:
+            raise WeightsError(
+                f"the index places a tensor outside the directory, in {file!r}", index, key
+            )
+    return {key: index.parent / file for key, file in weight_map.items()}
+
+
+def _parameters(config: NetworkConfig, tensors: _Tensors, prefix: str) -> Parameters:
+    vocab, hidden = config.vocab_size, config.hidden_size
+    embedding_VE = tensors.take([f"{prefix}embed_tokens.weight"], [vocab], hidden)
     return Parameters(
         embedding_VE=embedding_VE,
         layers=tuple(
             _layer(config, tensors, f"{prefix}layers.{index}.")
             for index in range(config.num_layers)
         ),
-        norm_E=tensors.take(f"{prefix}norm.weight", config.hidden_size),
-        head_VE=embedding_VE if config.tied_head else tensors.take(head, *table),
+        norm_E=tensors.take([f"{prefix}norm.weight"], [hidden]),
+        head_VE=(
+            embedding_VE
+            if config.tied_head
+            else tensors.take([tensors.first_present(_HEADS)], [vocab], hidden)
+        ),
     )
 
 
 def _layer(config: NetworkConfig, tensors: _Tensors, prefix: str) -> LayerParameters:
-    hidden, inner = config.hidden_size, config.feed_forward_size
-    queries = config.num_heads * config.head_dim
-    keys = config.num_kv_heads * config.head_dim
-    attention, mlp = f"{prefix}self_attn.", f"{prefix}mlp."
+    hidden, inner, head_dim = config.hidden_size, config.feed_forward_size, config.head_dim
+    queries, keys = config.num_heads * head_dim, config.num_kv_heads * head_dim
+    qkv, qkv_widths = [f"{prefix}self_attn.{each}_proj" for each in "qkv"], [queries, keys, keys]
+    gate_up = [f"{prefix}mlp.gate_proj", f"{prefix}mlp.up_proj"]
+    output, down = [f"{prefix}self_attn.o_proj"], [f"{prefix}mlp.down_proj"]
 
-    def fused(stem: str, widths: Mapping[str, int], *columns: int) -> Tensor:
-        parts = [
-            tensors.take(stem.format(part=part), width, *columns) for part, width in widths.items()
-        ]
-        return torch.cat(parts)
+    def weight(names: Sequence[str], widths: Sequence[int], columns: int) -> Tensor:
+        return tensors.take([f"{name}.weight" for name in names], widths, columns)
 
-    qkv = {"q_proj": queries, "k_proj": keys, "v_proj": keys}
-    gate_up = {"gate_proj": inner, "up_proj": inner}
-    qk_norm_XD = None
-    if config.qk_norm:
-        query_D = tensors.take(f"{attention}q_norm.weight", config.head_dim)
-        key_D = tensors.take(f"{attention}k_norm.weight", config.head_dim)
-        qk_norm_XD = torch.cat(
-            (query_D.expand(config.num_heads, -1), key_D.expand(config.num_kv_heads, -1))
-        )
+    def bias(present: bool, names: Sequence[str], widths: Sequence[int]) -> Tensor | None:
+        return tensors.take([f"{name}.bias" for name in names], widths) if present else None
+
     return LayerParameters(
-        attention_norm_E=tensors.take(f"{prefix}input_layernorm.weight", hidden),
-        qkv=fused(attention + "{part}.weight", qkv, hidden),
-        output=tensors.take(f"{attention}o_proj.weight", hidden, queries),
-        mlp_norm_E=tensors.take(f"{prefix}post_attention_layernorm.weight", hidden),
-        gate_up=fused(mlp + "{part}.weight", gate_up, hidden),
-        down=tensors.take(f"{mlp}down_proj.weight", hidden, inner),
-        qkv_bias=fused(attention + "{part}.bias", qkv) if config.qkv_bias else None,
-        output_bias=tensors.take(f"{attention}o_proj.bias", hidden) if config.output_bias else None,
-        gate_up_bias=fused(mlp + "{part}.bias", gate_up) if config.mlp_bias else None,
-        down_bias=tensors.take(f"{mlp}down_proj.bias", hidden) if config.mlp_bias else None,
-        qk_norm_XD=qk_norm_XD,
+        attention_norm_E=tensors.take([f"{prefix}input_layernorm.weight"], [hidden]),
+        qkv=weight(qkv, qkv_widths, hidden),
+        output=weight(output, [hidden], queries),
+        mlp_norm_E=tensors.take([f"{prefix}post_attention_layernorm.weight"], [hidden]),
+        gate_up=weight(gate_up, [inner, inner], hidden),
+        down=weight(down, [hidden], inner),
+        qkv_bias=bias(config.qkv_bias, qkv, qkv_widths),
+        output_bias=bias(config.output_bias, output, [hidden]),
+        gate_up_bias=bias(config.mlp_bias, gate_up, [inner, inner]),
+        down_bias=bias(config.mlp_bias, down, [hidden]),
+        qk_norm_XD=_qk_norm(config, tensors, prefix) if config.qk_norm else None,
     )
+
+
+def _qk_norm(config: NetworkConfig, tensors: _Tensors, prefix: str) -> Tensor:
+    """One row per query head, then one per key head."""
+    query_D = tensors.take([f"{prefix}self_attn.q_norm.weight"], [config.head_dim])
+    key_D = tensors.take([f"{prefix}self_attn.k_norm.weight"], [config.head_dim])
+    return torch.cat((query_D.expand(config.num_heads, -1), key_D.expand(config.num_kv_heads, -1)))

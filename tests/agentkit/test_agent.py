@@ -1,5 +1,6 @@
 """Agents: construction, overrides, the ways to run, sharing."""
 
+import gc
 import threading
 import weakref
 from dataclasses import dataclass
@@ -271,9 +272,10 @@ async def test_concurrent_runs_of_one_agent_share_nothing() -> None:
 
 
 def test_nothing_keeps_an_agent_alive() -> None:
-    agent = Agent(TestModel(), tools=[add])
+    agent = Agent(TestModel(), tools=[shout])
     with agent.override(model=TestModel(text="other")):
         assert agent.run_sync("go").output == "other"
     gone = weakref.ref(agent)
     del agent
+    gc.collect()
     assert gone() is None

@@ -53,9 +53,9 @@ def string_language(clause: StringClause) -> Language:
 
 
 def string_examples(clause: StringClause) -> list[str]:
-    """Texts that, appended to what is written of a string, complete some of its patterns."""
+    """Ends of strings, quote included, that may fulfil what is still asked of the string."""
     found = [example_match(pattern.pattern) for pattern, must in clause.patterns if must]
-    return ["".join(map(json_char, text)) for text in found if text]
+    return [json_string(text)[1:] for text in found if text]
 
 
 def string_terminal(language: Language) -> str:
