@@ -87,6 +87,7 @@ class WeightsError(DecodingError):
         if file is not None:
             parts.append(f"file {file}")
         super().__init__("; ".join(parts))
+        self.reason = reason
         self.file = file
         self.key = key
 

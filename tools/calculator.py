@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from agentkit import ModelRetry, tool
 
@@ -137,7 +137,7 @@ class _Parser:
     def parse(self) -> Number:
         value = self._sum()
         if self._next.kind != "end":
-            self._unexpected()
+            raise self._unexpected()
         return value
 
     @property
@@ -194,7 +194,7 @@ class _Parser:
         if token.kind == "name":
             self.index += 1
             return self._named(token)
-        self._unexpected()
+        raise self._unexpected()
 
     def _named(self, name: _Token) -> Number:
         if name.text in _CONSTANTS:
@@ -213,10 +213,10 @@ class _Parser:
 
     def _expect(self, symbol: str) -> None:
         if not self._take(symbol):
-            self._unexpected(f", where {symbol!r} is needed")
+            raise self._unexpected(f", where {symbol!r} is needed")
 
-    def _unexpected(self, detail: str = "") -> NoReturn:
-        raise ModelRetry(f"{_where(self._next)}: not expected here{detail}")
+    def _unexpected(self, detail: str = "") -> ModelRetry:
+        return ModelRetry(f"{_where(self._next)}: not expected here{detail}")
 
     def _compute(self, token: _Token, compute: Callable[..., Number], *values: Number) -> Number:
         try:

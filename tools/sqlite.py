@@ -22,6 +22,7 @@ _ALLOWED = frozenset(
         sqlite3.SQLITE_RECURSIVE,
     }
 )
+_CODE_LOADERS = frozenset({"load_extension", "fts3_tokenizer"})
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 1_000_000,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 20_000,
@@ -112,7 +113,7 @@ class _Database:
         match message:
             case "interrupted":
                 return f"stopped after {self.seconds:g} seconds; ask for less"
-            case "not authorized":
+            case "not authorized" | "authorization denied":
                 return "not authorized: only SELECT is allowed"
             case _:
                 return f"SQLite says: {message}"
@@ -129,8 +130,9 @@ def _restrict(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> No
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    is_loader = action == sqlite3.SQLITE_FUNCTION and second == "load_extension"
-    return sqlite3.SQLITE_OK if action in _ALLOWED and not is_loader else sqlite3.SQLITE_DENY
+    if action not in _ALLOWED or (action == sqlite3.SQLITE_FUNCTION and second in _CODE_LOADERS):
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
 
 
 def _text(content: bytes) -> str:

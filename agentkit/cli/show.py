@@ -76,7 +76,8 @@ class EventPrinter:
             self._line(event.text)
         self.end_line()
         status = status_line(event.usage)
-        self._line(f"{event.kind.value} · {status}" if status else event.kind.value, "dim")
+        if status:
+            self._line(f"{event.kind.value} · {status}", "dim")
 
     def _line(self, text: str, style: str = "") -> None:
         self.end_line()

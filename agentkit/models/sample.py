@@ -65,9 +65,10 @@ class _Sampler:
     def _target(self, reference: str) -> Mapping[str, Any]:
         target: Any = self._root
         for name in reference.removeprefix("#").split("/")[1:]:
-            target = target[name.replace("~1", "/").replace("~0", "~")]
-        if not isinstance(target, Mapping):
-            raise _cannot(f"$ref {reference!r}")
+            if isinstance(target, Mapping):
+                target = target.get(name.replace("~1", "/").replace("~0", "~"))
+        if not (reference.startswith("#") and isinstance(target, Mapping)):
+            raise _cannot(f"the reference {reference!r}")
         return target
 
     def _first(self, schema: Mapping[str, Any], keyword: str, depth: int) -> Any:

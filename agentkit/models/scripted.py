@@ -76,10 +76,12 @@ def _response(
 ) -> ModelResponse:
     if isinstance(turn, str | AssistantMessage | ModelResponse):
         return as_response(turn)
-    calls = (turn,) if isinstance(turn, ToolCall) else tuple(turn)
-    if not calls or not all(isinstance(call, ToolCall) for call in calls):
+    calls = (turn,) if isinstance(turn, ToolCall) else turn
+    if not (isinstance(calls, Sequence) and calls) or any(
+        not isinstance(call, ToolCall) for call in calls
+    ):
         raise TypeError(
             f"{turn!r} is no turn of a script; give text, ToolCalls, an AssistantMessage, a "
             "ModelResponse or an exception"
         )
-    return as_response(AssistantMessage(tool_calls=calls))
+    return as_response(AssistantMessage(tool_calls=tuple(calls)))

@@ -32,6 +32,7 @@ _FAMILIES: Mapping[str, Mapping[str, Any]] = {
 }
 _WRAPPERS = ("mistral3",)  # a vision model around one of the families, under text_config
 _QWEN = ("qwen2", "qwen3")
+_LAYER_KINDS = ("full_attention", "sliding_attention")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +162,19 @@ class _Keys:
 
 
 def _windows(keys: _Keys, num_layers: int) -> tuple[int | None, ...]:
-    window = keys.get("sliding_window")
+    slides = keys.get("use_sliding_window", False) if keys.model_type in _QWEN else True
+    if keys.model_type == "llama" or not slides or keys.get("sliding_window") is None:
+        return (None,) * num_layers
+    window = keys.count("sliding_window")
     if keys.model_type not in _QWEN:
-        return (window if keys.model_type != "llama" else None,) * num_layers
-    if not keys.get("use_sliding_window", False):
-        window = None
-    first_sliding = keys.get("max_window_layers", 28)
+        return (window,) * num_layers
+    first_sliding = keys.number("max_window_layers", 28)
     kinds = keys.get("layer_types") or [
         "full_attention" if layer < first_sliding else "sliding_attention"
         for layer in range(num_layers)
     ]
-    if len(kinds) != num_layers or not set(kinds) <= {"full_attention", "sliding_attention"}:
+    known = isinstance(kinds, list) and all(kind in _LAYER_KINDS for kind in kinds)
+    if not known or len(kinds) != num_layers:
         raise WeightsError(
             "config.json: layer_types must name full_attention or sliding_attention per layer",
             key="layer_types",

@@ -151,15 +151,21 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
     Raises `WeightsError` for a kind of scaling that is not supported.
     """
     parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(parameters, Mapping):
+        raise WeightsError(
+            "config.json: rope_parameters must be an object", key="rope_parameters"
+        )
     kind = parameters.get("rope_type", parameters.get("type", "default"))
     theta = parameters.get("rope_theta") or config.get("rope_theta") or 10_000.0
     original = parameters.get("original_max_position_embeddings")
     values = {"original_max_position_embeddings": config.get("max_position_embeddings")}
     values |= {name: value for name, value in parameters.items() if value is not None}
     if (values.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0) != 1.0:
-        raise WeightsError("config.json: partial rotary embedding is not supported")
+        raise WeightsError(
+            "config.json: partial rotary embedding is not supported", key="partial_rotary_factor"
+        )
     readers = {"default": lambda _: None, "linear": _linear, "llama3": _read_llama3, "yarn": _yarn}
-    if kind not in readers:
+    if not isinstance(kind, str) or kind not in readers:
         raise WeightsError(
             f"config.json: rotary scaling {kind!r} is not supported; "
             f"supported are {', '.join(readers)}",

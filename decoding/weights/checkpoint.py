@@ -38,6 +38,15 @@ def read_network(
     return Transformer(config, parameters, name)
 
 
+def _read_config(file: Path) -> NetworkConfig:
+    try:
+        return NetworkConfig.from_hf(read_json_object(file))
+    except WeightsError as error:
+        if error.file is not None:
+            raise
+        raise WeightsError(error.reason, file, error.key) from None
+
+
 class _Tensors:
     """The tensors of a checkpoint by name, checked for presence and shape as they are taken.
 
@@ -151,6 +160,18 @@ def _indexed(index: Path) -> Mapping[str, Path]:
                 f"the index places a tensor outside the directory, in {file!r}", index, key
             )
     return {key: index.parent / file for key, file in weight_map.items()}
+
+
+def _placed(index: Path) -> Mapping[str, Path]:
+    placed = read_json_object(index).get("weight_map")
+    if not isinstance(placed, dict):
+        raise WeightsError("the index lacks its weight_map; fetch it again", index)
+    for key, file in placed.items():
+        if not isinstance(file, str) or Path(file).name != file:
+            raise WeightsError(
+                f"the index places a tensor in {file!r}, not in a file beside it", index, key
+            )
+    return {key: index.parent / file for key, file in placed.items()}
 
 
 def _parameters(config: NetworkConfig, tensors: _Tensors, prefix: str) -> Parameters:

@@ -37,7 +37,7 @@ class LookItUp:
 
     def steps(self) -> Generator[Step, Turn, None]:
         yield Step(allow_final=False)
-        yield Step(allow_tools=False)
+        yield Step(allow_calls=False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import json
 
 from agentkit import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 
-
 Use = tuple[str, str, str]
 """A tool, its argument, and the argument's value."""
 

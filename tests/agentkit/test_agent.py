@@ -53,9 +53,11 @@ async def test_run_sync_in_a_thread_of_an_event_loop() -> None:
 
 
 def test_run_sync_leaves_no_thread() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     Agent(TestModel(), tools=[add]).run_sync("go")
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=5)
+        assert not thread.is_alive(), thread.name
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n"])

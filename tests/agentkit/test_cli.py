@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from click.testing import Result
 from rich.console import Console
@@ -324,7 +325,7 @@ def test_chat_shows_tool_calls_and_what_a_turn_cost(use: Use, here: Path) -> Non
     assert lines[2].startswith("← add: 3 (")
     assert lines[3:] == [
         "It is 3.",
-        "autoregressive · 12 tokens · 1.50 per forward · 20 of 31 prompt tokens cached",
+        "answer · autoregressive · 12 tokens · 1.50 per forward · 20 of 31 prompt tokens cached",
     ]
     assert "\x1b" not in result.stdout
 
@@ -548,7 +549,7 @@ class InterruptedModel:
     async def _parts(self, turn: int) -> AsyncIterator[ModelEvent]:
         if turn == self._interrupt_at:
             yield TextPart("well")
-            await anyio.sleep(0)  # lets the reader see the word
+            await anyio.lowlevel.checkpoint()  # lets the reader see the word
             signal.raise_signal(signal.SIGINT)
             await anyio.sleep_forever()
         yield TextPart(self._texts[turn])

@@ -1,5 +1,6 @@
 """Text to ids and back, chats, and text that arrives token by token."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -31,9 +32,7 @@ def metaspace() -> Tokenizer:
     pieces += [f"<0x{byte:02X}>" for byte in range(256)]
     vocab = {piece: index for index, piece in enumerate(pieces)}
     merges = [("▁", "a")]
-    backend = Backend(
-        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True)
-    )
+    backend = Backend(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True))
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     backend.decoder = decoders.Sequence(
         [
@@ -94,7 +93,7 @@ def pieces(tokenizer: Tokenizer, ids: list[int], cuts: list[int], skip: bool) ->
     """The texts of all pushes, cut at the given places, and of the flush."""
     detokenizer = tokenizer.detokenizer(skip_special_tokens=skip)
     ends = sorted({min(cut, len(ids)) for cut in cuts} | {0, len(ids)})
-    texts = [detokenizer.push(ids[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    texts = [detokenizer.push(ids[a:b]) for a, b in itertools.pairwise(ends)]
     return [*texts, detokenizer.flush()]
 
 
@@ -104,13 +103,11 @@ def test_pushed_text_joins_to_the_decoded_text(
     data: st.DataObject, skip: bool, cuts: list[int]
 ) -> None:
     """Any ids in any cuts: real text, halves of characters, specials, unknown ids."""
-    name = data.draw(st.sampled_from(sorted(TOKENIZERS)))
-    tokenizer = TOKENIZERS[name]
+    tokenizer = TOKENIZERS[data.draw(st.sampled_from(sorted(TOKENIZERS)))]
+    any_id = st.integers(0, tokenizer.vocab_size + 2)
+    added_id = st.sampled_from(sorted(tokenizer.hf.added_tokens_decoder))
     ids = data.draw(
-        st.one_of(
-            TEXTS.map(tokenizer.encode),
-            st.lists(st.integers(0, tokenizer.vocab_size + 2), max_size=40),
-        )
+        st.one_of(TEXTS.map(tokenizer.encode), st.lists(any_id | added_id, max_size=40))
     )
     texts = pieces(tokenizer, ids, cuts, skip)
     assert "".join(texts) == tokenizer.decode(ids, skip_special_tokens=skip)
@@ -263,7 +260,9 @@ def test_a_directory_gives_the_same_tokenizer(tmp_path: Path) -> None:
 
 def test_settings_of_a_wrapped_text_model_count(tmp_path: Path) -> None:
     config = {"text_config": {"eos_token_id": 5, "mask_token_id": 6}}
-    tokenizer = Tokenizer.from_directory(directory_with(tmp_path, byte_tokenizer_hf(), config=config))
+    tokenizer = Tokenizer.from_directory(
+        directory_with(tmp_path, byte_tokenizer_hf(), config=config)
+    )
     assert tokenizer.eos_token_ids[0] == 5
     assert tokenizer.mask_token_id == 6
 
