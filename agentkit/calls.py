@@ -33,8 +33,8 @@ async def run_calls(
 ) -> tuple[ToolMessage, ...]:
     """Runs the calls of `response` and gives one message per call, in call order.
 
-    A call the model may mend becomes an error message. The first error it may not mend ends
-    the run: it cancels the other calls and is raised as it is.
+    A call the model may mend becomes an error message. The first error it may not mend cancels
+    the other calls and is raised as it is.
     """
     calls = response.message.tool_calls
     run.begin_calls(calls)
@@ -60,16 +60,17 @@ async def run_calls(
         finally:
             slots.release()
 
+    good: list[tuple[int, Tool, dict[str, Any]]] = []
+    for index, call in enumerate(calls):
+        try:
+            tool = _found(call, tools)
+            good.append((index, tool, tool.validate(call.arguments)))
+        except ToolError as error:
+            finish(index, _Outcome.of(_explained(error, response)))
     async with anyio.create_task_group() as group:
-        for index, call in enumerate(calls):
-            try:
-                tool = _found(call, tools)
-                arguments = tool.validate(call.arguments)
-            except ToolError as error:
-                finish(index, _Outcome.of(_explained(error, response)))
-                continue
+        for index, tool, arguments in good:
             await slots.acquire()
-            run.emit(ToolStarted(call))
+            run.emit(ToolStarted(calls[index]))
             group.start_soon(serve, index, tool, arguments)
     if failures:
         raise failures[0]

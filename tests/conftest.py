@@ -1,5 +1,11 @@
 """Fixtures for every test: async tests run under asyncio and under trio."""
 
+import os
+
+# Before torch is imported, here and in the processes that tests start: threads that wait for
+# each other at every layer stall wherever another process is busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 

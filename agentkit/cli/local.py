@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import anyio
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 import agentkit.models
 from agentkit.cli.failures import UsageError
@@ -61,7 +61,7 @@ def _loading(source: str, errors: Console) -> Iterator[Callable[[Stage], None]]:
     if not errors.is_terminal:
         yield lambda stage: errors.print(f"{stage.stage}: {stage.done} of {stage.total}")
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
     # The conversion redirects stderr for a while; the display must not do so as well.
     with Progress(
         *columns, console=errors, transient=True, redirect_stdout=False, redirect_stderr=False

@@ -136,7 +136,7 @@ def _type_of(schema: Mapping[str, Any]) -> str:
 def _string(schema: Mapping[str, Any], depth: int) -> str:
     if "pattern" in schema:
         raise _cannot(f"the pattern {schema['pattern']!r}")
-    text = _FORMATS.get(schema.get("format", ""), "a")
+    text: str = _FORMATS.get(schema.get("format", ""), "a")
     text += "a" * (schema.get("minLength", 0) - len(text))
     return text[: schema.get("maxLength", len(text))]
 

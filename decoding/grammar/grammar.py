@@ -38,6 +38,10 @@ class Grammar:
     _schema: SchemaLanguage | None = field(default=None, repr=False, compare=False)
     _examples: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        shown = self.source if len(self.source) <= 80 else f"{self.source[:77]}..."
+        return f"Grammar({shown!r})"
+
     @classmethod
     def json_schema(
         cls, schema: dict[str, Any] | bool | str | type, *, whitespace: bool = False

@@ -54,9 +54,9 @@ def _directory(source: str | Path, cache_dir: Path | None, progress: Report | No
     if source == EMBEDDED:
         return embedded_directory(cache_dir, progress)
     path = Path(source).expanduser()
-    if path.is_dir():
+    if source != "" and path.is_dir():
         return path
-    if path.exists():
+    if path.is_file():
         raise WeightsError("a model is a directory, not a file", path)
     try:
         return Path(snapshot_download(str(source), local_files_only=True))

@@ -30,7 +30,7 @@ def read_network(
     Files of sub-folders are never read. Raises `WeightsError` naming the file and the key,
     also for tensors the network has no use for: it would not be the network that was trained.
     """
-    config = NetworkConfig.from_hf(read_json_object(directory / "config.json"))
+    config = _read_config(directory / "config.json")
     tensors = _Tensors(directory, dtype, device)
     prefix = tensors.prefix()
     parameters = _parameters(config, tensors, prefix)
@@ -160,18 +160,6 @@ def _indexed(index: Path) -> Mapping[str, Path]:
                 f"the index places a tensor outside the directory, in {file!r}", index, key
             )
     return {key: index.parent / file for key, file in weight_map.items()}
-
-
-def _placed(index: Path) -> Mapping[str, Path]:
-    placed = read_json_object(index).get("weight_map")
-    if not isinstance(placed, dict):
-        raise WeightsError("the index lacks its weight_map; fetch it again", index)
-    for key, file in placed.items():
-        if not isinstance(file, str) or Path(file).name != file:
-            raise WeightsError(
-                f"the index places a tensor in {file!r}, not in a file beside it", index, key
-            )
-    return {key: index.parent / file for key, file in placed.items()}
 
 
 def _parameters(config: NetworkConfig, tensors: _Tensors, prefix: str) -> Parameters:

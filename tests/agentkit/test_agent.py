@@ -6,12 +6,14 @@ import weakref
 from dataclasses import dataclass
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
 from agentkit import (
     Agent,
     AssistantMessage,
+    Message,
     RunContext,
     SystemMessage,
     ToolCall,
@@ -41,7 +43,7 @@ def test_run_sync() -> None:
 
 @pytest.mark.anyio
 async def test_run_sync_inside_an_event_loop() -> None:
-    with pytest.raises(RuntimeError, match="await agent.run"):
+    with pytest.raises(RuntimeError, match=r"await agent\.run"):
         Agent(ScriptedModel([])).run_sync("go")
 
 
@@ -84,11 +86,12 @@ def test_an_empty_prompt_goes_on_from_a_question() -> None:
 
 
 def test_a_history_with_an_unanswered_call() -> None:
-    history = [UserMessage("q"), AssistantMessage(tool_calls=(call_add("c7", 1, 2),))]
+    calling = AssistantMessage(tool_calls=(call_add("c7", 1, 2),))
+    history: list[Message] = [UserMessage("q"), calling]
     with pytest.raises(ValueError, match=r"no result for the call 'c7' of 'add'"):
         Agent(ScriptedModel([])).run_sync("go", message_history=history)
     # An id may come back in a later turn; its earlier result does not answer the later call.
-    repeated = [*history, ToolMessage("c7", "add", "3"), history[1]]
+    repeated = [*history, ToolMessage("c7", "add", "3"), calling]
     with pytest.raises(ValueError, match="c7"):
         Agent(ScriptedModel([])).run_sync("go", message_history=repeated)
 
@@ -160,7 +163,7 @@ def test_instructions_from_a_function() -> None:
 
 def test_instructions_from_an_async_function() -> None:
     async def write(context: RunContext[None]) -> str:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return "Help."
 
     with ScriptedModel(["a"]) as model:
@@ -170,9 +173,9 @@ def test_instructions_from_an_async_function() -> None:
 
 def test_override_model_tools_and_deps() -> None:
     agent = Agent(ScriptedModel([]), tools=[add], deps_type=Deps)
-    with ScriptedModel([ToolCall("c1", "whose", "{}"), "a"]) as model:
-        with agent.override(model=model, tools=[whose], deps=Deps("test")):
-            result = agent.run_sync("go", deps=Deps("real"))
+    model = ScriptedModel([ToolCall("c1", "whose", "{}"), "a"])
+    with model, agent.override(model=model, tools=[whose], deps=Deps("test")):
+        result = agent.run_sync("go", deps=Deps("real"))
     message = result.messages[2]
     assert isinstance(message, ToolMessage)
     assert message.content == "test"

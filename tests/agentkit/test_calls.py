@@ -4,8 +4,10 @@ import threading
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
+from pydantic_core import core_schema
 
 from agentkit import (
     Agent,
@@ -111,8 +113,7 @@ async def test_sync_tools_do_not_block_the_event_loop() -> None:
         return released.wait(timeout=5)
 
     async def heart() -> None:
-        while not waiting.is_set():
-            await anyio.sleep(0)
+        assert await anyio.to_thread.run_sync(waiting.wait, 5)
         for _ in range(10):
             await checkpoint()
         released.set()
@@ -240,14 +241,36 @@ async def test_a_tool_sees_its_call_and_its_retries() -> None:
     assert seen[1].messages == result.messages[:4]
 
 
+class Odd:
+    """A type whose own check has a bug."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(cls.check, core_schema.int_schema())
+
+    @classmethod
+    def check(cls, value: int) -> int:
+        raise LookupError("a bug in a check")
+
+
+async def test_a_bug_in_a_check_of_arguments_ends_the_run_as_it_is() -> None:
+    def look(n: Odd) -> str:
+        """Looks."""
+        return str(n)
+
+    model = ScriptedModel([[call_add("1", 1, 2), ToolCall("2", "look", '{"n":1}')]])
+    with model, pytest.raises((LookupError, ToolCrashed), match="a bug in a check"):
+        await Agent(model, tools=[add, look]).run("go")
+
+
 async def test_model_retry_has_an_end() -> None:
     def picky() -> str:
         """Likes nothing."""
         raise ModelRetry("not this")
 
-    with ScriptedModel([call("picky")] * 2) as model:
-        with pytest.raises(ToolRetriesExceeded, match="not this"):
-            await Agent(model, tools=[picky]).run("go")
+    model = ScriptedModel([call("picky")] * 2)
+    with model, pytest.raises(ToolRetriesExceeded, match="not this"):
+        await Agent(model, tools=[picky]).run("go")
 
 
 async def test_a_tool_s_own_retries_go_before_the_agent_s() -> None:

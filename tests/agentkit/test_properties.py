@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ from agentkit.models import ModelResponse, ScriptedModel
 
 async def echo(n: int) -> int:
     """Gives it back."""
-    await anyio.sleep(0)
+    await anyio.lowlevel.checkpoint()
     return n
 
 
@@ -82,7 +83,7 @@ numbers = st.one_of(st.integers(0, 99).map(str), st.sampled_from(["", "x", "1.5"
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize(("output_type", "answers"), [(str, texts), (int, numbers)])
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_script(
     backend: str, output_type: Any, answers: st.SearchStrategy[str], data: st.DataObject
 ) -> None:
@@ -102,22 +103,23 @@ def test_any_script(
     )
     events: list[RunEvent] = []
     messages: list[Message] = []
-    failed = False
+    failed = beyond_script = False
 
     async def watch() -> None:
-        nonlocal failed
+        nonlocal failed, beyond_script
         async with agent.run_stream("go", usage_limits=limits) as run:
             try:
                 async for event in run:
                     events.append(event)
             except AgentError as error:
                 failed = True
-                assert not isinstance(error, ModelError) or len(model.requests) > len(script)
+                beyond_script = isinstance(error, ModelError)
             messages.extend(run.messages)
             if not failed:
                 check_result(run.result.output, run.result.usage, events)
 
     anyio.run(watch, backend=backend)
+    assert beyond_script is (len(model.requests) > len(script))
     check_events(events, failed=failed)
     check_messages(messages, failed=failed)
     for before, after in zip(model.requests, model.requests[1:], strict=False):

@@ -31,6 +31,12 @@ def strings() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def arrays(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {"type": st.just("array"), "items": inner, "minItems": st.integers(0, 2)}
+    )
+
+
 def objects(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     def build(properties: dict[str, Any], num_required: int) -> dict[str, Any]:
         return {
@@ -59,7 +65,7 @@ def schemas() -> st.SearchStrategy[dict[str, Any]]:
         leaves,
         lambda inner: st.one_of(
             objects(inner),
-            st.builds(lambda s, n: {"type": "array", "items": s, "minItems": n}, inner, st.integers(0, 2)),
+            arrays(inner),
             st.lists(inner, min_size=1, max_size=3).map(lambda options: {"anyOf": options}),
             objects(inner).map(lambda s: {"allOf": [s, {"type": "object"}]}),
         ),
@@ -97,9 +103,9 @@ def test_numbers_of_a_range_are_found(low: int, width: int, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["date", "date-time", "uuid", "email", "uri"])
 def test_formats(kind: str) -> None:
     schema = {"type": "string", "format": kind}
-    Draft202012Validator(
-        schema, format_checker=Draft202012Validator.FORMAT_CHECKER
-    ).validate(sample(schema))
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(
+        sample(schema)
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_formats(kind: str) -> None:
         {"type": "array", "minItems": 1, "items": False},
         {"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]},
         {"$ref": "#/$defs/missing"},
-        {"type": "object", "patternProperties": {"^x": {}}, "minProperties": 1, "additionalProperties": False},
+        {"type": "object", "minProperties": 1, "additionalProperties": False},
     ],
 )
 def test_what_cannot_be_made_up_is_refused(schema: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from agentkit import (
@@ -12,7 +13,7 @@ from agentkit import (
     RunEvent,
     RunFinished,
     RunStarted,
-    StepStarted,
+    RunStream,
     TextDelta,
     ToolCall,
     ToolCrashed,
@@ -93,13 +94,13 @@ async def test_leaving_while_the_model_speaks_stops_it() -> None:
 
 async def test_leaving_while_a_tool_runs_stops_it() -> None:
     tools = Lingering()
-    with anyio.fail_after(5), ScriptedModel([LINGER]) as model:
-        async with no_new_tasks():
-            async with Agent(model, tools=[tools.linger]).run_stream("go") as run:
-                async for event in run:
-                    if isinstance(event, ToolStarted):
-                        await tools.started.wait()
-                        break
+    agent = Agent(ScriptedModel([LINGER]), tools=[tools.linger])
+    with anyio.fail_after(5):
+        async with no_new_tasks(), agent.run_stream("go") as run:
+            async for event in run:
+                if isinstance(event, ToolStarted):
+                    await tools.started.wait()
+                    break
     assert tools.stopped.is_set()
     assert run.messages[-1] == run.messages[1]
 
@@ -115,8 +116,7 @@ async def test_leaving_while_a_sync_tool_runs_does_not_wait_for_it() -> None:
 
     with anyio.fail_after(5), ScriptedModel([ToolCall("c1", "stuck", "{}")]) as model:
         async with Agent(model, tools=[stuck]).run_stream("go"):
-            while not started.is_set():
-                await anyio.sleep(0)
+            assert await anyio.to_thread.run_sync(started.wait, 5)
         assert not released.is_set()
     released.set()
 
@@ -175,50 +175,57 @@ async def test_an_error_of_the_run_is_raised_where_the_events_end() -> None:
         raise KeyError("oops")
 
     events: list[RunEvent] = []
-    with ScriptedModel([ToolCall("c1", "buggy", "{}")]) as model:
-        async with Agent(model, tools=[buggy]).run_stream("go") as run:
-            with pytest.raises(ToolCrashed) as caught:
-                async for event in run:
-                    events.append(event)
+    model = ScriptedModel([ToolCall("c1", "buggy", "{}")])
+    async with Agent(model, tools=[buggy]).run_stream("go") as run:
+        with pytest.raises(ToolCrashed) as caught:
+            await collect(run, events)
     assert isinstance(caught.value.__cause__, KeyError)
     assert isinstance(events[-1], ToolStarted)
 
 
+async def collect(run: RunStream[str], events: list[RunEvent]) -> None:
+    async for event in run:
+        events.append(event)
+
+
+async def leave_with(agent: Agent, error: Exception | None) -> None:
+    """Reads one event, lets the run come to rest, and leaves."""
+    async with agent.run_stream("go") as run:
+        assert isinstance(await anext(run), RunStarted)
+        await anyio.wait_all_tasks_blocked()
+        if error is not None:
+            raise error
+
+
 async def test_an_error_goes_through_the_scope_as_it_is() -> None:
     error = ModelError("unreachable")
-    with pytest.raises(ModelError) as caught, ScriptedModel([error]) as model:
-        await exhaust(Agent(model))
+    with pytest.raises(ModelError) as caught:
+        await exhaust(Agent(ScriptedModel([error])))
     assert caught.value is error
 
 
 async def test_an_error_nobody_read_is_raised_by_leaving() -> None:
     error = ModelError("unreachable")
-    with pytest.raises(ModelError) as caught, ScriptedModel([error]) as model:
-        async with Agent(model).run_stream("go") as run:
-            async for event in run:
-                assert isinstance(event, RunStarted)
-                await anyio.wait_all_tasks_blocked()
-                break
+    with pytest.raises(ModelError) as caught:
+        await leave_with(Agent(ScriptedModel([error])), None)
     assert caught.value is error
 
 
 async def test_the_reader_s_own_error_is_raised_as_it_is() -> None:
     model = HangingModel()
     error = LookupError("mine")
-    with pytest.raises(LookupError) as caught:
-        async with no_new_tasks(), Agent(model).run_stream("go") as run:
-            async for event in run:
-                if isinstance(event, StepStarted):
-                    raise error
+    async with no_new_tasks():
+        with pytest.raises(LookupError) as caught:
+            await leave_with(Agent(model), error)
     assert caught.value is error
     assert model.num_open == 0
 
 
 async def test_the_reader_s_error_goes_before_the_run_s() -> None:
-    with ScriptedModel([ModelError("unreachable")]) as model, pytest.raises(LookupError):
-        async with Agent(model).run_stream("go"):
-            await anyio.wait_all_tasks_blocked()
-            raise LookupError("mine")
+    error = LookupError("mine")
+    with pytest.raises(LookupError) as caught:
+        await leave_with(Agent(ScriptedModel([ModelError("unreachable")])), error)
+    assert caught.value is error
 
 
 async def test_a_stream_is_entered_once() -> None:

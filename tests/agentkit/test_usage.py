@@ -16,10 +16,6 @@ from agentkit.models import FunctionModel, ModelResponse, ScriptedModel
 from tests.agentkit.support import add, call_add
 
 
-def spent(answer: AssistantMessage, **counts: int) -> ModelResponse:
-    return ModelResponse(answer, ModelUsage(**counts))
-
-
 def test_a_run_s_usage_is_the_sum_of_its_turns() -> None:
     calls = AssistantMessage(tool_calls=(call_add("1", 1, 1), call_add("2", 2, 2)))
     one = ModelUsage(10, 4, 6, 2, 3, 0.5, {"ar": 4, "diffusion": 2})
@@ -65,9 +61,9 @@ def test_a_reached_limit_stops_the_tools_and_keeps_the_history(
         return ""
 
     calls = AssistantMessage(tool_calls=(call_add("1", 1, 1), call_add("2", 2, 2)))
-    with ScriptedModel([spent(calls, input_tokens=10, output_tokens=5, forwards=3)]) as model:
-        with pytest.raises(UsageLimitExceeded, match=name) as caught:
-            Agent(model, tools=[act]).run_sync("go", usage_limits=limits)
+    model = ScriptedModel([ModelResponse(calls, ModelUsage(10, 0, 5, 0, 3))])
+    with model, pytest.raises(UsageLimitExceeded, match=name) as caught:
+        Agent(model, tools=[act]).run_sync("go", usage_limits=limits)
     assert not ran
     assert caught.value.limit == name
     assert caught.value.messages[:2] == (UserMessage("go"), calls)
@@ -88,15 +84,15 @@ def test_a_run_can_go_on_from_the_history_of_a_limit() -> None:
 
 
 def test_an_answer_that_overruns_is_delivered() -> None:
-    answer = spent(AssistantMessage("long"), output_tokens=1000)
+    answer = ModelResponse(AssistantMessage("long"), ModelUsage(output_tokens=1000))
     with ScriptedModel([answer]) as model:
         limits = UsageLimits(output_tokens=10)
         assert Agent(model).run_sync("go", usage_limits=limits).output == "long"
 
 
 def test_limits_allow_exactly_what_they_say() -> None:
-    script = [[call_add("1", 1, 1), call_add("2", 2, 2)], call_add("3", 3, 3), "done"]
-    with ScriptedModel(script) as model:
+    pair = (call_add("1", 1, 1), call_add("2", 2, 2))
+    with ScriptedModel([pair, call_add("3", 3, 3), "done"]) as model:
         limits = UsageLimits(turns=3, tool_calls=3)
         result = Agent(model, tools=[add]).run_sync("go", usage_limits=limits)
     assert (result.usage.turns, result.usage.tool_calls) == (3, 3)

@@ -247,7 +247,7 @@ def test_an_unusable_index_is_named(shards: Path, placed: object) -> None:
 def test_an_index_cannot_lead_out_of_the_directory(shards: Path, elsewhere: str) -> None:
     placed = json.loads((shards / INDEX).read_text())["weight_map"]
     edit_json(shards / INDEX, weight_map=placed | {"model.norm.weight": elsewhere})
-    error = refusal(shards, "not in a file beside it")
+    error = refusal(shards, "outside the directory")
     assert (error.file, error.key) == (shards / INDEX, "model.norm.weight")
 
 
