@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def chat(template: str, number: int) -> list[dict[str, str]]:
 
 
 def measure_ours(
-    engine: Engine, mode: DecodeMode, grammar: Grammar | None, number: int, count: int
+    engine: Engine, mode: DecodeMode, grammar: Grammar | None, count: int, number: int
 ) -> dict[str, float]:
     template = PROSE if grammar is None else CALL
     started = time.perf_counter()
@@ -60,7 +61,7 @@ def measure_ours(
     return figures(out.stats.new_tokens, out.stats.forwards, time.perf_counter() - started)
 
 
-def measure_transformers(model: Any, engine: Engine, number: int, count: int) -> dict[str, float]:
+def measure_transformers(model: Any, engine: Engine, count: int, number: int) -> dict[str, float]:
     ids = torch.tensor([engine.encode(chat(PROSE, number))])
     started = time.perf_counter()
     with torch.inference_mode():
@@ -93,13 +94,11 @@ def main() -> None:
     peer = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
     grammar = Grammar.json_schema(SCHEMA)
     runs: dict[str, Callable[[int], dict[str, float]]] = {
-        "transformers.generate": lambda n: measure_transformers(peer, engine, n, args.tokens)
+        "transformers.generate": partial(measure_transformers, peer, engine, args.tokens)
     }
     for mode in MODES:
-        runs[mode.name] = lambda n, m=mode: measure_ours(engine, m, None, n, args.tokens)
-        runs[f"{mode.name} + grammar"] = lambda n, m=mode: measure_ours(
-            engine, m, grammar, n, args.tokens
-        )
+        runs[mode.name] = partial(measure_ours, engine, mode, None, args.tokens)
+        runs[f"{mode.name} + grammar"] = partial(measure_ours, engine, mode, grammar, args.tokens)
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for number in range(-1, args.repeats):  # the first round warms up and is not counted
         for name, run in runs.items():

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from decoding.cache.paged import Lease
 from decoding.constraint import Constraint
+from decoding.detokenizer import Detokenizer
 from decoding.request import Committed, Completion, FinishReason, Origin, Request, Stats
 from decoding.span import Span
 from decoding.stopping import StopStrings
-from decoding.detokenizer import Detokenizer
 
 
 class Sequence:

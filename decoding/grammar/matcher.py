@@ -15,10 +15,10 @@ class Matcher:
     A sequence *terminates* by one of the tokenizer's end tokens, which is legal exactly where
     the text so far is a whole text of the grammar (`is_accepting`). After it nothing follows.
 
-    `fill_mask` allows every token whose bytes fit, so also unusual spellings of the same
-    bytes. Where the grammar fixes the next bytes, `forced_tokens` names their canonical
-    spelling. A forced token is always legal under the mask; a decoder that has forced tokens
-    takes them and asks for no mask.
+    Where the grammar fixes the next bytes, `forced_tokens` names their canonical spelling and
+    `fill_mask` allows the first of those tokens only, so a decoder may commit them without
+    looking at a mask. Elsewhere the mask allows every token whose bytes fit. `validate` and
+    `accept` go by bytes everywhere: they also take other spellings of forced text.
 
     Methods raise `GrammarError` where the backend gives up, for example at its limits.
     """

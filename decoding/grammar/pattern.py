@@ -56,7 +56,7 @@ def search_language(pattern: str, *, widened: bool = False) -> Language:
 
 def fullmatch_language(pattern: str) -> Language:
     """The texts that the pattern matches from start to end."""
-    return search_language(f"^(?:{pattern})$")
+    return _Reader(pattern, widened=False).alone
 
 
 def example_match(pattern: str) -> str | None:

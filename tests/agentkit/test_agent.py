@@ -4,6 +4,7 @@ import gc
 import threading
 import weakref
 from dataclasses import dataclass
+from typing import assert_type
 
 import anyio
 import anyio.lowlevel
@@ -284,3 +285,12 @@ def test_nothing_keeps_an_agent_alive() -> None:
     del agent
     gc.collect()
     assert gone() is None
+
+
+def test_types_are_inferred() -> None:
+    """For the type checker; at run time only that these agents can be made."""
+    assert_type(Agent(TestModel()), Agent[None, str])
+    assert_type(Agent(TestModel(), output_type=Deps), Agent[None, Deps])
+    agent = Agent(TestModel(), output_type=int, deps_type=Deps)
+    assert_type(agent, Agent[Deps, int])
+    assert_type(agent.run_sync("go", deps=Deps("me")).output, int)

@@ -1,6 +1,7 @@
 """What a turn looks like in text: every turn that is written is read back, in any pieces."""
 
 import json
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ def request(**kwargs: object) -> ModelRequest:
 def read(text: str, cuts: list[int]) -> tuple[TurnReader, list[object]]:
     bounds = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     reader, parts = TurnReader("c"), []
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         parts += list(reader.push(text[first:last]))
     reader.finish()
     return reader, parts

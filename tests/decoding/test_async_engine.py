@@ -131,13 +131,12 @@ async def test_a_cancelled_caller_aborts_its_request_only() -> None:
 
 
 async def test_the_event_loop_runs_while_a_forward_does() -> None:
-    async with gated() as (engine, network):
-        async with anyio.create_task_group() as group:
-            group.start_soon(engine.generate, [1, 2])
-            await anyio.to_thread.run_sync(network.entered.wait)
-            for _ in range(100):  # the forward cannot end before this loop has
-                await anyio.lowlevel.checkpoint()
-            network.permits.release(10_000)
+    async with gated() as (engine, network), anyio.create_task_group() as group:
+        group.start_soon(engine.generate, [1, 2])
+        await anyio.to_thread.run_sync(network.entered.wait)
+        for _ in range(100):  # the forward cannot end before this loop has
+            await anyio.lowlevel.checkpoint()
+        network.permits.release(10_000)
 
 
 async def test_a_slow_reader_holds_up_nobody() -> None:

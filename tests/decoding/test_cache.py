@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decoding.cache.pages import PagePool
 from decoding.cache.paged import Lease, PagedCache
+from decoding.cache.pages import PagePool
 from decoding.cache.storage import KVStorage
 
 PAGE = 4

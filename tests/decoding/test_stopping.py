@@ -1,5 +1,7 @@
 """Stop strings are found wherever the text is cut into pieces."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ def test_pieces_give_what_the_whole_text_gives(
 ) -> None:
     bounds = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     watcher, shown = StopStrings(stops), ""
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         shown += watcher.push(text[first:last])
         if watcher.found is not None:
             break

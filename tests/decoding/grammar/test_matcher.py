@@ -44,17 +44,18 @@ _GRAMMARS = [
     Grammar.choice(["name", "named", "nam", ""]),
     Grammar.lark('start: "<call>" %json {"type": ["integer", "object"]} "</call>" | WORD\nWORD: /[a-z]+/'),
 ]  # fmt: skip
-_walks = st.tuples(st.sampled_from(_GRAMMARS), st.integers(0, 10_000), st.integers(0, 25))
+_numbers = st.integers(0, len(_GRAMMARS) - 1)
+_walks = st.tuples(_numbers, st.integers(0, 10_000), st.integers(0, 25))
 
 
 def started(grammar: Grammar) -> Matcher:
     return grammar.compile(_tokenizer, 320).matcher()
 
 
-def walked(walk: tuple[Grammar, int, int]) -> Matcher:
+def walked(walk: tuple[int, int, int]) -> Matcher:
     """A matcher some random legal tokens into its grammar; never terminated."""
-    grammar, seed, steps = walk
-    matcher = started(grammar)
+    number, seed, steps = walk
+    matcher = started(_GRAMMARS[number])
     for step in range(steps):
         options = [t for t in allowed(matcher) if t not in _tokenizer.eos_token_ids]
         if not options:
@@ -77,7 +78,7 @@ def observed(matcher: Matcher) -> tuple[object, ...]:
 
 @settings(deadline=None, max_examples=60)
 @given(_walks, st.lists(st.integers(-3, 400), max_size=6))
-def test_asking_changes_nothing(walk: tuple[Grammar, int, int], draft: list[int]) -> None:
+def test_asking_changes_nothing(walk: tuple[int, int, int], draft: list[int]) -> None:
     matcher = walked(walk)
     before = observed(matcher)
     matcher.validate(draft)
@@ -86,12 +87,17 @@ def test_asking_changes_nothing(walk: tuple[Grammar, int, int], draft: list[int]
     assert observed(matcher) == before
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(_walks)
-def test_the_mask_is_what_validate_and_accept_allow(walk: tuple[Grammar, int, int]) -> None:
+def test_validate_and_accept_agree_and_the_mask_too(walk: tuple[int, int, int]) -> None:
     matcher = walked(walk)
-    legal = allowed(matcher)
-    assert [t for t in range(320) if matcher.validate([t])] == legal
+    legal = [token for token in range(320) if matcher.validate([token])]
+    forced = matcher.forced_tokens()
+    if forced and forced[0] not in _tokenizer.eos_token_ids:
+        assert allowed(matcher) == [forced[0]]
+        assert forced[0] in legal
+    else:
+        assert allowed(matcher) == legal
     for token in range(320):
         copy = matcher.fork()
         if token in legal:
@@ -104,7 +110,7 @@ def test_the_mask_is_what_validate_and_accept_allow(walk: tuple[Grammar, int, in
 
 @settings(deadline=None, max_examples=60)
 @given(_walks, st.integers(0, 99))
-def test_rollback_undoes_and_forks_part(walk: tuple[Grammar, int, int], choice: int) -> None:
+def test_rollback_undoes_and_forks_part(walk: tuple[int, int, int], choice: int) -> None:
     matcher = walked(walk)
     before, fork = observed(matcher), matcher.fork()
     count = 0
@@ -119,16 +125,17 @@ def test_rollback_undoes_and_forks_part(walk: tuple[Grammar, int, int], choice: 
 
 @settings(deadline=None, max_examples=60)
 @given(_walks)
-def test_forced_tokens_are_all_that_bytes_leave(walk: tuple[Grammar, int, int]) -> None:
+def test_forced_tokens_are_all_that_bytes_leave(walk: tuple[int, int, int]) -> None:
     matcher = walked(walk)
     forced, legal = matcher.forced_tokens(), allowed(matcher)
     if forced:
         assert matcher.validate(forced) == len(forced)
-        spelled = _tokenizer.decode(forced).encode()
-        for token in legal:
-            # other spellings of the same bytes may be legal, other bytes may not
-            other = _tokenizer.decode([token]).encode()
-            assert spelled.startswith(other) or other.startswith(spelled), (spelled, other)
+        assert legal == [forced[0]] or forced[0] == _END
+        for token in range(256):
+            # another spelling of the same bytes is legal, other bytes are not
+            if matcher.validate([token]) and forced[0] != _END:
+                other = _tokenizer.hf.convert_ids_to_tokens(token)
+                assert _tokenizer.hf.convert_ids_to_tokens(forced[0]).startswith(other)
     if legal == list(_tokenizer.eos_token_ids):
         assert forced == (_END,)
     elif forced:
@@ -138,7 +145,7 @@ def test_forced_tokens_are_all_that_bytes_leave(walk: tuple[Grammar, int, int]) 
 @settings(deadline=None, max_examples=60)
 @given(_walks, st.integers(1, 90))
 def test_closing_ends_the_grammar_within_its_limit(
-    walk: tuple[Grammar, int, int], limit: int
+    walk: tuple[int, int, int], limit: int
 ) -> None:
     matcher = walked(walk)
     path = matcher.closing_tokens(limit)
@@ -155,8 +162,9 @@ def test_closing_ends_the_grammar_within_its_limit(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.sampled_from(_GRAMMARS), st.integers(0, 10_000))
-def test_a_budget_always_closes(grammar: Grammar, seed: int) -> None:
+@given(_numbers, st.integers(0, 10_000))
+def test_a_budget_always_closes(number: int, seed: int) -> None:
+    grammar = _GRAMMARS[number]
     tokens = random_text(started(grammar), 70, seed)
     assert tokens is not None
     assert len(tokens) <= 70
