@@ -66,7 +66,8 @@ class PieceDetokenizer(Detokenizer):
 
     def push(self, token_ids: Sequence[int]) -> str:
         self._held += [each for each in token_ids if self._is_text(each)]
-        if not self._held or _BYTE_TOKEN.fullmatch(self._backend.id_to_token(self._held[-1])):
+        last = self._backend.id_to_token(self._held[-1]) if self._held else None
+        if last is None or _BYTE_TOKEN.fullmatch(last):
             return ""
         text = self._added_text()
         return "" if text.endswith(_REPLACEMENT) else self._show(text)

@@ -105,9 +105,12 @@ class Engine:
         """
         if profile not in _DTYPES:
             raise ValueError(f"profile must be 'exact' or 'fast', not {profile!r}")
+        place = torch.device(device)
+        if place.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {device!r} is not there: torch sees no GPU; use 'cpu'")
         loaded = load(
             source,
-            device=torch.device(device),
+            device=place,
             dtype=_DTYPES[profile],
             cache_dir=cache_dir,
             progress=progress,

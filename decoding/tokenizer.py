@@ -105,7 +105,7 @@ class Tokenizer:
                 "or load an instruction-tuned checkpoint"
             )
         try:
-            text: str = self.hf.apply_chat_template(
+            text = self.hf.apply_chat_template(
                 [dict(message) for message in messages],
                 chat_template=self._chat_template,
                 tokenize=False,
@@ -113,7 +113,7 @@ class Tokenizer:
             )
         except TemplateError as error:
             raise ValueError(f"the model's chat template refuses the messages: {error}") from error
-        return text
+        return str(text)
 
     def encode_chat(
         self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
@@ -139,10 +139,13 @@ def _chat_template(hf: PreTrainedTokenizerFast) -> str | None:
     return _CHATML if known else None
 
 
-def _as_ids(value: int | Sequence[int] | None) -> list[int]:
+def _as_ids(value: object) -> list[int]:
     if value is None:
         return []
-    return [value] if isinstance(value, int) else list(value)
+    ids = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, int) for each in ids):
+        raise WeightsError(f"{value!r} is no token id, nor a list of them", key="eos_token_id")
+    return ids
 
 
 def _check_messages(messages: Sequence[Mapping[str, str]]) -> None:

@@ -67,12 +67,13 @@ def _quoted(text: str) -> str:
 def chat_messages(request: ModelRequest) -> list[dict[str, str]]:
     """The history as system, user and assistant turns, which every chat template knows.
 
-    Tool results are shown in a user turn, several in one.
+    Tool results are shown in a user turn. Neighbouring user turns become one, because some
+    templates insist on turn and turn about.
     """
     chat: list[dict[str, str]] = []
     for message in request.messages:
         role, content = _turn(message)
-        if isinstance(message, ToolMessage) and chat and chat[-1]["role"] == "user":
+        if role == "user" and chat and chat[-1]["role"] == "user":
             chat[-1] = {"role": "user", "content": chat[-1]["content"] + "\n" + content}
         else:
             chat.append({"role": role, "content": content})

@@ -27,13 +27,20 @@ class Walk(Protocol):
 _SEPARATORS = b",@.:/T_ #=()<>~?%&*!;|'"
 _LETTERS = b"ntfaebcdghijklmopqrsuvwxyz"
 _ORDERS = (
-    _SEPARATORS + b"0123456789-+" + _LETTERS + _LETTERS.upper() + b"[{\\^`$\n",
-    b"," + _LETTERS[::-1] + b"9876543210" + _LETTERS[::-1].upper() + _SEPARATORS + b"{[\\^`$\n",
-    b"[{," + _LETTERS.upper() + _LETTERS[::-1] + b"0123456789" + _SEPARATORS + b"\\^`$\n",
+    b'"' + _SEPARATORS + b"0123456789-+" + _LETTERS + _LETTERS.upper() + b"[{\\^`$\n",
+    b","
+    + _LETTERS[::-1]
+    + b"1234567890"
+    + _LETTERS[::-1].upper()
+    + b'"'
+    + _SEPARATORS[1:]
+    + b"-{[\\^`$\n",
+    b'[{,"' + _LETTERS.upper() + _LETTERS[::-1] + b"9876543210" + _SEPARATORS[1:] + b"\\^`$\n",
 )
 _LENGTHS = (48, 256, 2048, 8192)
 _QUOTE, _BRACE, _BRACKET = b'"}]'
 _LONGEST_RUN = 8
+_MOST_REPEATS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class _Search:
         self._end = closers.end
         self._order = order
         self._limit = limit
-        self._used: Counter[int] = Counter()
+        self._used: Counter[int | tuple[int, ...]] = Counter()
         self._last = -1
         self._run = 0
 
@@ -105,7 +112,8 @@ class _Search:
         byte = self._closer()
         if byte is None:
             for example in self._examples:
-                if self._walk.validate(example) == len(example):
+                if self._used[example] < _MOST_REPEATS and self._fits(example):
+                    self._used[example] += 1
                     return example
             # Bytes used before are put off, so that no loop of the grammar holds the search.
             ranked = sorted(self._order, key=lambda each: self._used[each])
@@ -120,13 +128,15 @@ class _Search:
         return (self._single_bytes[byte],)
 
     def _closer(self) -> int | None:
-        legal = [each for each in (_BRACE, _BRACKET, _QUOTE) if self._is_legal(each)]
-        if _BRACE in legal and _BRACKET in legal:
-            legal = legal[2:]  # both are legal inside of a string only: there the quote closes
-        if legal and legal[0] == self._last and self._run >= _LONGEST_RUN:
-            return None
-        return legal[0] if legal else None
+        brace, bracket, quote = map(self._is_legal, (_BRACE, _BRACKET, _QUOTE))
+        if brace and bracket:  # both are legal inside of a string only
+            return _QUOTE if quote else None
+        closer = _BRACE if brace else _BRACKET if bracket else None
+        return None if closer == self._last and self._run >= _LONGEST_RUN else closer
 
     def _is_legal(self, byte: int) -> bool:
         token = self._single_bytes.get(byte)
-        return token is not None and self._walk.validate((token,)) == 1
+        return token is not None and self._fits((token,))
+
+    def _fits(self, tokens: tuple[int, ...]) -> bool:
+        return self._walk.validate(tokens) == len(tokens)

@@ -163,7 +163,7 @@ def _schema_of(schema: dict[str, Any] | bool | str | type) -> Any:
             return json.loads(schema)
         except ValueError as error:
             raise GrammarError(f"the schema is not JSON: {error}") from error
-    if isinstance(schema, dict | bool):
+    if schema is None or isinstance(schema, dict | bool | list | int | float):
         return schema
     if dsl.JsonSchema.is_json_schema(schema):
         return json.loads(dsl.JsonSchema(schema).schema)

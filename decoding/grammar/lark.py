@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from decoding.errors import GrammarError
+from decoding.grammar.language import literal, render
 
 # What must be stepped over as a whole, since it may hold anything, and what is looked for.
 _TOKEN = re.compile(
@@ -19,7 +20,9 @@ _decoder = json.JSONDecoder()
 
 def quote(text: str) -> str:
     """The text as a Lark literal. The empty text is a literal too."""
-    return json.dumps(text, ensure_ascii=False)
+    if all(char.isprintable() or char in "\n\r\t" for char in text):
+        return json.dumps(text, ensure_ascii=False)
+    return render(literal(text), quoted=False)
 
 
 def replace_schemas(lark: str, compile_schema: Callable[[Any], str]) -> str:

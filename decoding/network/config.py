@@ -126,10 +126,11 @@ class _Keys:
     """The keys of one config.json, over the defaults of its family; null counts as absent."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        outer_type = config.get("model_type")
-        inner = config.get("text_config") if outer_type in _WRAPPERS else None
-        self.values: dict[str, Any] = dict(config if inner is None else {**config, **inner})
-        self.model_type: str = self.values.get("model_type", "")
+        self.values: dict[str, Any] = dict(config)
+        inner = config.get("text_config")
+        if config.get("model_type") in _WRAPPERS and isinstance(inner, Mapping):
+            self.values |= inner
+        self.model_type = str(self.values.get("model_type", ""))
         if self.model_type not in _FAMILIES:
             raise WeightsError(
                 f"config.json: model_type {self.model_type!r} is not supported; "

@@ -152,12 +152,9 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
     """
     parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
     if not isinstance(parameters, Mapping):
-        raise WeightsError(
-            "config.json: rope_parameters must be an object", key="rope_parameters"
-        )
+        raise WeightsError("config.json: rope_parameters must be an object", key="rope_parameters")
     kind = parameters.get("rope_type", parameters.get("type", "default"))
     theta = parameters.get("rope_theta") or config.get("rope_theta") or 10_000.0
-    original = parameters.get("original_max_position_embeddings")
     values = {"original_max_position_embeddings": config.get("max_position_embeddings")}
     values |= {name: value for name, value in parameters.items() if value is not None}
     if (values.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0) != 1.0:
@@ -176,7 +173,9 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
         return Rope(
             theta=float(theta),
             scaling=readers[kind](values),
-            query_scaling=None if not beta else QueryScaling(float(beta), int(original)),
+            query_scaling=None
+            if not beta
+            else QueryScaling(float(beta), int(values["original_max_position_embeddings"])),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(

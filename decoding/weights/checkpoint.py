@@ -65,7 +65,7 @@ class _Tensors:
         """The tensors stacked along their first axis, in the wanted dtype on the device."""
         rows = sum(widths)
         stacked = torch.empty((rows, *columns), dtype=self._dtype, device=self._device)
-        for key, part, width in zip(keys, stacked.split(list(widths)), widths, strict=True):
+        for key, part, width in zip(keys, torch.split(stacked, list(widths)), widths, strict=True):
             part.copy_(self._read(key, (width, *columns)))
         return stacked
 

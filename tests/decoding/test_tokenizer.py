@@ -273,3 +273,10 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path, content: str) -> None:
     (directory / "tokenizer.json").write_text(content)
     with pytest.raises(WeightsError, match="the tokenizer cannot be read"):
         Tokenizer.from_directory(directory)
+
+
+@pytest.mark.parametrize("ends", ["</s>", [1, "2"], {"id": 1}])
+def test_unusable_ends_are_refused(tmp_path: Path, ends: object) -> None:
+    directory = directory_with(tmp_path, byte_tokenizer_hf(), config={"eos_token_id": ends})
+    with pytest.raises(WeightsError, match="no token id"):
+        Tokenizer.from_directory(directory)

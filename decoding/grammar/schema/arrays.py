@@ -114,6 +114,8 @@ def _write_counting(writing: Writing, clause: ArrayClause) -> list[Alternative]:
             )
             if state is None or too_many or writing.expander.is_empty(state):
                 continue
+            if any(hits):
+                writing.suggest(listed_values(writing.expander, state) or [])
             after = cells[min(index + 1, last), moved]
             writing.rules.add(rule.name, [[*comma, writing.value(state), after]])
     return [_bracketed(writing, [cells[0, (0,) * len(witnesses)]])]
@@ -135,7 +137,7 @@ def _witnessed(clause: ArrayClause, index: int, hits: tuple[bool, ...]) -> State
 def _write_distinct(writing: Writing, clause: ArrayClause) -> list[Alternative]:
     """Selections without repetition, where the items can be listed: one bit for each."""
     assert clause.unique is not None
-    texts = _listed(writing.expander, clause.rest)
+    texts = listed_values(writing.expander, clause.rest)
     if texts is None or clause.prefix or clause.witnesses or len(texts) > _MOST_DISTINCT:
         raise GrammarError(
             f"'uniqueItems' can be enforced only for items of at most {_MOST_DISTINCT} listed "
@@ -162,7 +164,7 @@ def _write_distinct(writing: Writing, clause: ArrayClause) -> list[Alternative]:
     return [_bracketed(writing, [Ref(start)])]
 
 
-def _listed(expander: Expander, state: State) -> list[str] | None:
+def listed_values(expander: Expander, state: State) -> list[str] | None:
     """The spellings of all values in the state, if they are few scalars."""
     found: list[str] = []
     for kind in expander.kinds:

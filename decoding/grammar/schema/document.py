@@ -83,12 +83,12 @@ class SchemaNode:
     @classmethod
     def root(cls, schema: Any) -> "SchemaNode":
         """Raises `GrammarError` for what is no schema, or of an unsupported draft."""
+        if not isinstance(schema, dict | bool):
+            raise GrammarError("a schema must be an object or a boolean", "")
         dialect = Dialect.of(schema)
         specification = specification_with(dialect.uri)
         resource: Resource[Any] = specification.create_resource(schema)
-        node = cls(schema, "", REGISTRY.resolver_with_root(resource), dialect)
-        node._check()
-        return node
+        return cls(schema, "", REGISTRY.resolver_with_root(resource), dialect)
 
     def child(self, *path: str | int) -> "SchemaNode":
         """The subschema at the path."""
@@ -118,7 +118,7 @@ class SchemaNode:
                 "and nothing is fetched",
                 where,
             ) from error
-        local = reference.startswith("#/")
+        local = reference == "#" or reference.startswith("#/")
         location = reference[1:] if local else f"{where} -> {reference}"
         dialect = Dialect.of(resolved.contents, self.dialect)
         node = SchemaNode(resolved.contents, location, resolved.resolver, dialect)

@@ -58,6 +58,7 @@ _KINDS = {
     "array": {Kind.ARRAY},
     "object": {Kind.OBJECT},
 }
+_FLAGS_OF_DRAFT_4 = ("exclusiveMinimum", "exclusiveMaximum")
 
 
 def read(node: SchemaNode) -> Formula:
@@ -74,6 +75,9 @@ def read(node: SchemaNode) -> Formula:
 
 def _refuse_other_drafts(node: SchemaNode) -> None:
     for keyword in node.contents:
+        is_flag = keyword in _FLAGS_OF_DRAFT_4 and isinstance(node.contents[keyword], bool)
+        if is_flag and node.dialect.draft == 4:
+            continue
         if keyword in ALL_ASSERTIONS and keyword not in node.dialect.assertions:
             raise node.error(
                 keyword,

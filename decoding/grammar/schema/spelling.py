@@ -51,3 +51,7 @@ class Writing(Protocol):
     def value(self, state: State) -> Ref:
         """The rule for values of a state, which may be written later."""
         ...
+
+    def suggest(self, examples: list[str]) -> None:
+        """Notes texts that bring what is asked for nearer to its end."""
+        ...

@@ -64,6 +64,10 @@ class Writer:
             self._waiting.append(state)
         return self._values[state]
 
+    def suggest(self, examples: list[str]) -> None:
+        """Notes texts that bring what is asked for nearer to its end."""
+        self.examples |= dict.fromkeys(examples)
+
     def _alternatives(self, state: State) -> list[Alternative]:
         found: list[Alternative] = []
         for kind in (Kind.NULL, Kind.BOOLEAN, Kind.STRING, Kind.ARRAY, Kind.OBJECT):
@@ -87,7 +91,7 @@ class Writer:
         language = string_language(clause)
         if is_void(language):
             return []
-        self.examples |= dict.fromkeys(string_examples(clause))
+        self.suggest(string_examples(clause))
         return [(self.rules.terminal(string_terminal(language)),)]
 
     def _numbers(self, state: State) -> list[Alternative]:

@@ -144,9 +144,7 @@ def test_forced_tokens_are_all_that_bytes_leave(walk: tuple[int, int, int]) -> N
 
 @settings(deadline=None, max_examples=60)
 @given(_walks, st.integers(1, 90))
-def test_closing_ends_the_grammar_within_its_limit(
-    walk: tuple[int, int, int], limit: int
-) -> None:
+def test_closing_ends_the_grammar_within_its_limit(walk: tuple[int, int, int], limit: int) -> None:
     matcher = walked(walk)
     path = matcher.closing_tokens(limit)
     if path is None:
@@ -187,7 +185,11 @@ def test_every_end_token_ends_a_whole_text_and_only_that() -> None:
     for end in (_END, _TURN):
         matcher.accept(end)
         assert matcher.is_terminated
-        assert (matcher.validate([end]), matcher.forced_tokens(), matcher.closing_tokens(9)) == (0, (), ())
+        assert (matcher.validate([end]), matcher.forced_tokens(), matcher.closing_tokens(9)) == (
+            0,
+            (),
+            (),
+        )
         with pytest.raises(ValueError, match="has ended"):
             matcher.fill_mask()
         with pytest.raises(ValueError, match="not allowed"):

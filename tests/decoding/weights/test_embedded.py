@@ -146,7 +146,7 @@ def test_a_failed_conversion_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(embedded, "_write_network", full)
-    with pytest.raises(WeightsError, match="No space left on device.*another cache_dir"):
+    with pytest.raises(WeightsError, match=r"No space left on device.*another cache_dir"):
         embedded.embedded_directory(tmp_path / "cache", None)
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -1,0 +1,125 @@
+"""Rotary positions: known frequencies, amplitudes and query scales, and the turn itself."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.llama import LlamaConfig
+
+from decoding.errors import WeightsError
+from decoding.network.rope import (
+    LinearScaling,
+    QueryScaling,
+    Rope,
+    RotaryEmbedding,
+    YarnScaling,
+    inverse_frequencies,
+    read_rope,
+)
+
+CPU = torch.device("cpu")
+YARN: dict[str, Any] = {
+    "rope_type": "yarn",
+    "rope_theta": 1e6,
+    "factor": 16.0,
+    "original_max_position_embeddings": 16384,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+}
+LLAMA3: dict[str, Any] = {
+    "rope_type": "llama3",
+    "rope_theta": 5e5,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+def amplitude(**parameters: Any) -> float:
+    scaling = read_rope({"rope_parameters": YARN | parameters}).scaling
+    assert isinstance(scaling, YarnScaling)
+    return scaling.amplitude
+
+
+@pytest.mark.parametrize(
+    ("theta", "expected"),
+    [
+        (1e6, {0: 1.0, 1: 8.058422e-1, 20: 1.333521e-2, 30: 6.907023e-4, 63: 7.755861e-8}),
+        (1e9, {0: 1.0, 1: 7.233942e-1, 20: 6.977792e-4, 30: 3.776852e-6, 63: 8.639826e-11}),
+    ],
+)
+def test_yarn_frequencies_are_those_published(theta: float, expected: dict[int, float]) -> None:
+    """Ministral 3 (theta 1e6) and its larger relative (1e9), head width 128."""
+    frequencies_F = inverse_frequencies(
+        read_rope({"rope_parameters": YARN | {"rope_theta": theta}}), 128
+    )
+    for pair, value in expected.items():
+        assert float(frequencies_F[pair]) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("parameters", [YARN, YARN | {"truncate": False}, LLAMA3])
+@pytest.mark.parametrize("head_dim", [32, 64, 128])
+def test_frequencies_match_transformers(parameters: dict[str, Any], head_dim: int) -> None:
+    config = LlamaConfig(
+        head_dim=head_dim, rope_parameters=dict(parameters), max_position_embeddings=131072
+    )
+    theirs, _ = ROPE_INIT_FUNCTIONS[parameters["rope_type"]](config, CPU)
+    ours = inverse_frequencies(read_rope({"rope_parameters": parameters}), head_dim)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0.0)
+
+
+def test_amplitude_rules() -> None:
+    assert amplitude() == pytest.approx(0.1 * math.log(16) + 1)
+    assert amplitude(mscale=1.0, mscale_all_dim=1.0) == 1.0
+    assert amplitude(mscale=1.0) == amplitude(), "one of the two alone does not count"
+    two_scales = amplitude(mscale=0.5, mscale_all_dim=1.0)
+    assert two_scales == pytest.approx((0.05 * math.log(16) + 1) / (0.1 * math.log(16) + 1))
+    assert amplitude(attention_factor=0.7, mscale=1.0, mscale_all_dim=1.0) == 0.7
+    assert amplitude(factor=1.0) == 1.0
+
+
+def test_query_scales_are_those_published() -> None:
+    rope = Rope(query_scaling=QueryScaling(beta=0.1, original_positions=16384))
+    positions_T = torch.tensor([0, 16383, 16384, 32768, 65536, 262143])
+    rotation = RotaryEmbedding(rope, 4, CPU).at(positions_T, torch.float32)
+    assert rotation.query_scale_T11 is not None
+    assert rotation.query_scale_T11.flatten().tolist() == pytest.approx(
+        [1.0, 1.0, 1.0693, 1.1099, 1.1609, 1.2773], abs=1e-4
+    )
+
+
+def test_no_query_is_scaled_by_default() -> None:
+    assert (
+        RotaryEmbedding(Rope(), 4, CPU).at(torch.arange(3), torch.float32).query_scale_T11 is None
+    )
+
+
+def test_a_turn_is_a_rotation_of_the_two_halves() -> None:
+    rope = Rope(theta=100.0)
+    positions_T = torch.tensor([0, 1, 7])
+    rotation = RotaryEmbedding(rope, 4, CPU).at(positions_T, torch.float32)
+    heads_T1D = torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(3, 1, 4)
+    pairs_TF = torch.view_as_complex(
+        torch.stack((heads_T1D[:, 0, :2], heads_T1D[:, 0, 2:]), dim=-1).contiguous()
+    )
+    angles_TF = positions_T[:, None] * torch.tensor([1.0, 0.1])
+    turned_TF = pairs_TF * torch.polar(torch.ones_like(angles_TF), angles_TF)
+    expected = torch.cat((turned_TF.real, turned_TF.imag), dim=-1)
+    torch.testing.assert_close(rotation.turn(heads_T1D)[:, 0], expected)
+
+
+def test_both_spellings_give_the_same() -> None:
+    new = {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5e5}}
+    old = {"rope_scaling": {"type": "linear", "factor": 4.0}, "rope_theta": 5e5}
+    assert read_rope(new) == read_rope(old) == Rope(5e5, LinearScaling(4.0))
+    assert read_rope({"rope_theta": 5e5}) == Rope(5e5)
+    assert read_rope({"rope_scaling": None}) == Rope(10_000.0)
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope", "su", "proportional"])
+def test_other_scalings_are_refused_by_name(kind: str) -> None:
+    with pytest.raises(WeightsError, match=f"'{kind}' is not supported.*linear, llama3, yarn"):
+        read_rope({"rope_scaling": {"rope_type": kind, "factor": 2.0}})
