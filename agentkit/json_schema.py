@@ -22,7 +22,7 @@ def json_schema(adapter: TypeAdapter[Any]) -> Schema:
 
     Objects with named properties are closed unless their type asks for more; titles are
     dropped; a definition that is used once, or is no more than a leaf, is written in place.
-    Recursive definitions stay in `$defs`. Raises what pydantic raises for a type that JSON
+    Recursion stays in `$defs`. Raises what pydantic raises for a type that JSON
     cannot carry.
     """
     return _inline(_tidy(adapter.json_schema(schema_generator=_Generator)))
@@ -58,11 +58,11 @@ def _tidy(schema: Schema) -> Schema:
 def _inline(schema: Schema) -> Schema:
     definitions: dict[str, Schema] = schema.get("$defs", {})
     uses = Counter(_references(schema))
+    # Each cycle keeps one definition at least: the one it is entered by has two uses.
     inlined = {
         name: definition
         for name, definition in definitions.items()
-        if (uses[name] == 1 or not any(_subschemas(definition)))
-        and name not in _reachable(definition, definitions)
+        if uses[name] == 1 or not any(_subschemas(definition))
     }
 
     def resolve(node: Schema) -> Schema:
@@ -72,18 +72,11 @@ def _inline(schema: Schema) -> Schema:
             return _map_subschemas(node, resolve)
         return resolve(target) | siblings
 
-    kept = {name: resolve(d) for name, d in definitions.items() if name not in inlined}
     body = resolve(_without(schema, "$defs"))
-    return _prune(body | {"$defs": kept} if kept else body, kept)
-
-
-def _prune(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    """Without the definitions that nothing refers to any more."""
-    used = _reachable(_without(schema, "$defs"), definitions)
-    if used == definitions.keys():
-        return schema
-    kept = {name: d for name, d in definitions.items() if name in used}
-    return _without(schema, "$defs") | ({"$defs": kept} if kept else {})
+    resolved = {name: resolve(definition) for name, definition in definitions.items()}
+    used = _reachable(body, resolved)
+    kept = {name: definition for name, definition in resolved.items() if name in used}
+    return body | {"$defs": kept} if kept else body
 
 
 def _reachable(schema: Schema, definitions: dict[str, Schema]) -> set[str]:

@@ -71,13 +71,19 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Call tools until the model answers."""
+    """Call tools until the model answers.
+
+    With `call_first` the first turn has to be a tool call. Very small models need that: they
+    know the form of a call from the grammar, but seldom decide to make one.
+    """
 
     act: Step = Step()
+    call_first: bool = False
 
     def steps(self) -> Generator[Step, Turn, None]:
-        while not (yield self.act).is_final:
-            pass
+        turn = yield replace(self.act, allow_final=False) if self.call_first else self.act
+        while not turn.is_final:
+            turn = yield self.act
 
 
 @dataclass(frozen=True, slots=True)

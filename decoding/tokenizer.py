@@ -142,8 +142,9 @@ def _chat_template(hf: PreTrainedTokenizerFast) -> str | None:
 def _as_ids(value: object) -> list[int]:
     if value is None:
         return []
-    ids = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, int) for each in ids):
+    given = value if isinstance(value, list) else [value]
+    ids = [each for each in given if isinstance(each, int)]
+    if len(ids) != len(given):
         raise WeightsError(f"{value!r} is no token id, nor a list of them", key="eos_token_id")
     return ids
 

@@ -15,13 +15,14 @@ from agentkit.cli.failures import UsageError, sentences
 from agentkit.cli.show import shown
 from agentkit.cli.tool_names import load_tools
 from agentkit.models import Model, ModelSettings
+from agentkit.strategy import Act
 from agentkit.tool import Tool
 
 _EXAMPLES = """\b
 Examples:
   agentkit chat
   agentkit chat --tools my_tools:search --tools my_tools:calendar
-  agentkit run "What is 17 * 23?" --tools my_tools:multiply
+  agentkit run "What is 17 * 23?" --tools tools:calculator --call-first
   agentkit run "Which day is it?" --tools my_tools:tools --json
 """
 _CHAT_EXAMPLES = """\b
@@ -66,6 +67,13 @@ ModeOption = Annotated[
 InstructionsOption = Annotated[
     str, typer.Option("--instructions", metavar="TEXT", help="What the model is told beforehand.")
 ]
+CallFirstOption = Annotated[
+    bool,
+    typer.Option(
+        "--call-first",
+        help="Answer only after a tool call; very small models seldom decide to call.",
+    ),
+]
 MaxTokensOption = Annotated[
     int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer of one turn.")
 ]
@@ -80,6 +88,7 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 def chat(
     model: ModelOption = local.DEFAULT_MODEL,
     tools: ToolsOption = None,
+    call_first: CallFirstOption = False,
     mode: ModeOption = "autoregressive",
     instructions: InstructionsOption = "",
     max_tokens: MaxTokensOption = None,
@@ -95,9 +104,9 @@ def chat(
     console = Console(file=sys.stdout, force_terminal=None if interactive else False)
     settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
     with sentences(errors, debug=debug):
-        toolset = _prepare(tools, mode, instructions)
+        toolset = _prepare(tools, call_first, mode, instructions)
         with local.opened(model, mode, errors) as opened:
-            agent = _agent(opened, toolset, instructions, settings)
+            agent = _agent(opened, toolset, call_first, instructions, settings)
             if interactive:
                 _greet(console, agent, mode)
             lines = typed_lines(console) if interactive else piped_lines()
@@ -111,6 +120,7 @@ def run(
     ],
     model: ModelOption = local.DEFAULT_MODEL,
     tools: ToolsOption = None,
+    call_first: CallFirstOption = False,
     mode: ModeOption = "autoregressive",
     instructions: InstructionsOption = "",
     max_tokens: MaxTokensOption = None,
@@ -130,9 +140,9 @@ def run(
         _check_text("the question", question)
         if not question.strip():
             raise UsageError('the question is empty; write it in quotes: agentkit run "Hello"')
-        toolset = _prepare(tools, mode, instructions)
+        toolset = _prepare(tools, call_first, mode, instructions)
         with local.opened(model, mode, errors) as opened:
-            agent = _agent(opened, toolset, instructions, settings)
+            agent = _agent(opened, toolset, call_first, instructions, settings)
             result = once.answer(agent, question, errors)
         output = shown(result.output) if sys.stdout.isatty() else result.output
         typer.echo(once.as_json(result) if as_json else output)
@@ -159,8 +169,12 @@ def _errors() -> Console:
     return Console(file=sys.stderr)
 
 
-def _prepare(tools: list[str] | None, mode: str, instructions: str) -> list[Tool]:
+def _prepare(
+    tools: list[str] | None, call_first: bool, mode: str, instructions: str
+) -> list[Tool]:
     """Finds what is wrong with the options before a model is loaded."""
+    if call_first and not tools:
+        raise UsageError("--call-first needs something to call; add --tools MODULE:VARIABLE")
     local.check_mode(mode)
     _check_text("--instructions", instructions)
     return load_tools(tools or [])
@@ -174,9 +188,19 @@ def _check_text(name: str, text: str) -> None:
 
 
 def _agent(
-    model: Model, tools: list[Tool], instructions: str, settings: ModelSettings
+    model: Model,
+    tools: list[Tool],
+    call_first: bool,
+    instructions: str,
+    settings: ModelSettings,
 ) -> Agent[None, str]:
-    return Agent(model, tools=tools, instructions=instructions, settings=settings)
+    return Agent(
+        model,
+        tools=tools,
+        instructions=instructions,
+        strategy=Act(call_first=call_first),
+        settings=settings,
+    )
 
 
 def _greet(console: Console, agent: Agent[None, str], mode: str) -> None:

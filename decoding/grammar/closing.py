@@ -82,6 +82,7 @@ class _Search:
         self._limit = limit
         self._used: Counter[int | tuple[int, ...]] = Counter()
         self._last = -1
+        self._after_example = False
         self._run = 0
 
     def run(self) -> bool:
@@ -110,10 +111,12 @@ class _Search:
 
     def _choose(self) -> tuple[int, ...]:
         byte = self._closer()
-        if byte is None:
+        after_example, self._after_example = self._after_example, False
+        if byte is None and not after_example:
             for example in self._examples:
                 if self._used[example] < _MOST_REPEATS and self._fits(example):
                     self._used[example] += 1
+                    self._after_example = True
                     return example
             # Bytes used before are put off, so that no loop of the grammar holds the search.
             ranked = sorted(self._order, key=lambda each: self._used[each])

@@ -30,7 +30,10 @@ class CompiledGrammar:
         vocab_size: int | None = None,
         examples: tuple[str, ...] = (),
     ) -> "CompiledGrammar":
-        """`examples` are texts that may complete a string. Raises `GrammarError` where the backend refuses, `ValueError` for a narrow mask."""
+        """`examples` are texts that may complete a string.
+
+        Raises `GrammarError` where the backend refuses, `ValueError` for a narrow mask.
+        """
         width = vocabulary.size if vocab_size is None else vocab_size
         if width < vocabulary.size:
             raise ValueError(

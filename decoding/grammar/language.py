@@ -141,8 +141,8 @@ def example(language: Language) -> str | None:
             texts = [example(part) for part in parts]
             return None if None in texts else "".join(map(str, texts))
         case Alt(parts):
-            texts = [text for text in map(example, parts) if text is not None]
-            return min(texts, key=len, default=None)
+            found = [text for text in map(example, parts) if text is not None]
+            return min(found, key=len) if found else None
         case Repeat(part, low, _):
             text = example(part) if low else ""
             return None if text is None else text * low

@@ -168,20 +168,28 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
             f"supported are {', '.join(readers)}",
             key="rope_parameters",
         )
-    beta = parameters.get("llama_4_scaling_beta")
     try:
         return Rope(
             theta=float(theta),
             scaling=readers[kind](values),
-            query_scaling=None
-            if not beta
-            else QueryScaling(float(beta), int(values["original_max_position_embeddings"])),
+            query_scaling=_query_scaling(values),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"config.json: rotary scaling {kind!r} lacks a usable value ({error})",
             key="rope_parameters",
         ) from error
+
+
+def _query_scaling(values: Mapping[str, Any]) -> QueryScaling | None:
+    beta = float(values.get("llama_4_scaling_beta", 0.0))
+    if beta == 0.0:
+        return None
+    return QueryScaling(beta, int(values["original_max_position_embeddings"]))
+
+
+def _original_positions(values: Mapping[str, Any]) -> int:
+    return int(values["original_max_position_embeddings"])
 
 
 def _linear(values: Mapping[str, Any]) -> LinearScaling:
@@ -193,7 +201,7 @@ def _read_llama3(values: Mapping[str, Any]) -> Llama3Scaling:
         factor=float(values["factor"]),
         low_freq_factor=float(values["low_freq_factor"]),
         high_freq_factor=float(values["high_freq_factor"]),
-        original_positions=int(values["original_max_position_embeddings"]),
+        original_positions=_original_positions(values),
     )
 
 
@@ -201,7 +209,7 @@ def _yarn(values: Mapping[str, Any]) -> YarnScaling:
     factor = float(values["factor"])
     return YarnScaling(
         factor=factor,
-        original_positions=int(values["original_max_position_embeddings"]),
+        original_positions=_original_positions(values),
         beta_fast=float(values.get("beta_fast") or 32.0),
         beta_slow=float(values.get("beta_slow") or 1.0),
         truncate=bool(values.get("truncate", True)),

@@ -189,6 +189,36 @@ def test_definitions_stay_only_where_they_are_needed() -> None:
     assert schema["properties"]["tree"] == {"$ref": "#/$defs/Tree"}
 
 
+def test_constraints_beside_a_reference_keep_both() -> None:
+    def f(colour: Annotated[Colour, Field(json_schema_extra={"maxLength": 3})]) -> None: ...
+
+    schema = parameters(f)
+    jsonschema.validate({"colour": "red"}, schema)
+    for bad in ("blue", "no"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"colour": bad}, schema)
+
+
+class Husband(BaseModel):
+    wife: "Wife | None" = None
+
+
+class Wife(BaseModel):
+    husband: Husband | None = None
+
+
+def test_types_that_refer_to_each_other_end() -> None:
+    def f(husband: Husband) -> None: ...
+
+    schema = parameters(f)
+    assert len(schema["$defs"]) == 1
+    pair = {"husband": {"wife": {"husband": {"wife": None}}}}
+    jsonschema.validate(pair, schema)
+    assert describe(f).arguments.validate(json.dumps(pair))["husband"].wife.husband.wife is None
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"husband": {"wife": {"husband": 3}}}, schema)
+
+
 def test_a_shared_definition_does_not_multiply() -> None:
     model: Any = Line
     for level in range(12):

@@ -280,3 +280,11 @@ def test_unusable_ends_are_refused(tmp_path: Path, ends: object) -> None:
     directory = directory_with(tmp_path, byte_tokenizer_hf(), config={"eos_token_id": ends})
     with pytest.raises(WeightsError, match="no token id"):
         Tokenizer.from_directory(directory)
+
+
+@pytest.mark.parametrize("end", ["</s>", [1, "2"], {"id": 3}])
+def test_an_unusable_end_is_refused(tmp_path: Path, end: object) -> None:
+    directory = directory_with(tmp_path, byte_tokenizer_hf(), config={"eos_token_id": end})
+    with pytest.raises(WeightsError, match="is no token id") as caught:
+        Tokenizer.from_directory(directory)
+    assert caught.value.key == "eos_token_id"

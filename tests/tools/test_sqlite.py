@@ -274,3 +274,12 @@ def test_bad_paths(tmp_path: Path) -> None:
 def test_bad_limits(path: Path, row_limit: int, seconds: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         sqlite(path, row_limit=row_limit, seconds=seconds)
+
+
+def test_a_database_that_went_away_is_not_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "gone.db").touch()
+    query = sqlite(tmp_path / "gone.db")[1]
+    (tmp_path / "gone.db").unlink()
+    with pytest.raises(ModelRetry, match="unable to open"):
+        query("SELECT * FROM sqlite_master")
+    assert list(tmp_path.iterdir()) == []

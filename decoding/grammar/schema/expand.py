@@ -20,7 +20,7 @@ from decoding.grammar.schema.formula import (
     NUMBERS,
     TRUE,
     All,
-    Any_,
+    Either,
     Formula,
     Kind,
     KindIs,
@@ -119,7 +119,7 @@ class Expander:
                 return
             if isinstance(parts, list):
                 items += reversed(parts)
-            elif isinstance(parts, Any_):
+            elif isinstance(parts, Either):
                 choices.append((parts, True, ancestors))
             elif parts is None:
                 met = meet(clause, formula, positive, kind)  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ class Expander:
 
     def _step(
         self, formula: Formula, positive: bool, ancestors: _Ancestors, kind: Kind
-    ) -> list[_Item] | Any_ | None | bool:
+    ) -> list[_Item] | Either | bool | None:
         """What a formula means for the kind: items to fulfil, a choice, False for a
         contradiction, or None for an assertion that a clause can hold."""
         match formula:
@@ -157,7 +157,7 @@ class Expander:
                     )
                 below = (*ancestors, (node, positive))
                 return [(self.formula(node), positive, below)]
-            case All(parts) | Any_(parts):
+            case All(parts) | Either(parts):
                 if isinstance(formula, All) == positive:
                     return [(part, positive, ancestors) for part in parts]
                 return self._choice(parts if positive else tuple(map(negate, parts)), ancestors)
@@ -169,10 +169,10 @@ class Expander:
 
     def _choice(
         self, parts: tuple[Formula, ...], ancestors: _Ancestors
-    ) -> list[_Item] | Any_ | bool:
+    ) -> list[_Item] | Either | bool:
         if not parts:
             return False
-        return [(parts[0], True, ancestors)] if len(parts) == 1 else Any_(parts)
+        return [(parts[0], True, ancestors)] if len(parts) == 1 else Either(parts)
 
     def _exactly_one(
         self, parts: tuple[Formula, ...], kind: Kind, positive: bool
@@ -215,4 +215,4 @@ class Expander:
 def _options(formula: Formula) -> tuple[Formula, ...]:
     if formula == TRUE:
         return (TRUE,)
-    return formula.parts if isinstance(formula, Any_) else (formula,)
+    return formula.parts if isinstance(formula, Either) else (formula,)

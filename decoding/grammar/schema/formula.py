@@ -42,7 +42,7 @@ class All:
 
 
 @dataclass(frozen=True, slots=True)
-class Any_:
+class Either:
     parts: tuple["Formula", ...]
 
 
@@ -207,10 +207,10 @@ Atom = (
     | Items | ItemCount | SomeItems | Unique
     | Members | Has | SomeMember | Names | MemberCount
 )  # fmt: skip
-Formula = All | Any_ | One | Not | Use | KindIs | On | Atom
+Formula = All | Either | One | Not | Use | KindIs | On | Atom
 
 TRUE: Formula = All(())
-FALSE: Formula = Any_(())
+FALSE: Formula = Either(())
 
 
 def negate(formula: Formula) -> Formula:
@@ -232,7 +232,7 @@ def some(parts: Iterable[Formula]) -> Formula:
     kept = tuple(dict.fromkeys(part for part in parts if part != FALSE))
     if TRUE in kept:
         return TRUE
-    return kept[0] if len(kept) == 1 else Any_(kept)
+    return kept[0] if len(kept) == 1 else Either(kept)
 
 
 def at_most(bound: Fraction, *, strict: bool) -> Formula:

@@ -36,7 +36,8 @@ def listed_integers(clause: NumberClause) -> list[int] | None:
 def multiple_schema(clause: NumberClause, fraction: bool) -> dict[str, Any] | None:
     """The clause as a schema for the backend, for integers or for all numbers.
 
-    None where no multiple is between the bounds. Raises `GrammarError` for what the backend would not decide as `jsonschema` does.
+    None where no multiple is between the bounds. Raises `GrammarError` for what the backend
+    would not decide as `jsonschema` does.
     """
     divisor = Fraction(0)
     for each, must in sorted(clause.divisors, key=lambda pair: pair[0].location):

@@ -165,7 +165,7 @@ def _unsigned(low: Decimal, high: Decimal | None) -> Language:
         return NOTHING
     if low_whole == high_whole:
         return both([from_low, to_high])
-    between = NOTHING
+    between: Language = NOTHING
     if low_whole + 1 < high_whole:
         between = cat([_naturals(low_whole + 1, high_whole - 1), behind])
     return alt([from_low, between, to_high])

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from llguidance import LLMatcher, LLTokenizer
 
+from decoding.grammar.charset import ANY_CHAR
 from decoding.grammar.language import (
     ANY_TEXT,
     NOTHING,
@@ -22,7 +23,6 @@ from decoding.grammar.language import (
     literal,
     render,
 )
-from decoding.grammar.charset import ANY_CHAR
 from decoding.grammar.lark import quote
 from decoding.grammar.pattern import example_match, search_language
 from decoding.grammar.schema.clauses import StringClause
@@ -59,7 +59,21 @@ def string_examples(clause: StringClause) -> list[str]:
 
 
 def string_terminal(language: Language) -> str:
-    """The body of a terminal: the language's strings in quotes."""
+    """The body of a terminal: the language's strings in quotes.
+
+    Each part of an intersection gets the quotes: the backend is much faster at intersecting
+    whole terminals than at what follows an intersection.
+    """
+    parts = language.parts if isinstance(language, Both) else (language,)
+    wanted = [part for part in parts if not isinstance(part, Except)] or [ANY_TEXT]
+    unwanted = [part.part for part in parts if isinstance(part, Except)]
+    if not unwanted and len(wanted) == 1:
+        return _in_quotes(wanted[0])
+    spelled = [f"({_in_quotes(part)})" for part in wanted]
+    return " & ".join([*spelled, *(f"~({_in_quotes(part)})" for part in unwanted)])
+
+
+def _in_quotes(language: Language) -> str:
     if is_plain_regex(language):
         return f'/"{render(language, quoted=True)[1:-1]}"/'
     return f'/"/ ({render(language, quoted=True)}) /"/'

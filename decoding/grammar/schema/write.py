@@ -97,7 +97,7 @@ class Writer:
     def _numbers(self, state: State) -> list[Alternative]:
         kinds = (Kind.INTEGER, Kind.WHOLE, Kind.FRACTION)
         of_kind = {
-            kind: {each: None for each in self.expander.clauses(state, kind)}
+            kind: dict.fromkeys(self.expander.clauses(state, kind))
             for kind in kinds
             if kind in self.expander.kinds
         }

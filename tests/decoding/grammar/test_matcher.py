@@ -42,8 +42,10 @@ _GRAMMARS = [
     ),
     Grammar.regex(r"(ab|true){1,3}|[a-e]+@[a-e]+\.org"),
     Grammar.choice(["name", "named", "nam", ""]),
-    Grammar.lark('start: "<call>" %json {"type": ["integer", "object"]} "</call>" | WORD\nWORD: /[a-z]+/'),
-]  # fmt: skip
+    Grammar.lark(
+        'start: "<call>" %json {"type": ["integer", "object"]} "</call>" | WORD\nWORD: /[a-z]+/'
+    ),
+]
 _numbers = st.integers(0, len(_GRAMMARS) - 1)
 _walks = st.tuples(_numbers, st.integers(0, 10_000), st.integers(0, 25))
 

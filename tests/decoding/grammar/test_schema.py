@@ -19,16 +19,35 @@ _POINT = {
     "required": ["x", "y"],
     "additionalProperties": False,
 }
-_LIST = {"$ref": "#/$defs/l", "$defs": {"l": {"anyOf": [{"type": "null"}, {
-    "type": "object", "properties": {"v": {"type": "integer"}, "n": {"$ref": "#/$defs/l"}},
-    "required": ["v", "n"], "additionalProperties": False}]}}}  # fmt: skip
+_LIST = {
+    "$ref": "#/$defs/l",
+    "$defs": {
+        "l": {
+            "anyOf": [
+                {"type": "null"},
+                {
+                    "type": "object",
+                    "properties": {"v": {"type": "integer"}, "n": {"$ref": "#/$defs/l"}},
+                    "required": ["v", "n"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    },
+}
 _SHAPE = {
     "oneOf": [
-        {"properties": {"kind": {"const": "circle"}, "r": {"type": "number"}}, "required": ["kind", "r"]},
-        {"properties": {"kind": {"const": "square"}, "a": {"type": "number"}}, "required": ["kind", "a"]},
+        {
+            "properties": {"kind": {"const": "circle"}, "r": {"type": "number"}},
+            "required": ["kind", "r"],
+        },
+        {
+            "properties": {"kind": {"const": "square"}, "a": {"type": "number"}},
+            "required": ["kind", "a"],
+        },
     ],
     "type": "object",
-}  # fmt: skip
+}
 
 # (schema, valid documents, invalid documents)
 CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
@@ -47,62 +66,287 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
         [[1], [1, 2]],
         [[1.0], []],
     ),
-    "any order": (_POINT, [{"x": 1, "y": 2}, {"y": 1, "x": 0.25}], [{"x": 1}, {"x": 1, "y": 2, "z": 3}]),
-    "const object": ({"const": {"a": [1, {"b": None}]}}, [{"a": [1, {"b": None}]}, {"a": [1.0, {"b": None}]}],
-                     [{"a": [True, {"b": None}]}, {"a": [1]}, {}]),
-    "enum with siblings": ({"enum": ["a", "bb", 3, None], "minLength": 2}, ["bb", 3, None], ["a", 4]),
-    "empty enum strings": ({"enum": ["", '"', "\n", "\u007f"]}, ["", '"', "\n", "\u007f"], [" ", "n"]),
-    "length in characters": ({"type": "string", "maxLength": 2}, ["", "éé", "\n\t", "😀😀"], ["abc"]),
+    "any order": (
+        _POINT,
+        [{"x": 1, "y": 2}, {"y": 1, "x": 0.25}],
+        [{"x": 1}, {"x": 1, "y": 2, "z": 3}],
+    ),
+    "const object": (
+        {"const": {"a": [1, {"b": None}]}},
+        [{"a": [1, {"b": None}]}, {"a": [1.0, {"b": None}]}],
+        [{"a": [True, {"b": None}]}, {"a": [1]}, {}],
+    ),
+    "enum with siblings": (
+        {"enum": ["a", "bb", 3, None], "minLength": 2},
+        ["bb", 3, None],
+        ["a", 4],
+    ),
+    "empty enum strings": (
+        {"enum": ["", '"', "\n", "\u007f"]},
+        ["", '"', "\n", "\u007f"],
+        [" ", "n"],
+    ),
+    "length in characters": (
+        {"type": "string", "maxLength": 2},
+        ["", "éé", "\n\t", "😀😀"],
+        ["abc"],
+    ),
     "pattern is searched": ({"pattern": "b+c"}, ["abbcd", "bc", 3], ["b", "", "cb"]),
     "pattern with anchors inside": ({"pattern": "(^|/)a(/|$)"}, ["a", "x/a", "a/b"], ["ab", "xa"]),
-    "pattern with look-ahead": ({"type": "string", "pattern": "^(?!no)\\w+$"}, ["yes", "n"], ["no", "nor", ""]),
-    "pattern and length": ({"type": "string", "pattern": "^a*$", "minLength": 2, "maxLength": 3}, ["aa", "aaa"], ["a", "aaaa", "ab"]),
+    "pattern with look-ahead": (
+        {"type": "string", "pattern": "^(?!no)\\w+$"},
+        ["yes", "n"],
+        ["no", "nor", ""],
+    ),
+    "pattern and length": (
+        {"type": "string", "pattern": "^a*$", "minLength": 2, "maxLength": 3},
+        ["aa", "aaa"],
+        ["a", "aaaa", "ab"],
+    ),
     "escapes in a pattern": ({"pattern": r'^["\\/\n]{2}$'}, ['"\\', "/\n"], ["aa"]),
-    "dates": ({"type": "string", "format": "date"}, ["2024-02-29", "2000-02-29"], ["2023-02-29", "1900-02-29", "0000-01-01", "2024-1-1"]),
-    "times": ({"format": "date-time"}, ["2024-01-31T23:59:59.5Z", "2024-01-31t00:00:00+05:30", 3], ["2024-01-31 00:00:00Z", "2024-01-31T24:00:00Z"]),
-    "addresses": ({"anyOf": [{"type": "string", "format": f} for f in ("ipv4", "ipv6", "email")]},
-                  ["127.0.0.1", "::1", "1:2::7:8", "a.b@c.org", '"a b"@c'], ["256.0.0.1", ":::", "a", "1::2::3"]),
-    "links": ({"type": "string", "format": "uri"}, ["http://a/b?c#d", "urn:x:y", "a://[::1]:80/"], ["/a", "a b:c", "http://[::1"]),
+    "dates": (
+        {"type": "string", "format": "date"},
+        ["2024-02-29", "2000-02-29"],
+        ["2023-02-29", "1900-02-29", "0000-01-01", "2024-1-1"],
+    ),
+    "times": (
+        {"format": "date-time"},
+        ["2024-01-31T23:59:59.5Z", "2024-01-31t00:00:00+05:30", 3],
+        ["2024-01-31 00:00:00Z", "2024-01-31T24:00:00Z"],
+    ),
+    "addresses": (
+        {"anyOf": [{"type": "string", "format": f} for f in ("ipv4", "ipv6", "email")]},
+        ["127.0.0.1", "::1", "1:2::7:8", "a.b@c.org", '"a b"@c'],
+        ["256.0.0.1", ":::", "a", "1::2::3"],
+    ),
+    "links": (
+        {"type": "string", "format": "uri"},
+        ["http://a/b?c#d", "urn:x:y", "a://[::1]:80/"],
+        ["/a", "a b:c", "http://[::1"],
+    ),
     "unknown formats mean nothing": ({"format": "own-name", "type": "string"}, ["", "x"], [1]),
-    "exact bounds": ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, [1, 0.3, 1e-7, 1.0], [0, 1.0000000000000002, -1, 0.0]),
-    "bounds at the edge of doubles": ({"type": "number", "exclusiveMaximum": 0.1}, [0.09999999999999999, -5], [0.1, 0.10000000000000002]),
-    "large integers": ({"type": "integer", "minimum": 2**70, "maximum": 2**70 + 5}, [2**70, 2**70 + 5], [2**70 - 1, 2**70 + 6]),
-    "multiples": ({"type": "number", "multipleOf": 0.5, "minimum": -1}, [0, 0.5, 7, -1, 2.5], [0.25, -1.5]),
+    "exact bounds": (
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        [1, 0.3, 1e-7, 1.0],
+        [0, 1.0000000000000002, -1, 0.0],
+    ),
+    "bounds at the edge of doubles": (
+        {"type": "number", "exclusiveMaximum": 0.1},
+        [0.09999999999999999, -5],
+        [0.1, 0.10000000000000002],
+    ),
+    "large integers": (
+        {"type": "integer", "minimum": 2**70, "maximum": 2**70 + 5},
+        [2**70, 2**70 + 5],
+        [2**70 - 1, 2**70 + 6],
+    ),
+    "multiples": (
+        {"type": "number", "multipleOf": 0.5, "minimum": -1},
+        [0, 0.5, 7, -1, 2.5],
+        [0.25, -1.5],
+    ),
     "multiples of integers": ({"multipleOf": 3}, [0, 9, -6, "x", 3.0], [1, 0.5]),
-    "multiples in a short range": ({"type": "integer", "minimum": 0, "maximum": 20, "not": {"multipleOf": 3}}, [1, 20], [0, 3, 21]),
-    "tuples": ({"prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False}, [[], ["a"], ["a", 1]], [[1], ["a", 1, 1]]),
-    "old tuples": ({"$schema": _D7, "items": [{"type": "string"}], "additionalItems": {"type": "null"}}, [[], ["a"], ["a", None]], [[None], ["a", 1]]),
-    "array lengths": ({"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "boolean"}}, [[True], [True, False]], [[], [1], [True] * 3]),
-    "contains": ({"type": "array", "contains": {"const": 1}, "minContains": 2, "maxContains": 3}, [[1, 1], [0, 1, 1, 1]], [[1], [1] * 4, []]),
-    "contains in a bounded array": ({"contains": {"type": "null"}, "items": {"type": ["null", "integer"]}, "maxItems": 3}, [[None], [1, None, 2]], [[], [1, 2], [1, 1, 1, None]]),
-    "distinct listed items": ({"items": {"enum": ["a", "b", 1, None]}, "uniqueItems": True, "minItems": 2}, [["a", "b"], [None, 1, "b", "a"]], [["a"], ["a", "a"], ["a", "c"]]),
+    "multiples in a short range": (
+        {"type": "integer", "minimum": 0, "maximum": 20, "not": {"multipleOf": 3}},
+        [1, 20],
+        [0, 3, 21],
+    ),
+    "tuples": (
+        {"prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False},
+        [[], ["a"], ["a", 1]],
+        [[1], ["a", 1, 1]],
+    ),
+    "old tuples": (
+        {"$schema": _D7, "items": [{"type": "string"}], "additionalItems": {"type": "null"}},
+        [[], ["a"], ["a", None]],
+        [[None], ["a", 1]],
+    ),
+    "array lengths": (
+        {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "boolean"}},
+        [[True], [True, False]],
+        [[], [1], [True] * 3],
+    ),
+    "contains": (
+        {"type": "array", "contains": {"const": 1}, "minContains": 2, "maxContains": 3},
+        [[1, 1], [0, 1, 1, 1]],
+        [[1], [1] * 4, []],
+    ),
+    "contains in a bounded array": (
+        {"contains": {"type": "null"}, "items": {"type": ["null", "integer"]}, "maxItems": 3},
+        [[None], [1, None, 2]],
+        [[], [1, 2], [1, 1, 1, None]],
+    ),
+    "distinct listed items": (
+        {"items": {"enum": ["a", "b", 1, None]}, "uniqueItems": True, "minItems": 2},
+        [["a", "b"], [None, 1, "b", "a"]],
+        [["a"], ["a", "a"], ["a", "c"]],
+    ),
     "old contains": ({"$schema": _D7, "contains": {"type": "null"}}, [[None]], [[], [1]]),
-    "open objects": ({"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": {"type": "string"}}, [{"b": "x", "a": 1}, {}], [{"b": 1}, {"a": "x"}]),
+    "open objects": (
+        {
+            "type": "object",
+            "properties": {"a": {"type": "integer"}},
+            "additionalProperties": {"type": "string"},
+        },
+        [{"b": "x", "a": 1}, {}],
+        [{"b": 1}, {"a": "x"}],
+    ),
     "required without properties": ({"required": ["é", 'q"']}, [{'q"': 1, "é": 2}, 3], [{"é": 1}]),
-    "patterns of names": ({"patternProperties": {"^a": {"type": "integer"}, "b$": {"minimum": 5}}, "additionalProperties": False}, [{"a": 1, "xb": 6, "ab": 5}, {"xb": "s"}], [{"ab": 1}, {"c": 1}, {"a": "s"}]),
-    "names": ({"propertyNames": {"maxLength": 2}, "minProperties": 1}, [{"ab": 1}], [{}, {"abc": 1}]),
-    "number of members": ({"properties": {"a": {}, "b": {}, "c": {}}, "additionalProperties": False, "minProperties": 2, "maxProperties": 2}, [{"a": 1, "c": 1}], [{"a": 1}, {"a": 1, "b": 1, "c": 1}]),
-    "dependent names": ({"dependentRequired": {"a": ["b"]}, "dependentSchemas": {"c": {"maxProperties": 1}}}, [{"a": 1, "b": 1}, {"b": 1}, {"c": 1}], [{"a": 1}, {"c": 1, "d": 1}]),
-    "old dependencies": ({"$schema": _D7, "dependencies": {"a": ["b"], "c": {"required": ["d"]}}}, [{"a": 1, "b": 1}, {"c": 1, "d": 1}], [{"a": 1}, {"c": 1}]),
-    "all of": ({"allOf": [{"properties": {"a": {"minimum": 1}}}, {"properties": {"a": {"maximum": 2}}, "required": ["a"]}]}, [{"a": 1.5}, {"a": "x"}], [{"a": 3}, {}]),
-    "any of with siblings": ({"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}], "additionalProperties": {"type": "null"}}, [{"a": None}, {"b": None, "a": None}], [{}, {"a": 1}]),
-    "one of that overlap": ({"oneOf": [{"required": ["a"]}, {"required": ["b"]}], "type": "object"}, [{"a": 1}, {"b": 1}], [{"a": 1, "b": 1}, {}]),
-    "one of kinds of numbers": ({"oneOf": [{"type": "integer"}, {"minimum": 2}]}, [1, 2.5, "x"], [3, 1.5]),
-    "one of by a constant": (_SHAPE, [{"kind": "circle", "r": 1}, {"a": 1, "kind": "square"}], [{"kind": "circle"}, {"kind": "x", "r": 1}]),
-    "not": ({"type": ["string", "integer"], "not": {"enum": ["a", 3]}}, ["b", "aa", 4], ["a", 3, None]),
-    "not required": ({"type": "object", "not": {"required": ["a", "b"]}}, [{}, {"a": 1}], [{"b": 1, "a": 1}]),
-    "not a pattern": ({"type": "string", "not": {"pattern": "^[ab]+$"}}, ["", "c", "abc"], ["a", "abab"]),
-    "some other member": ({"type": "object", "not": {"additionalProperties": {"type": "integer"}}}, [{"a": "x"}, {"b": None, "a": 1}], [{}, {"a": 1}]),
-    "if then else": ({"if": {"properties": {"a": {"const": 1}}, "required": ["a"]}, "then": {"required": ["b"]}, "else": {"required": ["c"]}}, [{"a": 1, "b": 2}, {"c": 1}], [{"a": 1, "c": 1}, {"b": 1}]),
-    "recursion": (_LIST, [None, {"v": 1, "n": {"v": 2, "n": None}}], [{}, {"v": 1}, {"v": 1, "n": 3}]),
-    "siblings of a reference": ({"$defs": {"s": {"type": "string"}}, "$ref": "#/$defs/s", "maxLength": 1}, ["", "a"], ["ab", 1]),
-    "old siblings of a reference": ({"$schema": _D7, "definitions": {"s": {"type": "string"}}, "properties": {"a": {"$ref": "#/definitions/s", "maxLength": 1}}}, [{"a": "abc"}], [{"a": 1}]),
-    "references by id and anchor": ({"$defs": {"a": {"$id": "http://x/y", "type": "integer"}, "b": {"$anchor": "here", "type": "null"}}, "items": {"anyOf": [{"$ref": "http://x/y"}, {"$ref": "#here"}]}}, [[1, None]], [["x"]]),
-    "references with escapes": ({"$defs": {"a/b~c%": {"type": "null"}}, "items": {"$ref": "#/$defs/a~1b~0c%25"}}, [[None]], [[1]]),
+    "patterns of names": (
+        {
+            "patternProperties": {"^a": {"type": "integer"}, "b$": {"minimum": 5}},
+            "additionalProperties": False,
+        },
+        [{"a": 1, "xb": 6, "ab": 5}, {"xb": "s"}],
+        [{"ab": 1}, {"c": 1}, {"a": "s"}],
+    ),
+    "names": (
+        {"propertyNames": {"maxLength": 2}, "minProperties": 1},
+        [{"ab": 1}],
+        [{}, {"abc": 1}],
+    ),
+    "number of members": (
+        {
+            "properties": {"a": {}, "b": {}, "c": {}},
+            "additionalProperties": False,
+            "minProperties": 2,
+            "maxProperties": 2,
+        },
+        [{"a": 1, "c": 1}],
+        [{"a": 1}, {"a": 1, "b": 1, "c": 1}],
+    ),
+    "dependent names": (
+        {"dependentRequired": {"a": ["b"]}, "dependentSchemas": {"c": {"maxProperties": 1}}},
+        [{"a": 1, "b": 1}, {"b": 1}, {"c": 1}],
+        [{"a": 1}, {"c": 1, "d": 1}],
+    ),
+    "old dependencies": (
+        {"$schema": _D7, "dependencies": {"a": ["b"], "c": {"required": ["d"]}}},
+        [{"a": 1, "b": 1}, {"c": 1, "d": 1}],
+        [{"a": 1}, {"c": 1}],
+    ),
+    "all of": (
+        {
+            "allOf": [
+                {"properties": {"a": {"minimum": 1}}},
+                {"properties": {"a": {"maximum": 2}}, "required": ["a"]},
+            ]
+        },
+        [{"a": 1.5}, {"a": "x"}],
+        [{"a": 3}, {}],
+    ),
+    "any of with siblings": (
+        {
+            "type": "object",
+            "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+            "additionalProperties": {"type": "null"},
+        },
+        [{"a": None}, {"b": None, "a": None}],
+        [{}, {"a": 1}],
+    ),
+    "one of that overlap": (
+        {"oneOf": [{"required": ["a"]}, {"required": ["b"]}], "type": "object"},
+        [{"a": 1}, {"b": 1}],
+        [{"a": 1, "b": 1}, {}],
+    ),
+    "one of kinds of numbers": (
+        {"oneOf": [{"type": "integer"}, {"minimum": 2}]},
+        [1, 2.5, "x"],
+        [3, 1.5],
+    ),
+    "one of by a constant": (
+        _SHAPE,
+        [{"kind": "circle", "r": 1}, {"a": 1, "kind": "square"}],
+        [{"kind": "circle"}, {"kind": "x", "r": 1}],
+    ),
+    "not": (
+        {"type": ["string", "integer"], "not": {"enum": ["a", 3]}},
+        ["b", "aa", 4],
+        ["a", 3, None],
+    ),
+    "not required": (
+        {"type": "object", "not": {"required": ["a", "b"]}},
+        [{}, {"a": 1}],
+        [{"b": 1, "a": 1}],
+    ),
+    "not a pattern": (
+        {"type": "string", "not": {"pattern": "^[ab]+$"}},
+        ["", "c", "abc"],
+        ["a", "abab"],
+    ),
+    "some other member": (
+        {"type": "object", "not": {"additionalProperties": {"type": "integer"}}},
+        [{"a": "x"}, {"b": None, "a": 1}],
+        [{}, {"a": 1}],
+    ),
+    "if then else": (
+        {
+            "if": {"properties": {"a": {"const": 1}}, "required": ["a"]},
+            "then": {"required": ["b"]},
+            "else": {"required": ["c"]},
+        },
+        [{"a": 1, "b": 2}, {"c": 1}],
+        [{"a": 1, "c": 1}, {"b": 1}],
+    ),
+    "recursion": (
+        _LIST,
+        [None, {"v": 1, "n": {"v": 2, "n": None}}],
+        [{}, {"v": 1}, {"v": 1, "n": 3}],
+    ),
+    "siblings of a reference": (
+        {"$defs": {"s": {"type": "string"}}, "$ref": "#/$defs/s", "maxLength": 1},
+        ["", "a"],
+        ["ab", 1],
+    ),
+    "old siblings of a reference": (
+        {
+            "$schema": _D7,
+            "definitions": {"s": {"type": "string"}},
+            "properties": {"a": {"$ref": "#/definitions/s", "maxLength": 1}},
+        },
+        [{"a": "abc"}],
+        [{"a": 1}],
+    ),
+    "references by id and anchor": (
+        {
+            "$defs": {
+                "a": {"$id": "http://x/y", "type": "integer"},
+                "b": {"$anchor": "here", "type": "null"},
+            },
+            "items": {"anyOf": [{"$ref": "http://x/y"}, {"$ref": "#here"}]},
+        },
+        [[1, None]],
+        [["x"]],
+    ),
+    "references with escapes": (
+        {"$defs": {"a/b~c%": {"type": "null"}}, "items": {"$ref": "#/$defs/a~1b~0c%25"}},
+        [[None]],
+        [[1]],
+    ),
     "boolean schemas": ({"properties": {"a": True, "b": False}}, [{"a": 1}, {}], [{"b": 1}]),
-    "annotations": ({"type": "null", "title": "t", "x-note": {"minimum": "?"}, "exampels": [], "$comment": "c", "deprecated": True}, [None], [1]),
-    "2019-09": ({"$schema": _2019, "items": [{"type": "null"}], "additionalItems": False, "dependentRequired": {"a": ["b"]}}, [[None], []], [[1], [None, 1]]),
-}  # fmt: skip
+    "annotations": (
+        {
+            "type": "null",
+            "title": "t",
+            "x-note": {"minimum": "?"},
+            "exampels": [],
+            "$comment": "c",
+            "deprecated": True,
+        },
+        [None],
+        [1],
+    ),
+    "2019-09": (
+        {
+            "$schema": _2019,
+            "items": [{"type": "null"}],
+            "additionalItems": False,
+            "dependentRequired": {"a": ["b"]},
+        },
+        [[None], []],
+        [[1], [None, 1]],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -138,13 +382,21 @@ def test_white_space_only_adds_white_space(name: str, tokenizer: SmallTokenizer)
 
 # (schema, keyword named, location)
 REFUSED: list[tuple[Any, str, str]] = [
-    ({"properties": {"a/b": {"uniqueItems": True}}}, "'uniqueItems'", "/properties/a~1b/uniqueItems"),
+    (
+        {"properties": {"a/b": {"uniqueItems": True}}},
+        "'uniqueItems'",
+        "/properties/a~1b/uniqueItems",
+    ),
     ({"items": {"type": "string", "format": "regex"}}, "'format'", "/items/format"),
     ({"allOf": [{"pattern": r"(a)\1"}]}, "'pattern'", "/allOf/0/pattern"),
     ({"pattern": r"\bword"}, "'pattern'", "/pattern"),
     ({"pattern": "("}, "'pattern'", "/pattern"),
     ({"patternProperties": {"(?<=a)b": {}}}, "'patternProperties'", "/patternProperties"),
-    ({"unevaluatedProperties": False, "anyOf": [{"properties": {"a": {}}}] * 9}, "'unevaluatedProperties'", "/unevaluatedProperties"),
+    (
+        {"unevaluatedProperties": False, "anyOf": [{"properties": {"a": {}}}] * 9},
+        "'unevaluatedProperties'",
+        "/unevaluatedProperties",
+    ),
     ({"$dynamicRef": "#x"}, "'$dynamicRef'", "/$dynamicRef"),
     ({"items": {"$ref": "http://elsewhere/x"}}, "'$ref'", "/items/$ref"),
     ({"$ref": "#/$defs/none"}, "'$ref'", "/$ref"),
@@ -167,8 +419,21 @@ REFUSED: list[tuple[Any, str, str]] = [
     ([], "must be an object or a boolean", ""),
     (False, "no JSON document is valid", ""),
     ({"type": "string", "pattern": "^a$", "minLength": 2}, "no JSON document is valid", ""),
-    ({"$ref": "#/$defs/x", "$defs": {"x": {"type": "object", "properties": {"x": {"$ref": "#/$defs/x"}}, "required": ["x"]}}}, "no JSON document is valid", ""),
-]  # fmt: skip
+    (
+        {
+            "$ref": "#/$defs/x",
+            "$defs": {
+                "x": {
+                    "type": "object",
+                    "properties": {"x": {"$ref": "#/$defs/x"}},
+                    "required": ["x"],
+                }
+            },
+        },
+        "no JSON document is valid",
+        "",
+    ),
+]
 
 
 @pytest.mark.parametrize(("schema", "names", "location"), REFUSED)

@@ -124,9 +124,12 @@ def test_a_pure_prefill_reads_nothing(network: Transformer) -> None:
     assert logits.shape == (0, network.vocab_size)
 
 
-def test_block_rows_see_the_whole_block_and_the_prefix(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "window"), [("llama", 28), ("ministral3", 28), ("mistral", 7)])
+def test_block_rows_see_the_whole_block_and_the_prefix(
+    name: str, window: int, tmp_path: Path
+) -> None:
     """A reference with a dense mask: `transformers` under an explicit 4-D mask."""
-    checkpoint = Checkpoint("llama", tmp_path)
+    checkpoint = Checkpoint(name, tmp_path)
     prefix, block = tokens_of(4, 20), tokens_of(5, 8)
     storage = checkpoint.network.allocate_cache(28)
     checkpoint.network.forward(forward_batch([Part(prefix, range(28), read=[])]), storage)
@@ -134,6 +137,7 @@ def test_block_rows_see_the_whole_block_and_the_prefix(tmp_path: Path) -> None:
     ours = checkpoint.network.forward(forward_batch([part]), storage)
     seen = torch.ones(28, 28, dtype=torch.bool).tril()
     seen[20:, :] = True
+    seen &= torch.ones(28, 28, dtype=torch.bool).triu(1 - window)
     mask = torch.zeros(1, 1, 28, 28).masked_fill(~seen, -torch.inf)
     with torch.inference_mode():
         ids = torch.tensor([prefix + block])
