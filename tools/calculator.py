@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
 
 from agentkit import ModelRetry, tool
 
@@ -105,8 +107,12 @@ def evaluate(expression: str) -> Number:
     return _Parser(list(_tokens(expression))).parse()
 
 
+# Under this schema a model that decodes by grammar can write nothing but arithmetic.
+Expression = Annotated[str, Field(max_length=200, pattern=r"^[0-9A-Za-z+*/%^(). ,-]+$")]
+
+
 @tool(name="calculate")
-def calculator(expression: str) -> int | float:
+def calculator(expression: Expression) -> int | float:
     """Compute an arithmetic expression exactly as written and give the number.
 
     Operators: + - * / // (whole division) % (remainder) ** (power), parentheses. Functions: abs,

@@ -169,9 +169,7 @@ def _errors() -> Console:
     return Console(file=sys.stderr)
 
 
-def _prepare(
-    tools: list[str] | None, call_first: bool, mode: str, instructions: str
-) -> list[Tool]:
+def _prepare(tools: list[str] | None, call_first: bool, mode: str, instructions: str) -> list[Tool]:
     """Finds what is wrong with the options before a model is loaded."""
     if call_first and not tools:
         raise UsageError("--call-first needs something to call; add --tools MODULE:VARIABLE")

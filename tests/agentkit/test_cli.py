@@ -156,6 +156,16 @@ def test_options_reach_the_model(use: Use) -> None:
     assert request.messages[0] == SystemMessage("Be brief.")
 
 
+def test_a_call_can_be_asked_for_first(use: Use) -> None:
+    model = ScriptedModel([ToolCall("c1", "shout", '{"text":"a"}'), "ok"])
+    use(model)
+    assert invoke("run", "go", "--tools", "cli_tools:both", "--call-first").exit_code == 0
+    assert [request.allow_final for request in model.requests] == [False, True]
+    refused = invoke("run", "go", "--call-first")
+    assert refused.exit_code == 2
+    assert "--tools" in refused.stderr
+
+
 def test_model_and_mode_reach_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 

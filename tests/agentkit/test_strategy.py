@@ -40,6 +40,14 @@ def test_act_by_hand() -> None:
         steps.send(ANSWERED)
 
 
+def test_act_may_ask_for_a_call_first() -> None:
+    steps = Act(call_first=True).steps()
+    assert not next(steps).allow_final
+    assert steps.send(CALLED).allow_final
+    with pytest.raises(StopIteration):
+        steps.send(ANSWERED)
+
+
 def test_plan_act_by_hand() -> None:
     steps = PlanAct(plan=Step(mode="diffusion"), act=Step(mode="ar")).steps()
     plan = next(steps)
