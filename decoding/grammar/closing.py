@@ -28,19 +28,18 @@ _SEPARATORS = b",@.:/T_ #=()<>~?%&*!;|'"
 _LETTERS = b"ntfaebcdghijklmopqrsuvwxyz"
 _ORDERS = (
     b'"' + _SEPARATORS + b"0123456789-+" + _LETTERS + _LETTERS.upper() + b"[{\\^`$\n",
-    b","
-    + _LETTERS[::-1]
-    + b"1234567890"
-    + _LETTERS[::-1].upper()
-    + b'"'
-    + _SEPARATORS[1:]
-    + b"-{[\\^`$\n",
+    b"," + _LETTERS[::-1] + b"1234567890" + _LETTERS[::-1].upper() + b'"' + _SEPARATORS[1:] + b"-{[\\^`$\n",
     b'[{,"' + _LETTERS.upper() + _LETTERS[::-1] + b"9876543210" + _SEPARATORS[1:] + b"\\^`$\n",
-)
+)  # fmt: skip
 _LENGTHS = (48, 256, 2048, 8192)
 _QUOTE, _BRACE, _BRACKET = b'"}]'
 _LONGEST_RUN = 8
 _MOST_REPEATS = 4
+_STEPS_BEFORE_OLD_WAY = 12
+_OLD_STARTS = 4
+
+Way = tuple[tuple[int, ...], ...]
+"""Tokens to an end, in the pieces in which they were chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,18 @@ class Closers:
     examples: tuple[tuple[int, ...], ...]
 
 
-def closing_tokens(walk: Walk, closers: Closers, limit: int) -> tuple[int, ...] | None:
+def closing_way(walk: Walk, closers: Closers, limit: int, old: Way = ()) -> Way | None:
     """At most `limit` tokens to the end of the grammar, it included; None for none found.
 
     Greedy: forced tokens are taken, the end where there may be one, else what looks most like
-    closing. Each order of preference gets a short try before any gets a long one.
+    closing. Each order of preference gets a short try before any gets a long one. `old` is a
+    way from a state nearby: its rest is taken as soon as it fits.
     """
     for length in _LENGTHS:
         for order in _ORDERS:
             search = _Search(walk, closers, order, min(limit, length))
-            if search.run():
-                return tuple(search.path)
+            if search.run(old, limit):
+                return tuple(search.way)
         if length >= limit:
             break
     return None
@@ -73,7 +73,7 @@ class _Search:
     """One greedy descent. Leaves the walk where it was."""
 
     def __init__(self, walk: Walk, closers: Closers, order: bytes, limit: int) -> None:
-        self.path: list[int] = []
+        self.way: list[tuple[int, ...]] = []
         self._walk = walk
         self._single_bytes = closers.single_bytes
         self._examples = closers.examples
@@ -85,29 +85,65 @@ class _Search:
         self._after_example = False
         self._run = 0
 
-    def run(self) -> bool:
-        accepted = 0
+    def run(self, old: Way, old_limit: int) -> bool:
+        length = 0
         try:
-            while len(self.path) < self._limit:
+            while length < self._limit:
                 if self._walk.is_accepting:
-                    self.path.append(self._end)
+                    self.way.append((self._end,))
                     return True
                 tokens = self._walk.forced_tokens()
                 if tokens:
                     self._used.clear()
+                elif len(self.way) < _STEPS_BEFORE_OLD_WAY and self._rejoins(
+                    old, old_limit - length
+                ):
+                    return True
                 else:
                     tokens = self._choose()
-                self.path += tokens
-                if not tokens or len(self.path) > self._limit:
+                if not tokens or length + len(tokens) > self._limit:
                     return False
+                self.way.append(tokens)
                 if tokens[-1] == self._end:
                     return True
-                for token in tokens:
-                    self._walk.accept(token)
-                accepted += len(tokens)
+                length += self._accept(tokens)
+            return False
+        finally:
+            self._walk.rollback(length)
+
+    def _rejoins(self, old: Way, limit: int) -> bool:
+        """Whether the rest of the old way, from one of its first pieces on, leads to the end."""
+        for start in range(min(_OLD_STARTS, len(old))):
+            rest = old[start:]
+            if self._fits(rest[0]) and sum(map(len, rest)) <= limit and self._replays(rest):
+                self.way += rest
+                return True
+        return False
+
+    def _replays(self, rest: Way) -> bool:
+        """Whether the pieces may be taken here: legal, and where tokens are forced, those."""
+        accepted = 0
+        tokens = [token for piece in rest for token in piece]
+        try:
+            for piece in rest:
+                if accepted > 0 and tokens[accepted - 1] == self._end:
+                    return False
+                forced = self._walk.forced_tokens()
+                if forced and forced != tuple(tokens[accepted : accepted + len(forced)]):
+                    return False
+                if not self._fits(piece):
+                    return False
+                if piece[-1] == self._end:
+                    return True
+                accepted += self._accept(piece)
             return False
         finally:
             self._walk.rollback(accepted)
+
+    def _accept(self, tokens: tuple[int, ...]) -> int:
+        for token in tokens:
+            self._walk.accept(token)
+        return len(tokens)
 
     def _choose(self) -> tuple[int, ...]:
         byte = self._closer()
@@ -118,8 +154,9 @@ class _Search:
                     self._used[example] += 1
                     self._after_example = True
                     return example
+        if byte is None:
             # Bytes used before are put off, so that no loop of the grammar holds the search.
-            ranked = sorted(self._order, key=lambda each: self._used[each])
+            ranked = sorted(self._order, key=self._used.__getitem__) if self._used else self._order
             byte = next((each for each in ranked if self._is_legal(each)), None)
         if byte is None:
             byte = next((each for each in self._single_bytes if self._is_legal(each)), None)
@@ -131,9 +168,9 @@ class _Search:
         return (self._single_bytes[byte],)
 
     def _closer(self) -> int | None:
-        brace, bracket, quote = map(self._is_legal, (_BRACE, _BRACKET, _QUOTE))
+        brace, bracket = self._is_legal(_BRACE), self._is_legal(_BRACKET)
         if brace and bracket:  # both are legal inside of a string only
-            return _QUOTE if quote else None
+            return _QUOTE if self._is_legal(_QUOTE) else None
         closer = _BRACE if brace else _BRACKET if bracket else None
         return None if closer == self._last and self._run >= _LONGEST_RUN else closer
 

@@ -5,7 +5,7 @@ from llguidance import LLMatcher
 from torch import Tensor
 
 from decoding.errors import GrammarDeadEnd, GrammarError
-from decoding.grammar.closing import Closers, closing_tokens
+from decoding.grammar.closing import Closers, Way, closing_way
 from decoding.grammar.vocabulary import Vocabulary
 
 
@@ -32,6 +32,7 @@ class Matcher:
         self._vocab_size = vocab_size
         self._tokens: list[int] = []
         self._terminated = False
+        self._last_way: Way = ()  # speeds up the next search; decides nothing
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -150,13 +151,18 @@ class Matcher:
         """
         if self._terminated:
             return ()
-        return closing_tokens(self.fork(), self._closers, limit)
+        way = closing_way(self.fork(), self._closers, limit, self._last_way)
+        if way is None:
+            return None
+        self._last_way = way
+        return tuple(token for piece in way for token in piece)
 
     def fork(self) -> "Matcher":
         """A matcher in the same state that moves on its own."""
         copy = Matcher(self._state.deep_copy(), self._vocabulary, self._closers, self._vocab_size)
         copy._tokens = list(self._tokens)
         copy._terminated = self._terminated
+        copy._last_way = self._last_way
         return copy
 
     def _is_known(self, token: int) -> bool:

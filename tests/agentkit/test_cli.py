@@ -156,7 +156,7 @@ def test_options_reach_the_model(use: Use) -> None:
     assert request.messages[0] == SystemMessage("Be brief.")
 
 
-def test_a_call_can_be_asked_for_first(use: Use) -> None:
+def test_a_call_can_be_asked_for_first(use: Use, here: Path) -> None:
     model = ScriptedModel([ToolCall("c1", "shout", '{"text":"a"}'), "ok"])
     use(model)
     assert invoke("run", "go", "--tools", "cli_tools:both", "--call-first").exit_code == 0
