@@ -28,7 +28,7 @@ _SEPARATORS = b",@.:/T_ #=()<>~?%&*!;|'"
 _LETTERS = b"ntfaebcdghijklmopqrsuvwxyz"
 _ORDERS = (
     b'"' + _SEPARATORS + b"0123456789-+" + _LETTERS + _LETTERS.upper() + b"[{\\^`$\n",
-    b"," + _LETTERS[::-1] + b"1234567890" + _LETTERS[::-1].upper() + b'"' + _SEPARATORS[1:] + b"-{[\\^`$\n",
+    _LETTERS[::-1] + b"1234567890" + _LETTERS[::-1].upper() + b'"-' + _SEPARATORS + b"{[\\^`$\n",
     b'[{,"' + _LETTERS.upper() + _LETTERS[::-1] + b"9876543210" + _SEPARATORS[1:] + b"\\^`$\n",
 )  # fmt: skip
 _LENGTHS = (48, 256, 2048, 8192)
@@ -126,8 +126,6 @@ class _Search:
         tokens = [token for piece in rest for token in piece]
         try:
             for piece in rest:
-                if accepted > 0 and tokens[accepted - 1] == self._end:
-                    return False
                 forced = self._walk.forced_tokens()
                 if forced and forced != tuple(tokens[accepted : accepted + len(forced)]):
                     return False

@@ -14,6 +14,7 @@ from torch import Tensor
 from decoding.cache.storage import KVStorage
 from decoding.network.attention import attend, views_of
 from decoding.network.config import NetworkConfig
+from decoding.network.linear import linear_for
 from decoding.network.rope import RotaryEmbedding, Rotation
 from decoding.span import ForwardBatch
 
@@ -58,6 +59,7 @@ class Transformer:
         self._parameters = parameters
         self._name = name
         self._rotary = RotaryEmbedding(config.rope, config.head_dim, self.device)
+        self._linear = linear_for(self.dtype, self.device)
         self._distinct_windows = frozenset(config.windows)
 
     @property
@@ -115,10 +117,12 @@ class Transformer:
                 storage.values_SGD[index],
                 views[self.config.windows[index]],
             )
-            hidden_TE = hidden_TE + F.linear(seen_THD.flatten(1), layer.output, layer.output_bias)
-            hidden_TE = hidden_TE + _gated_unit(layer, self._norm(hidden_TE, layer.mlp_norm_E))
+            output_TE = self._linear(seen_THD.flatten(1), layer.output, layer.output_bias)
+            hidden_TE = hidden_TE + output_TE
+            normed_TE = self._norm(hidden_TE, layer.mlp_norm_E)
+            hidden_TE = hidden_TE + self._gated_unit(layer, normed_TE)
         hidden_RE = self._norm(hidden_TE[batch.rows_R], self._parameters.norm_E)
-        return F.linear(hidden_RE, self._parameters.head_VE).float()
+        return self._linear(hidden_RE, self._parameters.head_VE, None).float()
 
     def _norm(self, hidden_TE: Tensor, scale_E: Tensor) -> Tensor:
         return F.rms_norm(hidden_TE, scale_E.shape, scale_E, self.config.norm_eps)
@@ -142,7 +146,7 @@ class Transformer:
             queries_THD = queries_THD * rotation.query_scale_T11
         return queries_THD, turned_TXD[:, num_heads:], heads_TXD[:, num_turned:]
 
-
-def _gated_unit(layer: LayerParameters, normed_TE: Tensor) -> Tensor:
-    gate_TF, up_TF = F.linear(normed_TE, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
-    return F.linear(F.silu(gate_TF) * up_TF, layer.down, layer.down_bias)
+    def _gated_unit(self, layer: LayerParameters, normed_TE: Tensor) -> Tensor:
+        both = self._linear(normed_TE, layer.gate_up, layer.gate_up_bias)
+        gate_TF, up_TF = both.chunk(2, dim=-1)
+        return self._linear(F.silu(gate_TF) * up_TF, layer.down, layer.down_bias)
