@@ -1,5 +1,7 @@
 """A tokenizer of single bytes and a few common pairs, for measurements without a model."""
 
+from typing import Any
+
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -27,6 +29,7 @@ class ByteTokenizer:
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         backend.decoder = decoders.ByteLevel()
         backend.add_special_tokens([AddedToken("<end>", special=True)])
-        self.hf = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>")
+        wrapper: Any = PreTrainedTokenizerFast
+        self.hf = wrapper(tokenizer_object=backend, eos_token="<end>")
         self.vocab_size = len(self.hf)
-        self.eos_token_ids: tuple[int, ...] = (backend.token_to_id("<end>"),)
+        self.eos_token_ids: tuple[int, ...] = (self.vocab_size - 1,)

@@ -93,12 +93,12 @@ def run(
     judge = jsonschema.validators.validator_for(case["schema"], jsonschema.Draft202012Validator)
     validator = judge(case["schema"], format_checker=judge.FORMAT_CHECKER)
     try:
-        error = next(validator.iter_errors(json.loads(text)), None)
+        fault = next(validator.iter_errors(json.loads(text)), None)
     except ValueError as not_json:
         print(f"not JSON: {case['id']}: {not_json}")
         return "not JSON"
-    if error is not None:
-        print(f"invalid: {case['id']}: {error.message[:200]}")
+    if fault is not None:
+        print(f"invalid: {case['id']}: {fault.message[:200]}")
         return "invalid"
     return "valid"
 

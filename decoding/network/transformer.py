@@ -133,9 +133,8 @@ class Transformer:
         """Queries, keys and values of the rows, turned to their positions."""
         head_dim, num_heads = self.config.head_dim, self.config.num_heads
         num_turned = num_heads + self.config.num_kv_heads
-        heads_TXD = F.linear(normed_TE, layer.qkv, layer.qkv_bias).view(
-            len(normed_TE), -1, head_dim
-        )
+        qkv = self._linear(normed_TE, layer.qkv, layer.qkv_bias)
+        heads_TXD = qkv.view(len(normed_TE), -1, head_dim)
         turned_TXD = heads_TXD[:, :num_turned]
         if layer.qk_norm_XD is not None:
             eps = self.config.norm_eps

@@ -108,8 +108,8 @@ _PATTERNS = {
 FORMATS = frozenset(_PATTERNS)
 """The formats that are enforced."""
 
-STANDARD_FORMATS = FORMATS | {"idn-hostname", "regex", "uri-template"}
-"""All formats of the standard. Any other name is an annotation."""
+STANDARD_FORMATS = FORMATS | {"color", "idn-hostname", "regex", "uri-template"}
+"""All formats of the standard in any draft. Any other name is an annotation."""
 
 
 def format_pattern(name: str) -> str:

@@ -1,6 +1,7 @@
 """A small tokenizer: all bytes, some pairs and words, two end tokens."""
 
 import random
+from typing import Any
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -29,9 +30,10 @@ class SmallTokenizer:
         backend.add_special_tokens(
             [AddedToken("<end>", special=True), AddedToken("<turn>", special=True)]
         )
-        self.hf = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>")
+        wrapper: Any = PreTrainedTokenizerFast
+        self.hf = wrapper(tokenizer_object=backend, eos_token="<end>")
         self.vocab_size = len(self.hf)
-        self.eos_token_ids = (backend.token_to_id("<end>"), backend.token_to_id("<turn>"))
+        self.eos_token_ids: tuple[int, ...] = (self.vocab_size - 2, self.vocab_size - 1)
 
     def encode(self, text: str) -> list[int]:
         return list(self.hf.backend_tokenizer.encode(text).ids)
