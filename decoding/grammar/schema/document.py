@@ -22,6 +22,10 @@ _DRAFTS = {
     _DEFAULT: 2020,
 }
 
+# What `referencing` raises for a document whose keywords are not of the kind they should be.
+_MALFORMED = (AttributeError, TypeError)
+_AN_ID = "an identifier or a container of schemas is malformed"
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -88,7 +92,11 @@ class SchemaNode:
         dialect = Dialect.of(schema)
         specification = specification_with(dialect.uri)
         resource: Resource[Any] = specification.create_resource(schema)
-        return cls(schema, "", REGISTRY.resolver_with_root(resource), dialect)
+        try:
+            resolver = REGISTRY.resolver_with_root(resource)
+        except (*_MALFORMED, ValueError) as error:
+            raise GrammarError(_AN_ID, "") from error
+        return cls(schema, "", resolver, dialect)
 
     def child(self, *path: str | int) -> "SchemaNode":
         """The subschema at the path."""
@@ -99,7 +107,10 @@ class SchemaNode:
         specification = specification_with(self.dialect.uri)
         resolver = self.resolver
         if isinstance(contents, dict):
-            resolver = resolver.in_subresource(specification.create_resource(contents))
+            try:
+                resolver = resolver.in_subresource(specification.create_resource(contents))
+            except (*_MALFORMED, ValueError) as error:
+                raise GrammarError(_AN_ID, location) from error
         node = SchemaNode(contents, location, resolver, Dialect.of(contents, self.dialect))
         node._check()
         return node
@@ -112,6 +123,8 @@ class SchemaNode:
             raise GrammarError(f"'{keyword}' must be a string", where)
         try:
             resolved = self.resolver.lookup(reference)
+        except _MALFORMED as error:
+            raise GrammarError(f"'{keyword}' cannot be followed: {_AN_ID}", where) from error
         except (Unresolvable, ValueError) as error:
             raise GrammarError(
                 f"'{keyword}' to {reference!r} cannot be resolved: it is not in this document, "

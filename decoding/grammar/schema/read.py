@@ -90,7 +90,7 @@ def _type(node: SchemaNode) -> Formula:
     value = node.contents["type"]
     kinds: set[Kind] = set()
     for name in [value] if isinstance(value, str) else _list(node, "type"):
-        if name not in _KINDS:
+        if not isinstance(name, str) or name not in _KINDS:
             raise node.error("type", f"names no type: {name!r}")
         kinds |= _KINDS[name]
         if name == "integer" and node.dialect.whole_floats_are_integers:
@@ -99,11 +99,18 @@ def _type(node: SchemaNode) -> Formula:
 
 
 def _enum(node: SchemaNode) -> Formula:
-    return one_of_values(_list(node, "enum"))
+    return _finite(node, "enum", one_of_values, _list(node, "enum"))
 
 
 def _const(node: SchemaNode) -> Formula:
-    return equals(node.contents["const"])
+    return _finite(node, "const", equals, node.contents["const"])
+
+
+def _finite(node: SchemaNode, keyword: str, make: Callable[[Any], Formula], value: Any) -> Formula:
+    try:
+        return make(value)
+    except (OverflowError, ValueError) as error:
+        raise node.error(keyword, "holds a number beyond a double's range") from error
 
 
 def _ref(node: SchemaNode) -> Formula:
@@ -184,6 +191,8 @@ def _pattern(node: SchemaNode) -> Formula:
 
 def _format(node: SchemaNode) -> Formula:
     name = node.contents["format"]
+    if not isinstance(name, str):
+        raise node.error("format", "must be a string")
     if name in FORMATS:
         return On(STRINGS, HasFormat(name, f"{node.location}/format"))
     if name in STANDARD_FORMATS:
