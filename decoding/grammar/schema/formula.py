@@ -239,6 +239,12 @@ def at_most(bound: Fraction, *, strict: bool) -> Formula:
     return Not(AtLeast(bound, strict=not strict))
 
 
+def exact(value: int | float) -> Fraction:
+    """The number; `OverflowError` or `ValueError` for one that no double is near to."""
+    float(value)
+    return Fraction(value)
+
+
 def equals(value: Any) -> Formula:
     """Equality as JSON Schema has it: 1 is 1.0, true is not 1, order of members is nothing."""
     if value is None:
@@ -246,7 +252,7 @@ def equals(value: Any) -> Formula:
     if isinstance(value, bool):
         return _typed(frozenset({Kind.BOOLEAN}), BooleanIs(value))
     if isinstance(value, int | float):
-        bound = Fraction(value)
+        bound = exact(value)
         return _typed(NUMBERS, AtLeast(bound), at_most(bound, strict=False))
     if isinstance(value, str):
         return _typed(STRINGS, StringIs(frozenset({value})))

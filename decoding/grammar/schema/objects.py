@@ -11,7 +11,7 @@ from decoding.grammar.schema.expand import Expander
 from decoding.grammar.schema.formula import Formula, Kind, SomeMember
 from decoding.grammar.schema.rules import Alternative, Many, Ref, Symbol
 from decoding.grammar.schema.spelling import Writing
-from decoding.grammar.schema.strings import is_void, string_language, string_terminal
+from decoding.grammar.schema.strings import is_spellable, is_void, string_language, string_terminal
 
 _MOST_CLASSES = 64
 _MOST_RULES = 20_000
@@ -40,6 +40,7 @@ def known_members(expander: Expander, clause: ObjectClause) -> list[Known]:
         Known(name, state, name in clause.required)
         for name in clause.known_names()
         if name not in clause.absent
+        and is_spellable(name)
         and expander.name_fits(clause.names, name)
         and not expander.is_empty(state := clause.value(name))
     ]
@@ -191,7 +192,7 @@ def _other_members(expander: Expander, clause: ObjectClause) -> list[Others]:
     patterns = {
         pattern.pattern: pattern for group in clause.groups for pattern, _ in group.patterns
     }
-    known = [literal(name) for name in clause.known_names()]
+    known = [literal(name) for name in clause.known_names() if is_spellable(name)]
     start = [state_language(expander, clause.names), *([Except(alt(known))] if known else [])]
     classes: list[tuple[list[Language], frozenset[str]]] = [(start, frozenset())]
     for pattern, source in patterns.items():

@@ -41,6 +41,7 @@ from decoding.grammar.schema.formula import (
     at_most,
     equals,
     every,
+    exact,
     negate,
     one_of_values,
     some,
@@ -294,6 +295,8 @@ def _dependent(node: SchemaNode, keyword: str) -> Formula:
         if isinstance(needed, str):
             needed = [needed]
         if isinstance(needed, list):
+            if not all(isinstance(each, str) for each in needed):
+                raise node.error(keyword, "must list strings")
             implied = every(Has(each, TRUE) for each in needed)
         else:
             implied = Use(node.child(keyword, name))
@@ -401,9 +404,9 @@ def _number(node: SchemaNode, keyword: str) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise node.error(keyword, "must be a number")
     try:
-        return Fraction(value)
+        return exact(value)
     except (ValueError, OverflowError) as error:
-        raise node.error(keyword, "must be finite") from error
+        raise node.error(keyword, "must be within a double's range") from error
 
 
 def _count(node: SchemaNode, keyword: str) -> int:

@@ -46,7 +46,7 @@ def string_language(clause: StringClause) -> Language:
         spelled = format_language(each.name)
         parts.append(spelled if must else Except(spelled))
     if clause.none_of:
-        parts.append(Except(alt(map(literal, sorted(clause.none_of)))))
+        parts.append(Except(alt(map(literal, sorted(filter(is_spellable, clause.none_of))))))
     if clause.min_length or clause.max_length is not None:
         parts.append(Repeat(Chars(ANY_CHAR), clause.min_length, clause.max_length))
     return both(parts) if parts else ANY_TEXT
@@ -77,6 +77,11 @@ def _in_quotes(language: Language) -> str:
     if is_plain_regex(language):
         return f'/"{render(language, quoted=True)[1:-1]}"/'
     return f'/"/ ({render(language, quoted=True)}) /"/'
+
+
+def is_spellable(text: str) -> bool:
+    """Whether the text can be encoded; half of a surrogate pair cannot."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def enum_terminal(texts: frozenset[str]) -> str:

@@ -27,6 +27,7 @@ from decoding.grammar.schema.rules import Alternative, Ref, Rules, Text, text
 from decoding.grammar.schema.spelling import Marks
 from decoding.grammar.schema.strings import (
     enum_terminal,
+    is_spellable,
     is_void,
     string_examples,
     string_language,
@@ -87,7 +88,8 @@ class Writer:
 
     def _string(self, clause: StringClause) -> list[Alternative]:
         if clause.one_of is not None:
-            return [(self.rules.terminal(enum_terminal(clause.one_of)),)]
+            texts = frozenset(filter(is_spellable, clause.one_of))
+            return [(self.rules.terminal(enum_terminal(texts)),)] if texts else []
         language = string_language(clause)
         if is_void(language):
             return []
