@@ -59,6 +59,7 @@ def _listed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
             "minContains": _small,
             "maxContains": _small,
             "uniqueItems": st.booleans(),
+            "unevaluatedItems": inner,
         }
     )
 
@@ -77,6 +78,7 @@ def _named(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
             "maxProperties": _small,
             "dependentRequired": st.dictionaries(_names, st.lists(_names, max_size=1), max_size=1),
             "dependentSchemas": st.dictionaries(_names, inner, max_size=1),
+            "unevaluatedProperties": inner,
         }
     )
 

@@ -323,6 +323,20 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
         [[None]],
         [[1]],
     ),
+    "unevaluated members": (
+        {
+            "allOf": [{"properties": {"a": {}}}, {"$ref": "#/$defs/b"}],
+            "$defs": {"b": {"patternProperties": {"^b": {"type": "integer"}}}},
+            "unevaluatedProperties": {"type": "null"},
+        },
+        [{"a": 1, "bb": 1, "c": None}, {}],
+        [{"c": 1}, {"bb": None}],
+    ),
+    "unevaluated items": (
+        {"allOf": [{"prefixItems": [{"type": "string"}]}], "unevaluatedItems": False},
+        [[], ["a"]],
+        [["a", 1], [1]],
+    ),
     "boolean schemas": ({"properties": {"a": True, "b": False}}, [{"a": 1}, {}], [{"b": 1}]),
     "annotations": (
         {
