@@ -26,7 +26,6 @@ class TokenizerLike(Protocol):
 class Vocabulary:
     """A tokenizer as the backend sees it. Immutable, shared by all its grammars.
 
-    `closers` are token ids of short texts that tend to end a structure, best first;
     `single_bytes` maps a byte to the token that spells it alone.
     """
 

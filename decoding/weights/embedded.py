@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,8 +60,8 @@ def _silent(progress: Progress) -> None:
 def _packaged_weights() -> tuple[Path, str]:
     """The GGUF file and the package's version, found without importing the package."""
     try:
-        package = metadata.distribution(_PACKAGE)
-    except metadata.PackageNotFoundError:
+        package = distribution(_PACKAGE)
+    except PackageNotFoundError:
         raise WeightsError(f"the weights of {NAME!r} are not installed: {_INSTALL}") from None
     for reader in ("gguf", "accelerate"):
         if find_spec(reader) is None:

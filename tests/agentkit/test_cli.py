@@ -65,6 +65,14 @@ mixed = [add, 7]
 Use = Callable[[AbstractContextManager[Model]], None]
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C works here even where the suite runs in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Puts a model in the place of the one that the commands would load."""

@@ -17,7 +17,8 @@ and siblings of `$ref` are exact. What cannot be is refused by name and place, n
 - The meaning of numbers is that of doubles and of exact integers: see `numbers`.
 - `multipleOf` is exact for sums of powers of two (10, 0.5); others, such as 0.01, are refused.
 - `uniqueItems` needs items of few listed values; `minProperties` needs enough named ones;
-  `$dynamicRef`, `$recursiveRef` and references to other documents are refused.
+  `unevaluated...` needs to be independent of alternatives; `$dynamicRef`, `$recursiveRef` and
+  references to other documents are refused.
 """
 
 from decoding.grammar.schema.language import SchemaLanguage, WrittenSchema

@@ -49,6 +49,8 @@ def test_patterns_are_searched_as_python_does(
     for text in texts:
         if text.endswith("\n") and "$" in pattern:
             continue  # '$' before a last newline is Python's own
+        if not text.isascii() and r"\w" in pattern:
+            continue  # Python counts it as a word character, ECMA-262 does not
         expected = (re.search(pattern, text) is not None) != negated
         assert grammar.accepts(json_string(text)) == expected, (pattern, text)
 

