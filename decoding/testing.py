@@ -29,12 +29,14 @@ class ScriptedNetwork:
         *,
         max_positions: int = 4096,
         mask_token_id: int | None = None,
+        has_adapter: bool = False,
         script: Script | None = None,
         seed: int = 0,
     ) -> None:
         self.vocab_size = vocab_size
         self.max_positions = max_positions
         self.mask_token_id = mask_token_id
+        self.has_adapter = has_adapter
         self.num_forwards = 0
         self._script = script or _hashed(vocab_size, seed)
 

@@ -28,7 +28,15 @@ class Network(Protocol):
 
     @property
     def mask_token_id(self) -> int | None:
-        """The token that stands for an undecided position, where the network knows one."""
+        """The token that stands for an undecided position; None where the network knows none.
+
+        It may lie beyond the vocabulary. It is never picked.
+        """
+        ...
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether there is a draft adapter for the rows of spans that ask for one."""
         ...
 
     def allocate_cache(self, num_slots: int) -> KVStorage:

@@ -79,6 +79,10 @@ class Transformer:
         return self.config.mask_token_id
 
     @property
+    def has_adapter(self) -> bool:
+        return False
+
+    @property
     def device(self) -> torch.device:
         return self._parameters.embedding_VE.device
 
