@@ -17,7 +17,28 @@ from decoding.errors import (
     WeightsError,
 )
 from decoding.grammar import Grammar, Matcher
-from decoding.modes import Autoregressive, Decodable, DecodeMode, Step
+from decoding.modes import (
+    Auto,
+    Autoregressive,
+    Block,
+    BlockDiffusion,
+    ConfidenceThreshold,
+    Decodable,
+    DecodeMode,
+    FixedSchedule,
+    Preview,
+    RevealPolicy,
+    SelfSpeculation,
+    Step,
+)
+from decoding.modes.drafters import (
+    CombinedDrafter,
+    DiffusionDrafter,
+    Drafter,
+    Drafting,
+    LookupDrafter,
+)
+from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import (
     ChatMessage,
     Committed,
@@ -25,28 +46,35 @@ from decoding.request import (
     Event,
     Failed,
     Finished,
-    Origin,
     Prompt,
     Request,
-    Stats,
 )
 from decoding.sampling import Sampling
-from decoding.span import Attention, Pick, Scores, Span
+from decoding.span import MASK, Attention, Pick, Purpose, Ranking, Scores, Span
 from decoding.tokenizer import Tokenizer
 from decoding.weights import Progress
 
 __all__ = [
+    "MASK",
     "AsyncEngine",
     "Attention",
+    "Auto",
     "Autoregressive",
+    "Block",
+    "BlockDiffusion",
     "CacheExhausted",
     "ChatMessage",
+    "CombinedDrafter",
     "Committed",
     "Completion",
+    "ConfidenceThreshold",
     "ContextOverflow",
     "Decodable",
     "DecodeMode",
     "DecodingError",
+    "DiffusionDrafter",
+    "Drafter",
+    "Drafting",
     "Engine",
     "EngineClosed",
     "EngineStats",
@@ -54,21 +82,31 @@ __all__ = [
     "EventStream",
     "Failed",
     "Finished",
+    "FixedSchedule",
+    "ForwardRecord",
     "Grammar",
     "GrammarDeadEnd",
     "GrammarError",
+    "LookupDrafter",
     "Matcher",
     "Origin",
     "Pick",
+    "Preview",
     "Profile",
     "Progress",
     "Prompt",
+    "Purpose",
+    "Ranking",
+    "Region",
     "Request",
+    "RevealPolicy",
     "Sampling",
     "Scores",
+    "SelfSpeculation",
     "Span",
     "Stats",
     "Step",
+    "TokenRecord",
     "Tokenizer",
     "UnsupportedMode",
     "WeightsError",

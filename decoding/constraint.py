@@ -20,6 +20,7 @@ class Constraint:
     def __init__(self, matcher: Matcher, closing_budget: int | None = None) -> None:
         self._matcher = matcher
         self._path: tuple[int, ...] | None = None
+        self._mask_W: Tensor | None = None
         self.mask_seconds = 0.0
         if closing_budget is not None:
             self._path = matcher.closing_tokens(closing_budget)
@@ -31,20 +32,47 @@ class Constraint:
 
     def mask(self) -> Tensor:
         """Packed mask [W] of the tokens allowed next. Raises `GrammarDeadEnd` for none."""
+        if self._mask_W is None:
+            self._mask_W = self.mask_of(self._matcher)
+        return self._mask_W
+
+    def mask_of(self, matcher: Matcher) -> Tensor:
+        """As `mask`, at the place of another matcher; its time counts here."""
         started = time.perf_counter()
-        mask_W = self._matcher.fill_mask()
+        mask_W = matcher.fill_mask()
         self.mask_seconds += time.perf_counter() - started
         return mask_W
 
     def accept(self, token: int) -> None:
         """Moves the matcher over a committed token."""
         self._matcher.accept(token)
+        self._mask_W = None
         if self._path and self._path[0] == token:
             self._path = self._path[1:]
 
     def forced(self) -> tuple[int, ...]:
         """The tokens that the grammar leaves no choice about, from here on."""
         return self._matcher.forced_tokens()
+
+    def fork(self, remaining: int) -> "Constraint":
+        """A constraint at the same place that moves on its own.
+
+        Where this one keeps a closing path, so does the copy, for `remaining` tokens. Raises
+        `ValueError` where none fits.
+        """
+        fits = self._path is None or len(self._path) <= remaining
+        copy = Constraint(self._matcher.fork(), None if fits else remaining)
+        copy._path = self._path if fits else copy._path
+        return copy
+
+    def matcher(self) -> Matcher:
+        """A matcher at this place, to look ahead with."""
+        return self._matcher.fork()
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the text so far is a whole answer, whatever else may follow."""
+        return self._matcher.is_accepting
 
     @property
     def is_complete(self) -> bool:
@@ -66,3 +94,33 @@ class Constraint:
             return self._path
         self._path = (token, *behind)
         return None
+
+
+class Lookahead:
+    """A sequence's grammar and end run ahead of what is committed. A mode's `Preview`.
+
+    It moves a copy of the matcher: a dead end ahead leaves the sequence's own untouched.
+    """
+
+    def __init__(self, constraint: Constraint | None, end_token_ids: frozenset[int]) -> None:
+        self._constraint = constraint
+        self._matcher = None if constraint is None else constraint.matcher()
+        self._end_token_ids = end_token_ids
+        self._over = False
+
+    @property
+    def over(self) -> bool:
+        return self._over
+
+    def mask(self) -> Tensor | None:
+        if self._constraint is None or self._matcher is None:
+            return None
+        return self._constraint.mask_of(self._matcher)
+
+    def forced(self) -> tuple[int, ...]:
+        return () if self._matcher is None else self._matcher.forced_tokens()
+
+    def accept(self, token: int) -> None:
+        if self._matcher is not None:
+            self._matcher.accept(token)
+        self._over = token in self._end_token_ids

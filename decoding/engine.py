@@ -1,10 +1,11 @@
 """The synchronous core: advances every live sequence, one forward at a time."""
 
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -20,7 +21,7 @@ from decoding.network.base import Network
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Choice, Sampling, pick_tokens
 from decoding.sequence import Sequence
-from decoding.span import ForwardBatch, Scores, Segment, Span
+from decoding.span import MASK, ForwardBatch, Scores, Segment, Span
 from decoding.tokenizer import Tokenizer
 from decoding.weights import Progress, load
 
@@ -75,6 +76,8 @@ class Engine:
             raise ValueError(f"page_size must be at least 1, not {page_size}")
         self.network = network
         self.tokenizer = tokenizer
+        # Modes that write masks are refused by networks without a mask token.
+        self._mask_token = MASK if network.mask_token_id is None else network.mask_token_id
         self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size)
         self._max_live = max_live
         self._waiting: deque[Sequence] = deque()
@@ -127,12 +130,69 @@ class Engine:
         """
         if self._closed:
             raise EngineClosed
-        request.mode.check(self.network)
-        prompt_ids = self.encode(request.prompt)
-        sequence = self._sequence(request, prompt_ids)
-        self._next_id += 1
-        self._waiting.append(sequence)
-        return sequence.request_id
+        mode = request.mode.fit(self.network)
+        sequence = self._sequence(request, mode, self.encode(request.prompt))
+        return self._queue(sequence)
+
+    def fork(
+        self,
+        request_id: int,
+        *,
+        mode: DecodeMode | None = None,
+        sampling: Sampling | None = None,
+        max_new_tokens: int | None = None,
+    ) -> int:
+        """Queues a second continuation of a live request and returns its id.
+
+        Its prompt is everything the request has so far, its grammar stands where the
+        request's stands, and its completion holds what comes from here on; what is encoded is
+        shared, not copied. By default it has the request's mode and sampling (with a seed of
+        its own where the request left the seed open), and may decode as many tokens as the
+        request still may. Raises `ValueError` for a request that is not being decoded, and
+        what `add` raises.
+        """
+        if self._closed:
+            raise EngineClosed
+        one = self._live.get(request_id)
+        if one is None:
+            raise ValueError(
+                f"request {request_id} is not being decoded; fork it between its first and its "
+                "last event, or add a new request with its tokens as the prompt"
+            )
+        parent = one.sequence
+        limit = parent.room if max_new_tokens is None else min(max_new_tokens, parent.room)
+        request = replace(
+            parent.request,
+            prompt=tuple(parent.tokens),
+            mode=mode or parent.request.mode,
+            sampling=sampling or parent.request.sampling,
+            max_new_tokens=limit,
+        )
+        self._check_fits(parent.length + limit)
+        assert parent.lease is not None
+        self._cache.publish(parent.lease, parent.encoded)
+        child = parent.fork(
+            self._next_id,
+            request,
+            parent.mode if mode is None else mode.fit(self.network),
+            _seed(request.sampling),
+            self.tokenizer.detokenizer(),
+        )
+        return self._queue(child)
+
+    def switch(self, request_id: int, mode: DecodeMode) -> bool:
+        """Decodes a request in another mode from its next step on.
+
+        Returns False where the request is unknown or already over. Raises `UnsupportedMode`.
+        """
+        fitted = mode.fit(self.network)
+        one = self._live.get(request_id)
+        waiting = (each for each in self._waiting if each.request_id == request_id)
+        sequence = next(waiting, None) if one is None else one.sequence
+        if sequence is None:
+            return False
+        sequence.mode = fitted
+        return True
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
@@ -273,46 +333,57 @@ class Engine:
             raise ValueError(
                 f"token id {bad} is outside the vocabulary of {self.network.vocab_size}"
             )
+        if self.network.mask_token_id in ids:
+            place = ids.index(self.network.mask_token_id)
+            raise ValueError(
+                f"the prompt has the mask token (id {ids[place]}) at place {place}: it stands for "
+                "text that is not decided yet; take it out"
+            )
         return ids
 
     # --- inside
 
-    def _sequence(self, request: Request, prompt_ids: tuple[int, ...]) -> Sequence:
+    def _queue(self, sequence: Sequence) -> int:
+        self._next_id += 1
+        self._waiting.append(sequence)
+        return sequence.request_id
+
+    def _check_fits(self, num_tokens: int) -> None:
+        needed = self._cache.pages_for(num_tokens)
+        if needed > self._cache.pool.num_pages:
+            raise CacheExhausted(needed, self._cache.pool.num_pages)
+
+    def _sequence(
+        self, request: Request, mode: DecodeMode, prompt_ids: tuple[int, ...]
+    ) -> Sequence:
         room = self.network.max_positions - len(prompt_ids)
         if room < 1:
             raise ContextOverflow(len(prompt_ids), self.network.max_positions)
         max_new_tokens = min(request.max_new_tokens, room)
-        capacity = self._capacity(len(prompt_ids) + max_new_tokens, request)
-        needed = self._cache.pages_for(capacity)
-        if needed > self._cache.pool.num_pages:
-            raise CacheExhausted(needed, self._cache.pool.num_pages)
+        self._check_fits(len(prompt_ids) + max_new_tokens)
         constraint = None
         if request.grammar is not None:
             compiled = request.grammar.compile(self.tokenizer, self.network.vocab_size)
             budget = max_new_tokens if request.close_at_budget else None
             constraint = Constraint(compiled.matcher(), budget)
-        seed = request.sampling.seed
         return Sequence(
             self._next_id,
             request,
             prompt_ids,
-            seed=secrets.randbits(63) if seed is None else seed,
+            mode=mode,
+            seed=_seed(request.sampling),
             max_new_tokens=max_new_tokens,
             end_token_ids=frozenset((*self.tokenizer.eos_token_ids, *request.stop_token_ids)),
             detokenizer=self.tokenizer.detokenizer(),
             constraint=constraint,
         )
 
-    def _capacity(self, num_tokens: int, request: Request) -> int:
-        return num_tokens + request.mode.lookahead
-
     def _admit(self) -> list[Event]:
         """Starts waiting requests, first come first served, while pages last."""
         events: list[Event] = []
         while self._waiting and len(self._live) < self._max_live:
             sequence = self._waiting[0]
-            capacity = self._capacity(sequence.max_length, sequence.request)
-            lease = self._cache.open(sequence.tokens, capacity)
+            lease = self._cache.open(sequence.tokens, sequence.max_length)
             if lease is None:
                 break
             self._waiting.popleft()
@@ -331,7 +402,7 @@ class Engine:
             return self._retire(sequence)
         except DecodingError as error:
             self._release(sequence)
-            return [Failed(sequence.request_id, error)]
+            return [Failed(sequence.request_id, error, sequence.stats())]
         except BaseException:
             self._release(sequence)
             raise
@@ -362,19 +433,16 @@ class Engine:
 
     def _evaluate(self, live: Many["_Live"]) -> list[Scores]:
         """One forward over the pending span of every live sequence."""
-        batch = self._batch(live)
+        batch, started = self._batch(live), time.perf_counter()
         logits_RV = self.network.forward(batch, self._cache.storage)
-        choices = [
-            Choice(one.sequence.request.sampling, one.sequence.seed, pick.position, pick.mask_W)
-            for one in live
-            for pick in one.span.picks
-        ]
-        picked = pick_tokens(logits_RV, choices)
+        choices = [choice for one in live for choice in one.choices()]
+        picked = pick_tokens(logits_RV, choices, never=self.network.mask_token_id)
+        seconds = time.perf_counter() - started
         answers, first = [], 0
         for one in live:
             last = first + len(one.span.picks)
-            answers.append(Scores(picked.tokens[first:last], picked.logprobs[first:last]))
-            one.sequence.count_forward(one.span)
+            answers.append(picked.part(first, last))
+            one.sequence.count_forward(one.span, started, seconds, len(live))
             first = last
         self._totals.forwards += 1
         return answers
@@ -401,7 +469,7 @@ class Engine:
                 )
             )
             slots.append(lease.slots_C[span.start : end])
-            token_ids += span.tokens
+            token_ids += [self._mask_token if each == MASK else each for each in span.tokens]
             positions += range(span.start, end)
         device = slots[0].device
         return ForwardBatch(
@@ -435,9 +503,15 @@ class Engine:
 
 def _steps(sequence: Sequence) -> Step:
     """All steps of a sequence, one after the other."""
+    sequence.step_mode = sequence.mode.select(sequence)
     sequence.commit_forced()
     while not sequence.finished:
-        yield from sequence.request.mode.step(sequence)
+        sequence.step_mode = sequence.mode.select(sequence)
+        yield from sequence.step_mode.step(sequence)
+
+
+def _seed(sampling: Sampling) -> int:
+    return secrets.randbits(63) if sampling.seed is None else sampling.seed
 
 
 @dataclass(slots=True)
@@ -447,6 +521,17 @@ class _Live:
     sequence: Sequence
     steps: Generator[Span, Scores, None]
     span: Span = Span((), 0)
+
+    def choices(self) -> Iterator[Choice]:
+        """The sampling problems of the pending span's picks."""
+        for pick in self.span.picks:
+            yield Choice(
+                self.sequence.request.sampling,
+                self.sequence.seed,
+                pick.position,
+                pick.mask_W,
+                self.span.ranks,
+            )
 
 
 class _Totals:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Literal
 
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode
+from decoding.record import ForwardRecord, Origin, Stats, TokenRecord
 from decoding.sampling import Sampling
 
 ChatMessage = Mapping[str, str]
@@ -47,49 +47,14 @@ class Request:
             raise ValueError("close_at_budget needs a grammar: free text has no valid end")
 
 
-class Origin(Enum):
-    """How a committed token came to be."""
-
-    AUTOREGRESSIVE = "autoregressive"  # picked from one causal row
-    FORCED = "forced"  # the grammar left one token
-    CLOSING = "closing"  # taken to end validly within the budget
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a completion cost. Times are seconds unless named otherwise.
-
-    `forwards` counts every forward that a mode asked scores of; `prefill_forwards` those
-    that only encoded prompt. `modes` gives tokens committed per mode and sums to
-    `new_tokens`. `drafted` and `accepted` count draft tokens.
-    """
-
-    prompt_tokens: int = 0
-    cached_prompt_tokens: int = 0
-    new_tokens: int = 0
-    forwards: int = 0
-    prefill_forwards: int = 0
-    drafted: int = 0
-    accepted: int = 0
-    forced: int = 0
-    modes: Mapping[str, int] = field(default_factory=dict)
-    mask_microseconds: float = 0.0
-    seconds_to_first_token: float = 0.0
-    seconds: float = 0.0
-
-    @property
-    def tokens_per_forward(self) -> float:
-        """New tokens per forward; 0.0 where every token was forced and none was needed."""
-        return self.new_tokens / self.forwards if self.forwards else 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A finished generation.
 
     `token_ids` are all committed tokens, an end token included; `text` shows neither that
     token nor a stop string. `logprobs` belong to `token_ids` (0.0 for forced tokens). `seed`
-    is the one used, also where the request left it open.
+    is the one used, also where the request left it open. `records` holds one entry per token,
+    `forwards` one per forward: how the answer came to be.
     """
 
     text: str
@@ -99,17 +64,26 @@ class Completion:
     prompt_token_ids: tuple[int, ...] = field(default=(), repr=False)
     logprobs: tuple[float, ...] = field(default=(), repr=False)
     seed: int = 0
+    records: tuple[TokenRecord, ...] = field(default=(), repr=False)
+    forwards: tuple[ForwardRecord, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
     """Tokens became final. `text` is what can be shown now: it never ends inside a character
-    and never shows what may turn out to be a stop string."""
+    and never shows what may turn out to be a stop string. `stats` are those of the whole
+    request so far."""
 
     request_id: int
     token_ids: tuple[int, ...]
-    origins: tuple[Origin, ...]
+    records: tuple[TokenRecord, ...]
     text: str
+    stats: Stats
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """How each of the tokens came to be."""
+        return tuple(record.origin for record in self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +100,7 @@ class Failed:
 
     request_id: int
     error: Exception
+    stats: Stats = Stats()
 
 
 Event = Committed | Finished | Failed

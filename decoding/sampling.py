@@ -9,12 +9,17 @@ The generator is SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Nu
 Generators, OOPSLA 2014), one stream per (seed, position), indexed by token id.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
+from decoding.span import Ranking, Scores
+
+_FAR = 1e6
 _WORD = 1 << 64
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
@@ -51,52 +56,77 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One row's sampling problem: the pick's mask and position, the request's sampling."""
+    """One row's sampling problem: the pick's mask and position, the request's sampling.
+
+    `ranks` asks for so many candidates beside the token itself.
+    """
 
     sampling: Sampling
     seed: int
     position: int
     mask_W: Tensor | None
+    ranks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Chosen tokens and the natural log of their untempered, masked probabilities."""
+    """Chosen tokens, the natural log of their untempered, masked probabilities, and a ranking
+    for each row that asked for one."""
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
+    rankings: tuple[Ranking | None, ...]
+
+    def part(self, first: int, last: int) -> Scores:
+        """The answers of rows [first, last)."""
+        return Scores(
+            self.tokens[first:last],
+            self.logprobs[first:last],
+            tuple(each for each in self.rankings[first:last] if each is not None),
+        )
 
 
-def pick_tokens(logits_RV: Tensor, choices: Sequence[Choice]) -> Picked:
+def pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None = None) -> Picked:
     """Chooses one token per row; one device-to-host copy for the whole batch.
 
-    `logits_RV` is float32 and is not changed. A row whose mask allows nothing is the
-    caller's error.
+    `logits_RV` is float32 and is not changed. `never` is a token that no row may pick. A row
+    whose mask allows nothing is the caller's error.
     """
     if not choices:
-        return Picked((), ())
-    logits_RV = apply_masks(logits_RV, [choice.mask_W for choice in choices])
-    if any(choice.sampling.temperature > 0.0 for choice in choices):
-        tokens_R = torch.stack(
-            [_pick(logits_V, choice) for logits_V, choice in zip(logits_RV, choices, strict=True)]
-        )
-    else:
-        tokens_R = logits_RV.argmax(-1)
-    picked_R = logits_RV.gather(-1, tokens_R[:, None]).squeeze(-1)
-    logprobs_R = picked_R.double() - logits_RV.logsumexp(-1).double()
-    tokens, logprobs = torch.stack((tokens_R.double(), logprobs_R)).tolist()
-    return Picked(tuple(int(token) for token in tokens), tuple(logprobs))
+        return Picked((), (), ())
+    masked_RV = apply_masks(logits_RV, [choice.mask_W for choice in choices], never)
+    order_RV = _orders(masked_RV, choices)
+    tokens_R = order_RV.argmax(-1)
+    picked_R = masked_RV.gather(-1, tokens_R[:, None]).squeeze(-1)
+    logprobs_R = picked_R.double() - masked_RV.logsumexp(-1).double()
+    ranked = [row for row, choice in enumerate(choices) if choice.ranks]
+    ranks = min(max((choice.ranks for choice in choices), default=0), logits_RV.shape[-1])
+    parts = [tokens_R.double(), logprobs_R]
+    if ranked:
+        parts += _rank(logits_RV[ranked], masked_RV[ranked], order_RV[ranked], ranks)
+    numbers = iter(torch.cat([part.flatten() for part in parts]).tolist())
+    tokens = tuple(int(token) for token in islice(numbers, len(choices)))
+    logprobs = tuple(islice(numbers, len(choices)))
+    rankings = dict(zip(ranked, _read_rankings(list(numbers), len(ranked), ranks), strict=True))
+    return Picked(tokens, logprobs, tuple(rankings.get(row) for row in range(len(choices))))
 
 
-def apply_masks(logits_RV: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
-    """Copies the logits with every token outside its row's packed mask at minus infinity."""
+def apply_masks(
+    logits_RV: Tensor, masks: Sequence[Tensor | None], never: int | None = None
+) -> Tensor:
+    """Copies the logits with every token outside its row's packed mask at minus infinity, and
+    the token `never` in all rows. Returns the logits themselves where there is nothing to do."""
     rows = [row for row, mask_W in enumerate(masks) if mask_W is not None]
-    if not rows:
+    bans = never is not None and never < logits_RV.shape[-1]
+    if not rows and not bans:
         return logits_RV
-    packed_RW = torch.stack([mask_W for mask_W in masks if mask_W is not None])
-    allowed_RV = unpack_masks(packed_RW, logits_RV.shape[-1]).to(logits_RV.device)
     masked_RV = logits_RV.clone()
-    masked_RV[rows] = masked_RV[rows].masked_fill(~allowed_RV, -torch.inf)
+    if rows:
+        packed_RW = torch.stack([mask_W for mask_W in masks if mask_W is not None])
+        allowed_RV = unpack_masks(packed_RW, logits_RV.shape[-1]).to(logits_RV.device)
+        masked_RV[rows] = masked_RV[rows].masked_fill(~allowed_RV, -torch.inf)
+    if bans:
+        masked_RV[:, never] = -torch.inf
     return masked_RV
 
 
@@ -108,12 +138,50 @@ def unpack_masks(packed_RW: Tensor, vocab_size: int) -> Tensor:
     return flags_RV[:, :vocab_size]
 
 
-def _pick(logits_V: Tensor, choice: Choice) -> Tensor:
+def _orders(masked_RV: Tensor, choices: Sequence[Choice]) -> Tensor:
+    """Values whose largest is the token to pick: the logits themselves where all is greedy."""
+    if all(choice.sampling.temperature == 0.0 for choice in choices):
+        return masked_RV
+    return torch.stack(
+        [_perturbed(logits_V, choice) for logits_V, choice in zip(masked_RV, choices, strict=True)]
+    )
+
+
+def _perturbed(logits_V: Tensor, choice: Choice) -> Tensor:
+    """Tempered logits plus noise; what the filters drop comes after all that they keep."""
+    logits_V = logits_V.double()
     if choice.sampling.temperature == 0.0:
-        return logits_V.argmax(-1)
-    scaled_V = _filter(logits_V.double() / choice.sampling.temperature, choice.sampling)
+        return logits_V
+    scaled_V = logits_V / choice.sampling.temperature
+    dropped_V = _filter(scaled_V, choice.sampling).isneginf()
     noise_V = gumbel_noise(choice.seed, choice.position, logits_V.shape[-1], logits_V.device)
-    return (scaled_V + noise_V).argmax(-1)
+    return torch.where(dropped_V, scaled_V - _FAR, scaled_V) + noise_V
+
+
+def _rank(logits_QV: Tensor, masked_QV: Tensor, order_QV: Tensor, ranks: int) -> list[Tensor]:
+    """Tokens [Q, K], their log-probabilities [Q, K], -inf where not allowed, purities [Q]."""
+    tokens_QK = order_QV.topk(ranks).indices
+    mass_Q1 = logits_QV.logsumexp(-1, keepdim=True)
+    logprobs_QK = masked_QV.gather(-1, tokens_QK) - mass_Q1
+    purity_Q = (2.0 * (logits_QV - mass_Q1)).exp().sum(-1)
+    return [tokens_QK.double(), logprobs_QK.double(), purity_Q.double()]
+
+
+def _read_rankings(numbers: list[float], count: int, ranks: int) -> list[Ranking]:
+    logprobs_from, purity_from = count * ranks, 2 * count * ranks
+    rankings = []
+    for index in range(count):
+        first = index * ranks
+        logprobs = numbers[logprobs_from + first : logprobs_from + first + ranks]
+        allowed = [rank for rank, logprob in enumerate(logprobs) if logprob > -math.inf]
+        rankings.append(
+            Ranking(
+                tokens=tuple(int(numbers[first + rank]) for rank in allowed),
+                logprobs=tuple(logprobs[rank] for rank in allowed),
+                purity=numbers[purity_from + index],
+            )
+        )
+    return rankings
 
 
 def _filter(scaled_V: Tensor, sampling: Sampling) -> Tensor:

@@ -6,9 +6,11 @@ from collections import Counter
 from torch import Tensor
 
 from decoding.cache.paged import Lease
-from decoding.constraint import Constraint
+from decoding.constraint import Constraint, Lookahead
 from decoding.detokenizer import Detokenizer
-from decoding.request import Committed, Completion, FinishReason, Origin, Request, Stats
+from decoding.modes import DecodeMode
+from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
+from decoding.request import Committed, Completion, FinishReason, Request
 from decoding.span import Span
 from decoding.stopping import StopStrings
 
@@ -16,7 +18,9 @@ from decoding.stopping import StopStrings
 class Sequence:
     """Tokens, how far they are encoded, and what stops them. A mode's `Decodable`.
 
-    `num_cached` is the mode's to move. Everything else changes through `commit` and `finish`.
+    `num_cached` and `num_drafted` are the mode's to move. Everything else changes through
+    `commit` and `finish`. `mode` may be exchanged between two steps; `step_mode` is the one of
+    the step under way.
     """
 
     def __init__(
@@ -25,6 +29,7 @@ class Sequence:
         request: Request,
         prompt_ids: tuple[int, ...],
         *,
+        mode: DecodeMode,
         seed: int,
         max_new_tokens: int,
         end_token_ids: frozenset[int],
@@ -33,24 +38,28 @@ class Sequence:
     ) -> None:
         self.request_id = request_id
         self.request = request
+        self.mode = mode
+        self.step_mode = mode
         self.seed = seed
         self.tokens = list(prompt_ids)
         self.num_prompt = len(prompt_ids)
         self.num_cached = 0
+        self.num_drafted = 0
         self.lease: Lease | None = None
         self.finish_reason: FinishReason | None = None
         self.num_published_pages = 0
         self.max_length = len(prompt_ids) + max_new_tokens
+        self._records: list[TokenRecord] = []
+        self._forwards: list[ForwardRecord] = []
         self._num_forwards = 0
-        self._num_prefill_forwards = 0
+        self._counts: Counter[Origin | Region | str] = Counter()
         self._end_token_ids = end_token_ids
         self._detokenizer = detokenizer
         self._stop_strings = StopStrings(request.stop)
         self._constraint = constraint
         self._logprobs: list[float] = []
-        self._origins: list[Origin] = []
-        self._modes: Counter[str] = Counter()
         self._text: list[str] = []
+        self._text_from = len(prompt_ids)
         self._num_reported = 0
         self._num_text_reported = 0
         self._started = time.perf_counter()
@@ -69,6 +78,15 @@ class Sequence:
         return self.finish_reason is not None
 
     @property
+    def room(self) -> int:
+        return self.max_length - self.length
+
+    @property
+    def region(self) -> Region:
+        free = self._constraint is None or self._constraint.may_end
+        return Region.FREE if free else Region.CONSTRAINED
+
+    @property
     def num_new(self) -> int:
         return len(self.tokens) - self.num_prompt
 
@@ -80,15 +98,24 @@ class Sequence:
     def mask(self) -> Tensor | None:
         return None if self._constraint is None else self._constraint.mask()
 
-    def commit(self, token: int, logprob: float, origin: Origin = Origin.AUTOREGRESSIVE) -> None:
+    def preview(self) -> Lookahead:
+        return Lookahead(self._constraint, self._end_token_ids)
+
+    def commit(
+        self,
+        token: int,
+        logprob: float,
+        origin: Origin = Origin.AUTOREGRESSIVE,
+        denoise_step: int = 0,
+    ) -> None:
         assert not self.finished, "a token was committed after the end"
         detour = None
         if self._constraint is not None:
-            detour = self._constraint.detour(token, self.max_length - self.length)
+            detour = self._constraint.detour(token, self.room)
         if detour is not None:
             self._commit_all(detour, Origin.CLOSING)
         else:
-            self._append(token, logprob, origin)
+            self._append(token, logprob, origin, denoise_step)
             self.commit_forced()
 
     def commit_forced(self) -> None:
@@ -102,11 +129,15 @@ class Sequence:
                 return
             self._append(token, 0.0, origin)
 
-    def _append(self, token: int, logprob: float, origin: Origin) -> None:
+    def _append(self, token: int, logprob: float, origin: Origin, denoise_step: int = 0) -> None:
+        region = Region.CONSTRAINED if origin is Origin.FORCED else self.region
+        mode = self.step_mode.name
+        self._records.append(
+            TokenRecord(origin, mode, region, len(self._forwards) - 1, denoise_step)
+        )
+        self._counts.update((origin, region, mode))
         self.tokens.append(token)
         self._logprobs.append(logprob)
-        self._origins.append(origin)
-        self._modes[self.request.mode.name] += 1
         if self._first_token is None:
             self._first_token = time.perf_counter()
         if self._constraint is not None:
@@ -115,7 +146,7 @@ class Sequence:
             self.finish("stop")
             return
         self._show(self._detokenizer.push([token]))
-        if self.length == self.max_length and not self.finished:
+        if self.room == 0 and not self.finished:
             complete = self._constraint is not None and self._constraint.is_complete
             self.finish("stop" if complete else "length")
 
@@ -131,23 +162,51 @@ class Sequence:
             self._text.append(self._stop_strings.flush())
             self.finish_reason = reason
 
-    def count_forward(self, span: Span) -> None:
-        """Books a forward in which `span` took part."""
-        if span.picks:
-            self._num_forwards += 1
-        else:
-            self._num_prefill_forwards += 1
+    def count_forward(self, span: Span, started: float, seconds: float, sequences: int) -> None:
+        """Books a forward in which `span` took part; `started` is by `time.perf_counter`."""
+        after = started - self._started
+        record = ForwardRecord(span.purpose, len(span.tokens), sequences, after, seconds)
+        self._forwards.append(record)
+        self._num_forwards += bool(span.picks)
+
+    def fork(
+        self, request_id: int, request: Request, mode: DecodeMode, seed: int, text: Detokenizer
+    ) -> "Sequence":
+        """A sequence whose prompt is everything so far, at the same place in the grammar.
+
+        Its text begins behind what this one has shown; `text` is a new decoder for it.
+        """
+        limit = request.max_new_tokens
+        child = Sequence(
+            request_id,
+            request,
+            tuple(self.tokens),
+            mode=mode,
+            seed=seed,
+            max_new_tokens=limit,
+            end_token_ids=self._end_token_ids,
+            detokenizer=text,
+            constraint=None if self._constraint is None else self._constraint.fork(limit),
+        )
+        child._text_from = self._text_from
+        child._show(text.push(self.tokens[self._text_from :]))
+        child._text.clear()
+        return child
 
     def report(self) -> Committed | None:
         """What was committed since the last report; None for nothing."""
-        first = self.num_prompt + self._num_reported
-        new, text = tuple(self.tokens[first:]), "".join(self._text[self._num_text_reported :])
+        first = self._num_reported
+        new, text = (
+            tuple(self.tokens[self.num_prompt + first :]),
+            "".join(self._text[self._num_text_reported :]),
+        )
         if not new and not text:
             return None
-        origins = tuple(self._origins[self._num_reported :])
         self._num_reported += len(new)
         self._num_text_reported = len(self._text)
-        return Committed(self.request_id, new, origins, text)
+        return Committed(
+            self.request_id, new, tuple(self._records[first:]), text, stats=self.stats()
+        )
 
     def completion(self) -> Completion:
         """The result. Call it once the sequence is finished."""
@@ -156,25 +215,32 @@ class Sequence:
             text="".join(self._text),
             token_ids=tuple(self.tokens[self.num_prompt :]),
             finish_reason=self.finish_reason,
-            stats=self._stats(),
+            stats=self.stats(),
             prompt_token_ids=tuple(self.tokens[: self.num_prompt]),
             logprobs=tuple(self._logprobs),
             seed=self.seed,
+            records=tuple(self._records),
+            forwards=tuple(self._forwards),
         )
 
-    def _stats(self) -> Stats:
-        now = time.perf_counter()
+    def stats(self) -> Stats:
+        """What the sequence cost so far."""
+        now, counts = time.perf_counter(), self._counts
+        mask_seconds = 0.0 if self._constraint is None else self._constraint.mask_seconds
+        modes = {key: count for key, count in counts.items() if isinstance(key, str)}
         return Stats(
             prompt_tokens=self.num_prompt,
             cached_prompt_tokens=0 if self.lease is None else self.lease.num_cached,
             new_tokens=self.num_new,
             forwards=self._num_forwards,
-            prefill_forwards=self._num_prefill_forwards,
-            forced=self._origins.count(Origin.FORCED),
-            modes=dict(self._modes),
-            mask_microseconds=0.0
-            if self._constraint is None
-            else self._constraint.mask_seconds * 1e6,
+            prefill_forwards=len(self._forwards) - self._num_forwards,
+            drafted=self.num_drafted,
+            accepted=counts[Origin.ACCEPTED] + counts[Origin.COPIED],
+            forced=counts[Origin.FORCED],
+            modes=modes,
+            regions={each.value: counts[each] for each in Region if each in counts},
+            origins={each.value: counts[each] for each in Origin if each in counts},
+            mask_microseconds=mask_seconds * 1e6,
             seconds_to_first_token=(self._first_token or now) - self._started,
             seconds=now - self._started,
         )

@@ -14,12 +14,26 @@ from enum import Enum
 
 from torch import Tensor
 
+MASK = -1
+"""In a span's tokens: a position that is not decided. The engine writes the network's mask
+token there, so that modes need not know it."""
+
 
 class Attention(Enum):
     """What a row of a span sees besides the cached prefix, which every row sees."""
 
     CAUSAL = "causal"  # the span's rows up to and including itself
     BLOCK = "block"  # all rows of the span
+
+
+class Purpose(Enum):
+    """What a forward was for, in records and pictures."""
+
+    PREFILL = "prefill"  # encodes prompt, reads nothing
+    NEXT = "next"  # picks one token behind the tail
+    DENOISE = "denoise"  # decides positions of a diffusion block
+    DRAFT = "draft"  # guesses a block
+    VERIFY = "verify"  # checks a guessed block
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,7 @@ class Span:
 
     The cache must already hold [0, start). The rows' keys and values are written behind it;
     whether they stay is the mode's decision, made by advancing `Sequence.num_cached`.
-    An empty `picks` is a pure prefill.
+    An empty `picks` is a pure prefill. `ranks` asks for so many further candidates per pick.
     """
 
     tokens: tuple[int, ...]
@@ -50,6 +64,21 @@ class Span:
     picks: tuple[Pick, ...] = ()
     attention: Attention = Attention.CAUSAL
     adapter: bool = False
+    ranks: int = 0
+    purpose: Purpose = Purpose.PREFILL
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The candidates for one position, best first, in the order in which they would be picked.
+
+    `logprobs` are natural logarithms under the network's own distribution, without mask and
+    temperature; `purity` is the sum of all its squared probabilities.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    purity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +86,12 @@ class Scores:
     """The answers to a span's picks, in the order asked.
 
     `logprobs` are natural logarithms of the picked tokens' probabilities under the masked,
-    untempered distribution.
+    untempered distribution. `rankings` is empty unless the span asked for ranks.
     """
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
+    rankings: tuple[Ranking, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from torch import Tensor
 from decoding.cache.storage import KVStorage
 from decoding.span import Attention, ForwardBatch, Segment
 
+_SPREAD = 3.0
+
 Script = Callable[[tuple[int, ...]], Tensor]
 """Logits [V] of the next token after the given tokens."""
 
@@ -19,8 +21,9 @@ class ScriptedNetwork:
     Each row's "key" is its token id and its "value" its position, so a slot that was lost,
     swapped, overwritten or left unwritten changes the answer or fails an assertion. The
     default script is random logits from a hash of all tokens so far. Rows under BLOCK
-    attention are answered from the script over the tokens before the block's first row and
-    the row's own place in it, which makes drafts that are sometimes right.
+    attention guess: with probability `skill` the script's answer for their position, where
+    every mask left of it is filled in by the script's own best tokens, else noise. What they
+    guess depends on the rows right of them and on the adapter as well, as in a real network.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class ScriptedNetwork:
         has_adapter: bool = False,
         script: Script | None = None,
         seed: int = 0,
+        skill: float = 0.7,
     ) -> None:
         self.vocab_size = vocab_size
         self.max_positions = max_positions
@@ -39,6 +43,8 @@ class ScriptedNetwork:
         self.has_adapter = has_adapter
         self.num_forwards = 0
         self._script = script or _hashed(vocab_size, seed)
+        self._noise = _hashed(vocab_size, seed + 1)
+        self._skill = skill
 
     @property
     def name(self) -> str:
@@ -83,13 +89,23 @@ class ScriptedNetwork:
     def _answer(self, segment: Segment, history: tuple[int, ...], row: int) -> Tensor:
         if segment.attention is Attention.CAUSAL:
             return self._script(history[: segment.start + row + 1])
-        return self._script((*history[: segment.start + 1], row))
+        return self._guess(segment, history, row)
+
+    def _guess(self, segment: Segment, history: tuple[int, ...], row: int) -> Tensor:
+        noise_V = self._noise((*history, row, int(segment.adapter)))
+        if torch.special.ndtr(noise_V[0] / _SPREAD) > self._skill:
+            return noise_V
+        known = list(history[: segment.start])
+        for token in history[segment.start : segment.start + row]:
+            masked = token == self.mask_token_id
+            known.append(int(self._script(tuple(known)).argmax()) if masked else token)
+        return self._script(tuple(known))
 
 
 def _hashed(vocab_size: int, seed: int) -> Script:
     def script(tokens: tuple[int, ...]) -> Tensor:
         digest = hashlib.blake2b(repr((seed, tokens)).encode(), digest_size=7).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
-        return torch.randn(vocab_size, generator=generator) * 3.0
+        return torch.randn(vocab_size, generator=generator) * _SPREAD
 
     return script

@@ -1,6 +1,23 @@
 """The ways of decoding, all over the same spans, cache and grammars."""
 
+from decoding.modes.auto import Auto
 from decoding.modes.autoregressive import Autoregressive
-from decoding.modes.base import Decodable, DecodeMode, Step
+from decoding.modes.base import Decodable, DecodeMode, Preview, Step
+from decoding.modes.block_diffusion import BlockDiffusion
+from decoding.modes.reveal import Block, ConfidenceThreshold, FixedSchedule, RevealPolicy
+from decoding.modes.self_speculation import SelfSpeculation
 
-__all__ = ["Autoregressive", "Decodable", "DecodeMode", "Step"]
+__all__ = [
+    "Auto",
+    "Autoregressive",
+    "Block",
+    "BlockDiffusion",
+    "ConfidenceThreshold",
+    "Decodable",
+    "DecodeMode",
+    "FixedSchedule",
+    "Preview",
+    "RevealPolicy",
+    "SelfSpeculation",
+    "Step",
+]

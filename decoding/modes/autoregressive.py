@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from decoding.modes.base import Decodable, Step
+from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.network.base import Network
-from decoding.span import Pick, Span
+from decoding.record import Origin
+from decoding.span import Pick, Purpose, Span
 
 PREFILL_ROWS = 512
 
@@ -13,19 +14,30 @@ PREFILL_ROWS = 512
 class Autoregressive:
     """Encode the tail, pick the next token. Tokens the grammar forced ride along in the tail."""
 
-    name: str = "autoregressive"
-    lookahead: int = 0
+    @property
+    def name(self) -> str:
+        return "autoregressive"
 
-    def check(self, network: Network) -> None:
+    def fit(self, network: Network) -> DecodeMode:
         """Every causal language model decodes this way."""
+        return self
+
+    def select(self, sequence: Decodable) -> DecodeMode:
+        return self
 
     def step(self, sequence: Decodable) -> Step:
-        yield from prefill(sequence, leave=PREFILL_ROWS)
-        tail = sequence.tail
-        pick = Pick(row=len(tail) - 1, position=sequence.length, mask_W=sequence.mask())
-        scores = yield Span(tail, start=sequence.num_cached, picks=(pick,))
-        sequence.num_cached = sequence.length
-        sequence.commit(scores.tokens[0], scores.logprobs[0])
+        yield from pick_next(sequence)
+
+
+def pick_next(sequence: Decodable) -> Step:
+    """Encodes the tail causally, a long one in pieces, and commits one token behind it."""
+    yield from prefill(sequence, leave=PREFILL_ROWS)
+    tail = sequence.tail
+    pick = Pick(row=len(tail) - 1, position=sequence.length, mask_W=sequence.mask())
+    span = Span(tail, start=sequence.num_cached, picks=(pick,), purpose=Purpose.NEXT)
+    scores = yield span
+    sequence.num_cached = sequence.length
+    sequence.commit(scores.tokens[0], scores.logprobs[0], Origin.AUTOREGRESSIVE)
 
 
 def prefill(sequence: Decodable, *, leave: int) -> Step:

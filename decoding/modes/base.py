@@ -9,33 +9,71 @@ Between any two steps of a sequence these hold:
     prefix   cached entries cover positions [0, num_cached) and come from causal forwards
              over the tokens that are final there
     tail     num_cached < len(tokens), so that any mode can start
-    matcher  over a step the grammar's matcher moves by exactly the committed tokens
+    matcher  the grammar's matcher stands behind the committed tokens
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from decoding.network.base import Network
+from decoding.record import Origin, Region
 from decoding.span import Scores, Span
 
 Step = Generator[Span, Scores, None]
+
+
+class Preview(Protocol):
+    """The grammar run ahead of what is committed. The sequence's own matcher stays put."""
+
+    @property
+    def over(self) -> bool:
+        """Whether an end token was accepted: nothing can follow."""
+        ...
+
+    def mask(self) -> Tensor | None:
+        """The packed mask [W] for the next token; None where all are allowed."""
+        ...
+
+    def forced(self) -> tuple[int, ...]:
+        """The tokens that the grammar leaves no choice about, from here on."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """Moves over a token that the mask allows."""
+        ...
 
 
 class Decodable(Protocol):
     """A sequence as a mode sees it."""
 
     num_cached: int
+    num_drafted: int
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """All tokens so far, prompt included."""
+        ...
 
     @property
     def length(self) -> int:
-        """Tokens so far, prompt included; also the position of the next one."""
+        """Tokens so far; also the position of the next one."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Tokens that may still be committed; at least 1 unless finished."""
         ...
 
     @property
     def tail(self) -> tuple[int, ...]:
         """Committed tokens that are not yet encoded; never empty between steps."""
+        ...
+
+    @property
+    def region(self) -> Region:
+        """Where the next token stands."""
         ...
 
     @property
@@ -47,7 +85,11 @@ class Decodable(Protocol):
         """The grammar's packed mask [W] for the next token; None where all are allowed."""
         ...
 
-    def commit(self, token: int, logprob: float) -> None:
+    def preview(self) -> Preview:
+        """The grammar from here on, to look ahead with."""
+        ...
+
+    def commit(self, token: int, logprob: float, origin: Origin, denoise_step: int = 0) -> None:
         """Makes `token` final, then every token that the grammar forces after it."""
         ...
 
@@ -60,13 +102,16 @@ class DecodeMode(Protocol):
         """The word used in statistics."""
         ...
 
-    @property
-    def lookahead(self) -> int:
-        """Positions beyond the committed ones that a step may write to the cache."""
+    def fit(self, network: Network) -> "DecodeMode":
+        """This mode with everything that was left open chosen for the network.
+
+        Raises `UnsupportedMode` where the network cannot decode this way, and `ValueError`
+        where the parameters do not fit it.
+        """
         ...
 
-    def check(self, network: Network) -> None:
-        """Raises `UnsupportedMode` where the network cannot decode this way."""
+    def select(self, sequence: Decodable) -> "DecodeMode":
+        """The mode of the sequence's next step: itself, unless it decides by the sequence."""
         ...
 
     def step(self, sequence: Decodable) -> Step:

@@ -1,0 +1,109 @@
+"""Block denoising: from a block of masks to a draft, several tokens per forward.
+
+The block stands behind the sequence's tail and sees itself in both directions; what it writes
+to the cache is scratch. Sources: Nemotron-Labs-Diffusion, arXiv 2607.05722, section 3;
+Fast-dLLM, arXiv 2505.22618. The walk under a grammar is ours.
+"""
+
+from collections.abc import Generator, Sequence
+
+from decoding.modes.base import Decodable
+from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend
+from decoding.modes.reveal import Block, RevealPolicy
+from decoding.record import Origin
+from decoding.span import MASK, Attention, Pick, Purpose, Ranking, Scores, Span
+
+RANKS = 16  # candidates per position; a grammar may refuse the first ones
+
+Cell = Candidate | None
+"""A position of the block: decided, or still masked."""
+
+
+def denoise(
+    sequence: Decodable,
+    count: int,
+    policy: RevealPolicy,
+    max_steps: int,
+    *,
+    purpose: Purpose,
+    origin: Origin,
+    adapter: bool,
+) -> Generator[Span, Scores, Draft]:
+    """Decides up to `count` positions in at most `max_steps` forwards.
+
+    The draft returned is the decided part from the left. Under a grammar a position is decided
+    for good only once everything left of it is: the rest is provisional, and masked again from
+    the first token on that the grammar refuses. Its forced tokens stand in the block as soon as
+    they are known, so that the following forwards see them.
+    """
+    draft = empty_draft(sequence)
+    cells: list[Cell] = [None] * count
+    for step in range(1, max_steps + 1):
+        masked = [place for place, cell in enumerate(cells) if cell is None]
+        scores = yield _span(sequence, cells, masked, draft, purpose, adapter)
+        rankings = dict(zip(masked, scores.rankings, strict=True))
+        shown = frozenset(masked)
+        if step < max_steps:
+            tokens = tuple(None if cell is None else cell.token for cell in cells)
+            shown = policy.reveal(Block(tokens, rankings, step, max_steps))
+        if draft.mask_W is not None:
+            shown |= {masked[0]}
+        proposals = [
+            _proposals(cell, rankings.get(place), place in shown, step, origin)
+            for place, cell in enumerate(cells)
+        ]
+        draft = extend(sequence, draft, count, lambda guesses: proposals[len(guesses)])  # noqa: B023
+        cells = _decided(draft.guesses, proposals)
+        if not draft.is_open or None not in cells:
+            break
+    return draft
+
+
+def _span(
+    sequence: Decodable,
+    cells: Sequence[Cell],
+    masked: Sequence[int],
+    draft: Draft,
+    purpose: Purpose,
+    adapter: bool,
+) -> Span:
+    tail, frontier = sequence.tail, len(draft.guesses)
+    return Span(
+        (*tail, *(MASK if cell is None else cell.token for cell in cells)),
+        start=sequence.num_cached,
+        picks=tuple(
+            Pick(
+                row=len(tail) + place,
+                position=sequence.length + place,
+                mask_W=draft.mask_W if place == frontier else None,
+            )
+            for place in masked
+        ),
+        attention=Attention.BLOCK,
+        adapter=adapter,
+        ranks=RANKS,
+        purpose=purpose,
+    )
+
+
+def _proposals(
+    cell: Cell, ranking: Ranking | None, shown: bool, step: int, origin: Origin
+) -> tuple[Candidate, ...]:
+    """What may stand at a position after this forward; nothing where it stays masked."""
+    if cell is not None:
+        return (cell,)
+    if ranking is None or not shown:
+        return ()
+    return tuple(
+        Candidate(token, origin, logprob, step)
+        for token, logprob in zip(ranking.tokens, ranking.logprobs, strict=True)
+    )
+
+
+def _decided(guesses: Sequence[Guess], proposals: Sequence[Sequence[Candidate]]) -> list[Cell]:
+    """The block after the walk: its guesses, then what is provisional, then masks."""
+    count, frontier = len(proposals), len(guesses)
+    cells: list[Cell] = [guess.candidate for guess in guesses[:count]]
+    if frontier < count and proposals[frontier]:
+        return cells + [None] * (count - frontier)
+    return cells + [each[0] if each else None for each in proposals[frontier:]]

@@ -1,0 +1,121 @@
+"""Guesses about the next tokens, always legal under the grammar, and their growth to the right.
+
+The masks met on the way are kept with the guesses: whoever checks them applies the same ones,
+and no mask is computed twice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from decoding.errors import GrammarDeadEnd, GrammarError
+from decoding.modes.base import Decodable, Preview
+from decoding.record import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A token that somebody proposes for a position."""
+
+    token: int
+    origin: Origin
+    logprob: float = 0.0
+    denoise_step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A candidate that the grammar allows at its place. `mask_W` is None where all was allowed,
+    and where the token is forced."""
+
+    candidate: Candidate
+    mask_W: Tensor | None = None
+
+    @property
+    def token(self) -> int:
+        return self.candidate.token
+
+    @property
+    def is_forced(self) -> bool:
+        return self.candidate.origin is Origin.FORCED
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Guesses for the positions behind the committed tokens, one after the other.
+
+    `mask_W` is the mask of the position behind the last guess. `is_open` says whether a token
+    may be picked there: not behind an end token, where no room is left, or in a dead end.
+    """
+
+    guesses: tuple[Guess, ...]
+    mask_W: Tensor | None
+    is_open: bool = True
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        return tuple(guess.token for guess in self.guesses)
+
+    @property
+    def num_chosen(self) -> int:
+        """Guesses that the grammar did not force."""
+        return sum(not guess.is_forced for guess in self.guesses)
+
+
+Propose = Callable[[Sequence[Guess]], Sequence[Candidate]]
+"""Candidates, best first, for the position behind the guesses; none to stop there."""
+
+
+def empty_draft(sequence: Decodable) -> Draft:
+    """Raises `GrammarDeadEnd` where the grammar allows no token at all."""
+    return Draft((), sequence.mask())
+
+
+def extend(sequence: Decodable, draft: Draft, count: int, propose: Propose) -> Draft:
+    """Walks right from the end of the draft until it has `count` guesses.
+
+    Each position gets what the grammar forces there, else the first candidate it allows; the
+    walk stops where it allows none of them. Forced tokens are taken beyond `count` as well:
+    they cost nothing. A dead end ahead is nobody's error yet: the draft stops before it.
+    """
+    guesses, mask_W = list(draft.guesses), draft.mask_W
+    ahead = sequence.preview()
+    for guess in guesses:
+        ahead.accept(guess.token)
+    while len(guesses) < count:
+        candidate = _first_allowed(propose(guesses), mask_W)
+        if candidate is None:
+            break
+        guesses.append(Guess(candidate, mask_W))
+        ahead.accept(candidate.token)
+        try:
+            guesses += _forced(ahead, sequence.room - len(guesses))
+            is_open = not ahead.over and len(guesses) < sequence.room
+            mask_W = ahead.mask() if is_open else None
+        except (GrammarDeadEnd, GrammarError):
+            is_open, mask_W = False, None
+        if not is_open:
+            return Draft(tuple(guesses), None, is_open=False)
+    return Draft(tuple(guesses), mask_W)
+
+
+def _forced(ahead: Preview, room: int) -> list[Guess]:
+    guesses = []
+    for token in () if ahead.over else ahead.forced()[: max(room, 0)]:
+        ahead.accept(token)
+        guesses.append(Guess(Candidate(token, Origin.FORCED)))
+    return guesses
+
+
+def _first_allowed(candidates: Sequence[Candidate], mask_W: Tensor | None) -> Candidate | None:
+    if mask_W is None:
+        return candidates[0] if candidates else None
+    words: NDArray[np.int32] = mask_W.numpy()
+    return next((each for each in candidates if _allows(words, each.token)), None)
+
+
+def _allows(words: NDArray[np.int32], token: int) -> bool:
+    return bool((int(words[token // 32]) >> (token % 32)) & 1)

@@ -1,0 +1,35 @@
+"""Copying where the context repeats itself, denoising elsewhere."""
+
+from dataclasses import dataclass, replace
+
+from decoding.modes.base import Decodable
+from decoding.modes.drafters.base import Drafter, Drafting
+from decoding.modes.drafters.diffusion import DiffusionDrafter
+from decoding.modes.drafters.lookup import LookupDrafter
+from decoding.network.base import Network
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedDrafter:
+    """The first drafter's guesses where there are at least `enough`, else the second's.
+
+    Forced tokens do not count. By default copies of what followed a match of three tokens,
+    which cost no forward, come before the diffusion pathway's guesses.
+    """
+
+    first: Drafter = LookupDrafter(min_match=3)
+    second: Drafter = DiffusionDrafter()
+    enough: int = 2
+
+    def __post_init__(self) -> None:
+        if self.enough < 1:
+            raise ValueError(f"enough must be at least 1, not {self.enough}")
+
+    def fit(self, network: Network) -> Drafter:
+        return replace(self, first=self.first.fit(network), second=self.second.fit(network))
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        draft = yield from self.first.draft(sequence, block_length, threshold)
+        if draft.num_chosen >= self.enough:
+            return draft
+        return (yield from self.second.draft(sequence, block_length, threshold))

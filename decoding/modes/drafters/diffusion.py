@@ -1,0 +1,47 @@
+"""The network's own diffusion pathway as a drafter."""
+
+from dataclasses import dataclass, replace
+
+from decoding.modes.base import Decodable
+from decoding.modes.denoise import denoise
+from decoding.modes.draft import empty_draft
+from decoding.modes.drafters.base import Drafter, Drafting
+from decoding.modes.fitting import check_adapter, check_denoises
+from decoding.modes.reveal import ConfidenceThreshold
+from decoding.network.base import Network
+from decoding.record import Origin
+from decoding.span import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusionDrafter:
+    """One denoising forward guesses the whole block.
+
+    `adapter` says whether drafts use the draft adapter; None uses it where there is one.
+    Behind a tail that is longer than a block nothing is drafted: the causal forward that
+    encodes the tail comes first. Source: Nemotron-Labs-Diffusion, arXiv 2607.05722, section 3.4.
+    """
+
+    adapter: bool | None = None
+
+    def fit(self, network: Network) -> Drafter:
+        check_denoises("self-speculation", network)
+        if self.adapter:
+            check_adapter("self-speculation", network)
+        return self if self.adapter is not None else replace(self, adapter=network.has_adapter)
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        masks = min(block_length, sequence.room) - 1
+        if masks < 1 or len(sequence.tail) > block_length:
+            return empty_draft(sequence)
+        return (
+            yield from denoise(
+                sequence,
+                masks,
+                ConfidenceThreshold(threshold),
+                max_steps=masks if threshold > 0.0 else 1,
+                purpose=Purpose.DRAFT,
+                origin=Origin.ACCEPTED,
+                adapter=bool(self.adapter),
+            )
+        )
