@@ -1,7 +1,6 @@
 """The one mutable record of a request."""
 
 import time
-from collections import Counter
 
 from torch import Tensor
 
@@ -13,6 +12,9 @@ from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import Committed, Completion, FinishReason, Request
 from decoding.span import Span
 from decoding.stopping import StopStrings
+
+# An enum's `.value` is a slow lookup for what every report needs.
+_ACCEPTED, _COPIED, _FORCED = Origin.ACCEPTED.value, Origin.COPIED.value, Origin.FORCED.value
 
 
 class Sequence:
@@ -52,7 +54,9 @@ class Sequence:
         self._records: list[TokenRecord] = []
         self._forwards: list[ForwardRecord] = []
         self._num_forwards = 0
-        self._counts: Counter[Origin | Region | str] = Counter()
+        self._modes: dict[str, int] = {}
+        self._regions: dict[str, int] = {}
+        self._origins: dict[str, int] = {}
         self._end_token_ids = end_token_ids
         self._detokenizer = detokenizer
         self._stop_strings = StopStrings(request.stop)
@@ -135,7 +139,9 @@ class Sequence:
         self._records.append(
             TokenRecord(origin, mode, region, len(self._forwards) - 1, denoise_step)
         )
-        self._counts.update((origin, region, mode))
+        _count(self._modes, mode)
+        _count(self._regions, region.value)
+        _count(self._origins, origin.value)
         self.tokens.append(token)
         self._logprobs.append(logprob)
         if self._first_token is None:
@@ -225,9 +231,8 @@ class Sequence:
 
     def stats(self) -> Stats:
         """What the sequence cost so far."""
-        now, counts = time.perf_counter(), self._counts
+        now, origins = time.perf_counter(), dict(self._origins)
         mask_seconds = 0.0 if self._constraint is None else self._constraint.mask_seconds
-        modes = {key: count for key, count in counts.items() if isinstance(key, str)}
         return Stats(
             prompt_tokens=self.num_prompt,
             cached_prompt_tokens=0 if self.lease is None else self.lease.num_cached,
@@ -235,12 +240,16 @@ class Sequence:
             forwards=self._num_forwards,
             prefill_forwards=len(self._forwards) - self._num_forwards,
             drafted=self.num_drafted,
-            accepted=counts[Origin.ACCEPTED] + counts[Origin.COPIED],
-            forced=counts[Origin.FORCED],
-            modes=modes,
-            regions={each.value: counts[each] for each in Region if each in counts},
-            origins={each.value: counts[each] for each in Origin if each in counts},
+            accepted=origins.get(_ACCEPTED, 0) + origins.get(_COPIED, 0),
+            forced=origins.get(_FORCED, 0),
+            modes=dict(self._modes),
+            regions=dict(self._regions),
+            origins=origins,
             mask_microseconds=mask_seconds * 1e6,
             seconds_to_first_token=(self._first_token or now) - self._started,
             seconds=now - self._started,
         )
+
+
+def _count(counts: dict[str, int], key: str) -> None:
+    counts[key] = counts.get(key, 0) + 1

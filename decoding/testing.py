@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -89,23 +90,26 @@ class ScriptedNetwork:
     def _answer(self, segment: Segment, history: tuple[int, ...], row: int) -> Tensor:
         if segment.attention is Attention.CAUSAL:
             return self._script(history[: segment.start + row + 1])
-        return self._guess(segment, history, row)
-
-    def _guess(self, segment: Segment, history: tuple[int, ...], row: int) -> Tensor:
         noise_V = self._noise((*history, row, int(segment.adapter)))
         if torch.special.ndtr(noise_V[0] / _SPREAD) > self._skill:
             return noise_V
-        known = list(history[: segment.start])
-        for token in history[segment.start : segment.start + row]:
-            masked = token == self.mask_token_id
-            known.append(int(self._script(tuple(known)).argmax()) if masked else token)
-        return self._script(tuple(known))
+        return self._script(self._filled(history[: segment.start + row], segment.start))
+
+    def _filled(self, tokens: tuple[int, ...], first: int) -> tuple[int, ...]:
+        """The tokens with each mask from `first` on replaced by the script's own best."""
+        if self.mask_token_id not in tokens[first:]:
+            return tokens
+        place = tokens.index(self.mask_token_id, first)
+        best = int(self._script(tokens[:place]).argmax())
+        return self._filled((*tokens[:place], best, *tokens[place + 1 :]), place + 1)
 
 
 def _hashed(vocab_size: int, seed: int) -> Script:
-    def script(tokens: tuple[int, ...]) -> Tensor:
-        digest = hashlib.blake2b(repr((seed, tokens)).encode(), digest_size=7).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
-        return torch.randn(vocab_size, generator=generator) * _SPREAD
+    return partial(_random_logits, vocab_size, seed)
 
-    return script
+
+@lru_cache(maxsize=1 << 14)
+def _random_logits(vocab_size: int, seed: int, tokens: tuple[int, ...]) -> Tensor:
+    digest = hashlib.blake2b(repr((seed, tokens)).encode(), digest_size=7).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+    return torch.randn(vocab_size, generator=generator) * _SPREAD

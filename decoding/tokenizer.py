@@ -8,18 +8,10 @@ from jinja2 import TemplateError
 from tokenizers.decoders import ByteLevel
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from decoding.chat import TURN_END, ChatEncoder, fallback_template
 from decoding.detokenizer import ByteDetokenizer, Detokenizer, PieceDetokenizer
 from decoding.errors import WeightsError
 from decoding.jsonfile import read_json_object
-
-_TURN_START = "<|im_start|>"
-_TURN_END = "<|im_end|>"
-_CHATML = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 class Tokenizer:
@@ -45,9 +37,9 @@ class Tokenizer:
         self.mask_token_id: int | None = (
             hf.mask_token_id if mask_token_id is None else mask_token_id
         )
-        self._special_ids = frozenset(
-            token_id for token_id, token in hf.added_tokens_decoder.items() if token.special
-        )
+        special = {i: token for i, token in hf.added_tokens_decoder.items() if token.special}
+        self._special_ids = frozenset(special)
+        self._chats = ChatEncoder(self._backend, special, self.eos_token_ids)
 
     @classmethod
     def from_directory(cls, path: str | Path) -> "Tokenizer":
@@ -95,7 +87,8 @@ class Tokenizer:
     ) -> str:
         """The messages as the text the model was trained on, by the chat template.
 
-        A checkpoint without a template is rendered as ChatML if it has the tokens for it.
+        A checkpoint without a template is rendered as ChatML if it has the tokens for it, with
+        empty thoughts before the answers if it has `<think>` and `</think>` too.
         Raises `ValueError` for messages the template refuses, or where there is none.
         """
         _check_messages(messages)
@@ -116,15 +109,30 @@ class Tokenizer:
         return str(text)
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, str]],
+        add_generation_prompt: bool = True,
+        *,
+        kept: Mapping[int, Sequence[int]] | None = None,
     ) -> list[int]:
-        """Token ids of `render_chat`; the template itself writes all special tokens."""
-        return self.encode(self.render_chat(messages, add_generation_prompt))
+        """Token ids of `render_chat`, where special tokens in the messages are plain text.
+
+        Only the template writes special tokens, so that no content can end its own turn. An
+        assistant's content keeps those that neither end a text nor are the template's own.
+        `kept` gives, by a message's index, the ids its content was decoded as; they are used
+        as they are unless the template changes that content. Raises `ValueError` as
+        `render_chat` does, and where the tokenizer cannot write a special token as text.
+        """
+
+        def render(changed: Sequence[Mapping[str, str]]) -> str:
+            return self.render_chat(changed, add_generation_prompt)
+
+        return self._chats.encode(messages, render, kept or {})
 
     def _end_ids(self, first: Iterable[int]) -> tuple[int, ...]:
         ids = [*first, *_as_ids(self.hf.eos_token_id)]
-        if self._chat_template is not None and _TURN_END in self._chat_template:
-            ids += _as_ids(self._backend.token_to_id(_TURN_END))
+        if self._chat_template is not None and TURN_END in self._chat_template:
+            ids += _as_ids(self._backend.token_to_id(TURN_END))
         return tuple(dict.fromkeys(ids))
 
 
@@ -134,9 +142,7 @@ def _chat_template(hf: PreTrainedTokenizerFast) -> str | None:
         template = template.get("default")
     if template is not None:
         return str(template)
-    tokens = (_TURN_START, _TURN_END)
-    known = all(hf.backend_tokenizer.token_to_id(token) is not None for token in tokens)
-    return _CHATML if known else None
+    return fallback_template(hf.backend_tokenizer)
 
 
 def _as_ids(value: object) -> list[int]:

@@ -42,6 +42,10 @@ class Grammar:
         shown = self.source if len(self.source) <= 80 else f"{self.source[:77]}..."
         return f"Grammar({shown!r})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What notebooks and hypothesis print: the short form, not the fields."""
+        printer.text(repr(self))
+
     @classmethod
     def json_schema(
         cls, schema: dict[str, Any] | bool | str | type, *, whitespace: bool = False

@@ -48,6 +48,7 @@ class Preview(Protocol):
 class Decodable(Protocol):
     """A sequence as a mode sees it."""
 
+    num_prompt: int
     num_cached: int
     num_drafted: int
 

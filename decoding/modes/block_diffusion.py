@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from decoding.modes.autoregressive import pick_next
 from decoding.modes.base import Decodable, DecodeMode, Step
-from decoding.modes.denoise import denoise
+from decoding.modes.denoise import can_denoise, denoise
 from decoding.modes.fitting import (
     check_adapter,
     check_block_fits,
@@ -21,7 +21,7 @@ from decoding.span import Purpose
 @dataclass(frozen=True, slots=True)
 class BlockDiffusion:
     """A seed and `block_length` - 1 masks, revealed over several forwards; one causal forward
-    then encodes the block and picks the next seed.
+    then encodes the block and picks the next seed. The first seed is picked behind the prompt.
 
     `threshold` is the confidence from which on a position is revealed at once; None reveals
     evenly over `max_denoise_steps` (by default one position per forward). `sampler` replaces
@@ -69,7 +69,7 @@ class BlockDiffusion:
 
     def step(self, sequence: Decodable) -> Step:
         masks = min(self.block_length - 1, sequence.room)
-        if masks and len(sequence.tail) <= self.block_length:
+        if masks and can_denoise(sequence, self.block_length):
             draft = yield from denoise(
                 sequence,
                 masks,

@@ -19,6 +19,15 @@ Cell = Candidate | None
 """A position of the block: decided, or still masked."""
 
 
+def can_denoise(sequence: Decodable, block_length: int) -> bool:
+    """Whether a block may stand behind the tail.
+
+    The tail is part of the block, so it is kept short, and none of the prompt is in it: how
+    much of a prompt is encoded already is the cache's luck and must not change the text.
+    """
+    return sequence.num_cached >= sequence.num_prompt and len(sequence.tail) <= block_length
+
+
 def denoise(
     sequence: Decodable,
     count: int,

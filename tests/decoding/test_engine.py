@@ -26,6 +26,7 @@ from decoding import (
 )
 from decoding.sampling import Choice, pick_tokens
 from decoding.testing import ScriptedNetwork
+from tests.decoding.soundness import assert_all_pages_back, assert_sound, without_times
 from tests.decoding.tiny import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
@@ -47,25 +48,6 @@ GRAMMAR = Grammar.json_schema(SCHEMA)
 def new_engine(**kwargs: int) -> Engine:
     network = ScriptedNetwork(VOCAB, max_positions=kwargs.pop("max_positions", 400))
     return Engine(network, TOKENIZER, **{"cache_tokens": 4096, **kwargs})
-
-
-def assert_sound(engine: Engine) -> None:
-    """What must hold between any two steps (see `decoding.modes.base`)."""
-    engine._cache.pool.check()
-    for live in engine._live.values():
-        sequence = live.sequence
-        assert sequence.lease is not None
-        assert sequence.num_cached < sequence.length
-        slots = sequence.lease.slots(sequence.num_cached)
-        keys = engine._cache.storage.keys_SGD[0][slots].flatten().tolist()
-        assert keys == sequence.encoded
-
-
-def assert_all_pages_back(engine: Engine) -> None:
-    assert engine.is_idle
-    engine._cache.pool.check()
-    engine._cache.index.evict(engine._cache.pool.num_pages)
-    assert engine.stats().held_pages == 0
 
 
 def reference(prompt: list[int], sampling: Sampling, max_new_tokens: int) -> list[int]:
@@ -94,16 +76,6 @@ requests = st.builds(
     grammar=st.sampled_from([None, GRAMMAR]),
     max_new_tokens=st.integers(1, 40),
 )
-
-
-def without_times(completion: Completion) -> tuple[object, ...]:
-    return (
-        completion.text,
-        completion.token_ids,
-        completion.finish_reason,
-        completion.logprobs,
-        completion.stats.forced,
-    )
 
 
 @settings(max_examples=60, deadline=None)

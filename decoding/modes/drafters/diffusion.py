@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from decoding.modes.base import Decodable
-from decoding.modes.denoise import denoise
+from decoding.modes.denoise import can_denoise, denoise
 from decoding.modes.draft import empty_draft
 from decoding.modes.drafters.base import Drafter, Drafting
 from decoding.modes.fitting import check_adapter, check_denoises
@@ -18,8 +18,9 @@ class DiffusionDrafter:
     """One denoising forward guesses the whole block.
 
     `adapter` says whether drafts use the draft adapter; None uses it where there is one.
-    Behind a tail that is longer than a block nothing is drafted: the causal forward that
-    encodes the tail comes first. Source: Nemotron-Labs-Diffusion, arXiv 2607.05722, section 3.4.
+    Behind the prompt, or a tail that is longer than a block, nothing is drafted: the causal
+    forward that encodes them comes first. Source: Nemotron-Labs-Diffusion, arXiv 2607.05722,
+    section 3.4.
     """
 
     adapter: bool | None = None
@@ -32,7 +33,7 @@ class DiffusionDrafter:
 
     def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
         masks = min(block_length, sequence.room) - 1
-        if masks < 1 or len(sequence.tail) > block_length:
+        if masks < 1 or not can_denoise(sequence, block_length):
             return empty_draft(sequence)
         return (
             yield from denoise(

@@ -1,0 +1,105 @@
+"""Scripted engines whose drafts are sometimes right, and strategies over modes and requests."""
+
+from hypothesis import strategies as st
+
+from decoding import (
+    Auto,
+    Autoregressive,
+    BlockDiffusion,
+    CombinedDrafter,
+    DecodeMode,
+    DiffusionDrafter,
+    Engine,
+    Grammar,
+    LookupDrafter,
+    Request,
+    Sampling,
+    SelfSpeculation,
+)
+from decoding.testing import ScriptedNetwork
+from tests.decoding.tiny import byte_tokenizer
+
+TOKENIZER = byte_tokenizer()
+VOCAB = 288  # wider than the tokenizer, as padded checkpoints are
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 6},
+        "kind": {"enum": ["cat", "dog"]},
+        "age": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
+    "required": ["name", "kind"],
+    "additionalProperties": False,
+}
+JSON = Grammar.json_schema(SCHEMA)
+PROSE = Grammar.regex(r"[ab][a-d ]*")  # may end anywhere behind its first letter
+FORCED = Grammar.json_schema({"const": {"name": "forced", "list": [1, 2, 3]}})
+
+
+def scripted_engine(*, skill: float = 0.8, seed: int = 0, **limits: int) -> Engine:
+    network = ScriptedNetwork(
+        VOCAB,
+        max_positions=limits.pop("max_positions", 400),
+        mask_token_id=TOKENIZER.mask_token_id,
+        has_adapter=True,
+        skill=skill,
+        seed=seed,
+    )
+    return Engine(network, TOKENIZER, **{"cache_tokens": 2048, **limits})
+
+
+block_lengths = st.sampled_from([1, 2, 3, 8, 16, 32])
+drafters = st.one_of(
+    st.none(),
+    st.builds(DiffusionDrafter, adapter=st.sampled_from([None, True, False])),
+    st.builds(LookupDrafter, max_match=st.integers(2, 4), min_match=st.integers(1, 2)),
+    st.builds(CombinedDrafter, enough=st.integers(1, 3)),
+)
+speculations = st.builds(
+    SelfSpeculation,
+    block_length=block_lengths,
+    drafter=drafters,
+    draft_threshold=st.sampled_from([0.0, 0.0, 0.3]),
+)
+lossless_modes: st.SearchStrategy[DecodeMode] = st.one_of(
+    st.just(Autoregressive()), speculations, st.builds(Auto, free=speculations)
+)
+diffusions = st.builds(
+    BlockDiffusion,
+    block_length=block_lengths,
+    threshold=st.sampled_from([None, 0.05, 0.3, 0.9]),
+    max_denoise_steps=st.sampled_from([None, 1, 2, 5]),
+    adapter=st.booleans(),
+)
+all_modes = st.one_of(lossless_modes, diffusions, st.builds(Auto, free=diffusions))
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.7, 1.0]),
+    top_k=st.sampled_from([0, 5]),
+    top_p=st.sampled_from([1.0, 0.8]),
+    seed=st.integers(0, 5),
+)
+prompts = st.lists(st.integers(0, 5), min_size=1, max_size=40)
+
+
+@st.composite
+def requests(draw: st.DrawFn, modes: st.SearchStrategy[DecodeMode]) -> Request:
+    """Requests of every kind; where one is to be closed, its budget suffices."""
+    mode, sampling, prompt = draw(modes), draw(samplings), draw(prompts)
+    if draw(st.integers(0, 4)) == 0:
+        return Request(
+            prompt,
+            mode=mode,
+            sampling=sampling,
+            grammar=draw(st.sampled_from([JSON, PROSE])),
+            max_new_tokens=draw(st.integers(35, 45)),
+            close_at_budget=True,
+        )
+    return Request(
+        prompt,
+        mode=mode,
+        sampling=sampling,
+        grammar=draw(st.sampled_from([None, JSON, PROSE, FORCED])),
+        max_new_tokens=draw(st.integers(1, 40)),
+        stop=draw(st.sampled_from([(), ("a",), ("0", "~z")])),
+    )

@@ -1,0 +1,126 @@
+"""What drafters guess. That guesses never change the text is shown elsewhere."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decoding import (
+    CombinedDrafter,
+    DiffusionDrafter,
+    Drafter,
+    LookupDrafter,
+    Purpose,
+    Request,
+    SelfSpeculation,
+)
+from decoding.modes.draft import Candidate, Guess
+from decoding.modes.drafters.lookup import _Source
+from decoding.record import Origin
+from tests.decoding.modes.scripted import JSON, TOKENIZER, scripted_engine
+
+
+def copies(tokens: list[int], count: int, *, most: int = 4, least: int = 1) -> list[int]:
+    source, guesses = _Source(tokens, most, least), list[Guess]()
+    while len(guesses) < count and (found := source.next(guesses)):
+        guesses.append(Guess(found[0]))
+    return [guess.token for guess in guesses]
+
+
+def test_lookup_copies_what_followed_the_latest_longest_match() -> None:
+    assert copies([1, 2, 3, 9, 1, 2, 3, 8, 7, 6, 1, 2, 3], 3) == [8, 7, 6]
+    assert copies([5, 1, 2, 7, 4, 2, 9, 1, 2], 1) == [7]  # two tokens beat the later one
+    assert copies([1, 2, 3], 4) == []
+    assert copies([1, 2, 1], 4, least=2) == []
+    assert copies([4, 4], 3) == [4, 4, 4]  # a copy may run into what it copied
+
+
+def test_lookup_looks_anew_where_the_guesses_leave_the_copy() -> None:
+    source = _Source([1, 2, 3, 4, 1, 7, 8, 9, 1], 2, 1)
+    assert source.next([])[0].token == 7
+    forced = Guess(Candidate(2, Origin.FORCED))
+    assert source.next([forced])[0].token == 3
+
+
+def naive(tokens: list[int], most: int, least: int) -> int | None:
+    for size in range(most, least - 1, -1):
+        for at in range(len(tokens) - size - 1, -1, -1):
+            if tokens[at : at + size] == tokens[len(tokens) - size :]:
+                return tokens[at + size]
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 255, 256, 257, 65536, 2**24]), min_size=1, max_size=30),
+    st.integers(1, 4),
+    st.integers(0, 3),
+)
+def test_lookup_finds_what_a_plain_search_finds(tokens: list[int], least: int, more: int) -> None:
+    found = copies(tokens, 1, most=least + more, least=least)
+    expected = naive(tokens, least + more, least)
+    assert found == ([] if expected is None else [expected])
+
+
+def drafted(drafter: Drafter, prompt: list[int], **mode: float) -> list[tuple[int, ...]]:
+    """The verified spans of a short run."""
+    engine = scripted_engine(skill=0.9)
+    speculation = SelfSpeculation(8, drafter, **mode)
+    engine.add(Request(prompt, mode=speculation, max_new_tokens=24))
+    spans = []
+    while not engine.is_idle:
+        engine.step()
+        spans += [one.span for one in engine._live.values()]
+    return [span.tokens for span in spans if span.purpose is Purpose.VERIFY]
+
+
+def test_drafts_with_and_without_the_adapter_differ() -> None:
+    assert drafted(DiffusionDrafter(adapter=True), [1]) != drafted(
+        DiffusionDrafter(adapter=False), [1]
+    )
+    assert drafted(DiffusionDrafter(), [1]) == drafted(DiffusionDrafter(adapter=True), [1])
+
+
+def test_a_threshold_refines_drafts_in_several_forwards() -> None:
+    engine = scripted_engine(skill=0.7)
+
+    def run(threshold: float) -> tuple[int, int]:
+        mode = SelfSpeculation(8, DiffusionDrafter(), draft_threshold=threshold)
+        stats = engine.generate([1, 2], mode=mode, max_new_tokens=40).stats
+        drafts = stats.forwards - stats.accepted
+        return drafts, stats.drafted
+
+    assert run(0.9)[0] > run(0.0)[0]
+
+
+def test_the_combination_copies_first_and_denoises_otherwise() -> None:
+    engine = scripted_engine(skill=1.0)
+    again = engine.generate([1, 2, 3], max_new_tokens=30)
+    prompt = [1, 2, 3, *again.token_ids, 1, 2, 3]
+    mode = SelfSpeculation(8, CombinedDrafter())
+    out = scripted_engine(skill=1.0).generate(prompt, mode=mode, max_new_tokens=30)
+    purposes = {each.purpose for each in out.forwards}
+    assert Purpose.DRAFT in purposes
+    assert out.stats.accepted == out.stats.origins["accepted"] + out.stats.origins.get("copied", 0)
+
+
+def test_drafts_are_legal_and_hold_the_forced_tokens() -> None:
+    engine = scripted_engine(skill=0.0)
+    engine.add(Request([1], mode=SelfSpeculation(16, DiffusionDrafter()), grammar=JSON))
+    matcher = JSON.compile(TOKENIZER, 288).matcher
+    checked = 0
+    while not engine.is_idle:
+        engine.step()
+        for one in engine._live.values():
+            if one.span.purpose is Purpose.VERIFY:
+                answer = [*one.sequence.tokens[1:], *one.span.tokens[len(one.sequence.tail) :]]
+                assert matcher().validate(answer) == len(answer)
+                checked += 1
+    assert checked > 3
+
+
+@pytest.mark.parametrize("bounds", [(0, 0), (2, 3), (3, 0)])
+def test_match_lengths_must_make_sense(bounds: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="min_match"):
+        LookupDrafter(*bounds)
+    with pytest.raises(ValueError, match="enough"):
+        CombinedDrafter(enough=0)
