@@ -21,8 +21,8 @@ from decoding.modes import Autoregressive, DecodeMode
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Sampling
 from decoding.tokenizer import Tokenizer
-from decoding.weights import Progress
-from decoding.worker import ConsumerGone, Worker
+from decoding.weights import DEFAULT_ADAPTER, Progress
+from decoding.worker import Add, ConsumerGone, Ticket, Worker
 
 Item = TypeVar("Item")
 
@@ -49,6 +49,7 @@ class AsyncEngine:
         *,
         device: str = "cpu",
         profile: Profile = "exact",
+        adapter: str | Path | None = DEFAULT_ADAPTER,
         cache_tokens: int = 32768,
         max_live: int = 64,
         cache_dir: Path | None = None,
@@ -62,6 +63,7 @@ class AsyncEngine:
                 source,
                 device=device,
                 profile=profile,
+                adapter=adapter,
                 cache_tokens=cache_tokens,
                 max_live=max_live,
                 cache_dir=cache_dir,
@@ -143,11 +145,52 @@ class AsyncEngine:
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator["EventStream"]:
         """Opens the events of one request. Leaving the context ends it, wherever it stands."""
+        async with self._opened(lambda engine: engine.add(request)) as events:
+            yield events
+
+    @asynccontextmanager
+    async def fork(
+        self,
+        stream: "EventStream",
+        *,
+        mode: DecodeMode | None = None,
+        sampling: Sampling | None = None,
+        max_new_tokens: int | None = None,
+    ) -> AsyncIterator["EventStream"]:
+        """Opens a second continuation of a stream's request, from where the engine stands.
+
+        Parameters as in `Engine.fork`; what it raises, the events raise.
+        """
+
+        def add(engine: Engine) -> int:
+            request_id = -1 if stream.ticket.request_id is None else stream.ticket.request_id
+            return engine.fork(
+                request_id, mode=mode, sampling=sampling, max_new_tokens=max_new_tokens
+            )
+
+        async with self._opened(add) as events:
+            yield events
+
+    def switch(self, stream: "EventStream", mode: DecodeMode) -> None:
+        """Decodes a stream's request in another mode from one of its next steps on.
+
+        Has no effect on one that is over. Raises `UnsupportedMode`.
+        """
+        mode.fit(self._running.engine.network)
+
+        def command(engine: Engine) -> None:
+            if stream.ticket.request_id is not None:
+                engine.switch(stream.ticket.request_id, mode)
+
+        self._running.post(command)
+
+    @asynccontextmanager
+    async def _opened(self, add: Add) -> AsyncIterator["EventStream"]:
         worker = self._running
         mailbox: _Mailbox[Event] = _Mailbox()
         try:
-            ticket = worker.submit(request, mailbox.post)
-            events = EventStream(mailbox)
+            ticket = worker.submit(add, mailbox.post)
+            events = EventStream(mailbox, ticket)
             try:
                 yield events
             finally:
@@ -168,8 +211,9 @@ class AsyncEngine:
 class EventStream:
     """The events of one request, in order; ends after `Finished`. Raises what went wrong."""
 
-    def __init__(self, mailbox: "_Mailbox[Event]") -> None:
+    def __init__(self, mailbox: "_Mailbox[Event]", ticket: Ticket) -> None:
         self._mailbox = mailbox
+        self.ticket = ticket
         self.over = False
 
     def __aiter__(self) -> "EventStream":

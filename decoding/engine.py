@@ -18,15 +18,19 @@ from decoding.errors import CacheExhausted, ContextOverflow, DecodingError, Engi
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode, Step
 from decoding.network.base import Network
+from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Choice, Sampling, pick_tokens
 from decoding.sequence import Sequence
 from decoding.span import MASK, ForwardBatch, Scores, Segment, Span
 from decoding.tokenizer import Tokenizer
-from decoding.weights import Progress, load
+from decoding.weights import DEFAULT_ADAPTER, Progress, load
 
 Profile = Literal["exact", "fast"]
-_DTYPES: dict[Profile, torch.dtype] = {"exact": torch.float32, "fast": torch.bfloat16}
+_NUMERICS: dict[Profile, tuple[torch.dtype, ChooseNumerics]] = {
+    "exact": (torch.float32, exact_numerics),
+    "fast": (torch.bfloat16, plain_numerics),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Engine:
         *,
         device: str = "cpu",
         profile: Profile = "exact",
+        adapter: str | Path | None = DEFAULT_ADAPTER,
         cache_tokens: int = 32768,
         max_live: int = 64,
         cache_dir: Path | None = None,
@@ -101,20 +106,26 @@ class Engine:
     ) -> "Engine":
         """Loads "smollm2-135m", a local Hugging Face directory, or a cached hub id.
 
-        `profile` "exact" computes in float32, "fast" in bfloat16. `cache_tokens` bounds the
-        tokens of all sequences together; memory is touched as it is used. `progress` is told
-        about slow work (converting the embedded weights, the first time). Raises
-        `WeightsError`.
+        `profile` "exact" computes in float32, and a token's numbers never depend on what they
+        are computed with, to the last bit; "fast" computes in bfloat16, where near-ties may
+        fall differently in different modes. `adapter` names the draft adapter's sub-folder
+        of the checkpoint, or a folder elsewhere; the default one may be absent, and None loads
+        none. `cache_tokens` bounds the tokens of all sequences together; memory is touched as
+        it is used. `progress` is told about slow work (converting the embedded weights, the
+        first time). Raises `WeightsError`.
         """
-        if profile not in _DTYPES:
+        if profile not in _NUMERICS:
             raise ValueError(f"profile must be 'exact' or 'fast', not {profile!r}")
         place = torch.device(device)
         if place.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} is not there: torch sees no GPU; use 'cpu'")
+        dtype, numerics = _NUMERICS[profile]
         loaded = load(
             source,
             device=place,
-            dtype=_DTYPES[profile],
+            dtype=dtype,
+            adapter=adapter,
+            numerics=numerics,
             cache_dir=cache_dir,
             progress=progress,
         )

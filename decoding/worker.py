@@ -14,10 +14,12 @@ from queue import Empty, SimpleQueue
 
 from decoding.engine import Engine
 from decoding.errors import EngineClosed
-from decoding.request import Event, Failed, Finished, Request
+from decoding.request import Event, Failed, Finished
 
 Deliver = Callable[[Event], None]
 Command = Callable[[Engine], None]
+Add = Callable[[Engine], int]
+"""Queues a request and returns its id."""
 
 
 class ConsumerGone(Exception):
@@ -68,8 +70,8 @@ class Worker:
             raise EngineClosed("the engine is not loaded yet; start it and wait")
         return self._engine
 
-    def submit(self, request: Request, deliver: Deliver) -> Ticket:
-        """Queues a request. Its first event, or `Failed`, comes through `deliver`.
+    def submit(self, add: Add, deliver: Deliver) -> Ticket:
+        """Has `add` queue a request. Its first event, or `Failed`, comes through `deliver`.
 
         Raises `EngineClosed` once the thread has stopped.
         """
@@ -77,8 +79,14 @@ class Worker:
         with self._lock:
             self._check_open()
             self._open.add(ticket)
-            self._inbox.put(lambda engine: self._add(engine, request, ticket))
+            self._inbox.put(lambda engine: self._add(engine, add, ticket))
         return ticket
+
+    def post(self, command: Command) -> None:
+        """Has the thread run a command between two forwards. Raises `EngineClosed`."""
+        with self._lock:
+            self._check_open()
+            self._inbox.put(command)
 
     def abort(self, ticket: Ticket) -> None:
         """Ends a request between two forwards; a last event still comes through `deliver`."""
@@ -88,7 +96,7 @@ class Worker:
                 engine.abort(ticket.request_id)
 
         try:
-            self._post(command)
+            self.post(command)
         except EngineClosed:
             return  # the thread's end has already failed every ticket
 
@@ -107,14 +115,9 @@ class Worker:
             engine.close()
 
         try:
-            self._post(command)
+            self.post(command)
         except EngineClosed:
             return
-
-    def _post(self, command: Command) -> None:
-        with self._lock:
-            self._check_open()
-            self._inbox.put(command)
 
     def _check_open(self) -> None:
         if self._closed is not None:
@@ -147,9 +150,9 @@ class Worker:
         except Empty:
             return
 
-    def _add(self, engine: Engine, request: Request, ticket: Ticket) -> None:
+    def _add(self, engine: Engine, add: Add, ticket: Ticket) -> None:
         try:
-            ticket.request_id = engine.add(request)
+            ticket.request_id = add(engine)
         except Exception as error:  # noqa: BLE001 - a refusal belongs to the caller who asked
             self._tell(engine, ticket, Failed(-1, error))
             self._open.discard(ticket)

@@ -10,12 +10,15 @@ import torch
 
 from decoding import (
     AsyncEngine,
+    BlockDiffusion,
     Committed,
     Engine,
     EngineClosed,
     Finished,
     Request,
     Sampling,
+    SelfSpeculation,
+    UnsupportedMode,
     WeightsError,
 )
 from decoding.testing import ScriptedNetwork
@@ -223,3 +226,39 @@ async def test_start_is_shared_by_concurrent_callers() -> None:
             group.start_soon(engine.start)
     await engine.aclose()
     assert made == [1]
+
+
+async def test_a_stream_is_forked_and_switched_while_it_runs() -> None:
+    prompt, noisy = [1, 2], Sampling(temperature=1.0, seed=7)
+    async with gated() as (engine, network):
+        network.permits.release(3)
+        async with engine.stream(Request(prompt, max_new_tokens=20)) as parent:
+            first = await anext(parent)
+            assert isinstance(first, Committed)
+            engine.switch(parent, SelfSpeculation())
+            async with engine.fork(parent, sampling=noisy) as child:
+                network.permits.release(10_000)
+                done = [event async for event in child][-1]
+            rest = [event async for event in parent][-1]
+    assert isinstance(done, Finished)
+    assert isinstance(rest, Finished)
+    assert rest.completion.token_ids == engine_of().generate(prompt, max_new_tokens=20).token_ids
+    assert rest.completion.stats.modes["self-speculation"] > 10
+    shared = done.completion.prompt_token_ids
+    cold = engine_of().generate(shared, sampling=noisy, max_new_tokens=22 - len(shared))
+    assert done.completion.token_ids == cold.token_ids
+
+
+async def test_forking_what_is_over_and_switching_to_what_cannot_be_are_refused() -> None:
+    async with (
+        AsyncEngine(engine_of) as engine,
+        engine.stream(Request([1], max_new_tokens=2)) as stream,
+    ):
+        with pytest.raises(UnsupportedMode):
+            engine.switch(stream, BlockDiffusion())
+        async for _ in stream:
+            pass
+        engine.switch(stream, SelfSpeculation())
+        async with engine.fork(stream) as child:
+            with pytest.raises(ValueError, match="not being decoded"):
+                await anext(child)
