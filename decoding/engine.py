@@ -49,6 +49,9 @@ class EngineStats:
     new_tokens: int
     prompt_tokens: int
     cached_prompt_tokens: int
+    drafted: int
+    accepted: int
+    forced: int
     modes: dict[str, int]
 
     @property
@@ -278,6 +281,9 @@ class Engine:
             new_tokens=self._totals.new_tokens,
             prompt_tokens=self._totals.prompt_tokens,
             cached_prompt_tokens=self._totals.cached_prompt_tokens,
+            drafted=self._totals.drafted,
+            accepted=self._totals.accepted,
+            forced=self._totals.forced,
             modes=dict(self._totals.modes),
         )
 
@@ -553,6 +559,9 @@ class _Totals:
         self.new_tokens = 0
         self.prompt_tokens = 0
         self.cached_prompt_tokens = 0
+        self.drafted = 0
+        self.accepted = 0
+        self.forced = 0
         self.modes: dict[str, int] = {}
 
     def add(self, completion: Completion) -> None:
@@ -560,5 +569,8 @@ class _Totals:
         self.new_tokens += stats.new_tokens
         self.prompt_tokens += stats.prompt_tokens
         self.cached_prompt_tokens += stats.cached_prompt_tokens
+        self.drafted += stats.drafted
+        self.accepted += stats.accepted
+        self.forced += stats.forced
         for mode, count in stats.modes.items():
             self.modes[mode] = self.modes.get(mode, 0) + count

@@ -244,6 +244,12 @@ def test_records_and_counts_agree() -> None:
 
 def test_the_engine_counts_by_mode() -> None:
     engine: Engine = scripted_engine()
-    engine.generate([1], mode=SelfSpeculation(), max_new_tokens=5)
-    engine.generate([1], max_new_tokens=7)
-    assert engine.stats().modes == {"self-speculation": 5, "autoregressive": 7}
+    drafts = DiffusionDrafter()
+    one = engine.generate([1], mode=SelfSpeculation(drafter=drafts), max_new_tokens=5).stats
+    two = engine.generate([1], max_new_tokens=7, grammar=JSON).stats
+    total = engine.stats()
+    assert total.modes == {"self-speculation": 5, "autoregressive": 7}
+    assert total.drafted == one.drafted > 0
+    assert total.accepted == one.accepted
+    assert total.forced == two.forced > 0
+    assert total.forwards == one.forwards + two.forwards
