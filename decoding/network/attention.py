@@ -1,13 +1,56 @@
 """What the rows of each segment see, and grouped-query attention over exactly that."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from decoding.span import Attention, Segment
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(`queries_THD`, `keys_SGD`, `values_SGD`) -> `seen_THD`, for one forward and one window."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadShape:
+    """How many heads there are, and how wide each is."""
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+
+    @property
+    def sharing(self) -> int:
+        """Query heads per key/value head."""
+        return self.num_heads // self.num_kv_heads
+
+
+class PlanAttention(Protocol):
+    """Prepares what all layers with the same window share in a forward."""
+
+    def __call__(
+        self,
+        segments: Sequence[Segment],
+        window: int | None,
+        heads: HeadShape,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> Attend: ...
+
+
+def plan_attention(
+    segments: Sequence[Segment],
+    window: int | None,
+    heads: HeadShape,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Attend:
+    """The library's attention: quickest, and a row's rounding depends on its company."""
+    return partial(attend, views_of(segments, window, dtype, device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +81,40 @@ def _view(segment: Segment, window: int | None, dtype: torch.dtype, device: torc
     end = segment.start + segment.num_rows
     first = 0 if window is None else max(0, segment.start - window + 1)
     rows = slice(segment.first_row, segment.first_row + segment.num_rows)
-    slots_L = _tail(segment.slots_L, first)
+    slots_L = tail_of(segment.slots_L, first)
     hides_right = segment.attention is Attention.CAUSAL and segment.num_rows > 1
     hides_left = window is not None and end - first > window
     if not hides_right and not hides_left:
         return View(rows, slots_L, None)
-    rows_T1 = torch.arange(segment.start, end, device=device)[:, None]
-    keys_L = torch.arange(first, end, device=device)
-    hidden_TL = torch.zeros(segment.num_rows, end - first, dtype=torch.bool, device=device)
-    if hides_right:
-        hidden_TL |= keys_L > rows_T1
-    if window is not None:
-        hidden_TL |= keys_L <= rows_T1 - window
+    every_row, keys = slice(0, segment.num_rows), slice(first, end)
+    hidden_TL = hidden_keys(segment, window, every_row, keys, device)
     mask_TL = torch.zeros_like(hidden_TL, dtype=dtype).masked_fill_(hidden_TL, -torch.inf)
     return View(rows, slots_L, mask_TL)
 
 
-def _tail(slots_L: slice | Tensor, first: int) -> slice | Tensor:
+def hidden_keys(
+    segment: Segment, window: int | None, rows: slice, keys: slice, device: torch.device
+) -> Tensor:
+    """Which positions `keys` the segment's rows `rows` do not see: `hidden_TL`, bool."""
+    rows_T1 = torch.arange(rows.start, rows.stop, device=device)[:, None] + segment.start
+    keys_L = torch.arange(keys.start, keys.stop, device=device)
+    hidden_TL = torch.zeros(len(rows_T1), len(keys_L), dtype=torch.bool, device=device)
+    if segment.attention is Attention.CAUSAL:
+        hidden_TL |= keys_L > rows_T1
+    if window is not None:
+        hidden_TL |= keys_L <= rows_T1 - window
+    return hidden_TL
+
+
+def tail_of(slots_L: slice | Tensor, first: int) -> slice | Tensor:
+    """The slots of positions `first` and on."""
     if isinstance(slots_L, slice):
         return slice(slots_L.start + first, slots_L.stop)
     return slots_L[first:]
 
 
 def attend(
-    queries_THD: Tensor, keys_SGD: Tensor, values_SGD: Tensor, views: Sequence[View]
+    views: Sequence[View], queries_THD: Tensor, keys_SGD: Tensor, values_SGD: Tensor
 ) -> Tensor:
     """Softmax attention of each view's rows over its slots, scaled by D**-0.5: `seen_THD`."""
     if len(views) == 1:

@@ -29,8 +29,20 @@ _FAMILIES: Mapping[str, Mapping[str, Any]] = {
     },
     "qwen2": {"max_position_embeddings": 32768, "sliding_window": 4096},
     "qwen3": {"max_position_embeddings": 32768, "sliding_window": 4096, "head_dim": 128},
+    # The network of ministral3. Its theta differs between sizes, so that has no default.
+    "nemotron_labs_diffusion": {
+        "vocab_size": 131072,
+        "max_position_embeddings": 262144,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "rms_norm_eps": 1e-5,
+    },
 }
-_WRAPPERS = ("mistral3",)  # a vision model around one of the families, under text_config
+# A vision model around one of the families, under text_config or beside it.
+_WRAPPERS = ("mistral3", "nemotron_labs_diffusion_vlm")
+_NEMOTRON = "nemotron_labs_diffusion"
+_NEMOTRON_CLASSES = ("NemotronLabsDiffusionModel", "MinistralDiffEncoderModel")  # new, older
 _QWEN = ("qwen2", "qwen3")
 _LAYER_KINDS = ("full_attention", "sliding_attention")
 
@@ -110,14 +122,14 @@ class NetworkConfig:
             head_dim=keys.count("head_dim", hidden_size // num_heads),
             norm_eps=keys.number("rms_norm_eps", 1e-6),
             max_positions=keys.count("max_position_embeddings"),
-            rope=read_rope(keys.values),
+            rope=_rope(keys),
             windows=_windows(keys, num_layers),
             qkv_bias=model_type == "qwen2" or (attention_bias and model_type in ("llama", "qwen3")),
             output_bias=attention_bias and model_type in ("llama", "qwen3"),
             mlp_bias=model_type == "llama" and bool(keys.get("mlp_bias", False)),
             qk_norm=model_type == "qwen3",
             tied_head=bool(keys.get("tie_word_embeddings", False)),
-            mask_token_id=keys.get("mask_token_id"),
+            mask_token_id=_mask_token_id(keys),
             dtype=_dtype(keys),
         )
 
@@ -130,7 +142,7 @@ class _Keys:
         inner = config.get("text_config")
         if config.get("model_type") in _WRAPPERS and isinstance(inner, Mapping):
             self.values |= inner
-        self.model_type = str(self.values.get("model_type", ""))
+        self.model_type = _family(config, str(self.values.get("model_type", "")))
         if self.model_type not in _FAMILIES:
             raise WeightsError(
                 f"config.json: model_type {self.model_type!r} is not supported; "
@@ -160,6 +172,38 @@ class _Keys:
         if type(value) not in (int, float):
             raise WeightsError(f"config.json: {name} must be a number, not {value!r}", key=name)
         return float(value)
+
+
+def _family(config: Mapping[str, Any], model_type: str) -> str:
+    """The name our rules go by; older checkpoints tell the family only by their class."""
+    classes = config.get("architectures")
+    known = isinstance(classes, list) and any(each in _NEMOTRON_CLASSES for each in classes)
+    return _NEMOTRON if known or model_type == f"{_NEMOTRON}_vlm" else model_type
+
+
+def _rope(keys: _Keys) -> Rope:
+    given = keys.get("rope_scaling") or keys.get("rope_parameters") or {}
+    has_theta = isinstance(given, Mapping) and (given.get("rope_theta") or keys.get("rope_theta"))
+    if keys.model_type == _NEMOTRON and isinstance(given, Mapping) and not has_theta:
+        raise WeightsError(
+            "config.json lacks rope_theta, which differs between the sizes of this family",
+            key="rope_theta",
+        )
+    return read_rope(keys.values)
+
+
+def _mask_token_id(keys: _Keys) -> int | None:
+    token_id = keys.get("mask_token_id")
+    if token_id is None:
+        return None
+    vocab_size = keys.count("vocab_size")
+    if type(token_id) is not int or not 0 <= token_id < vocab_size:
+        raise WeightsError(
+            f"config.json: mask_token_id must be a whole number from 0 to {vocab_size - 1}, "
+            f"not {token_id!r}",
+            key="mask_token_id",
+        )
+    return token_id
 
 
 def _windows(keys: _Keys, num_layers: int) -> tuple[int | None, ...]:

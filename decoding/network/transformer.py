@@ -5,6 +5,7 @@ and grouped-query attention (arXiv 2305.13245). What differs between the familie
 `NetworkConfig`; a part a family lacks is None in the parameters.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +13,12 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage
-from decoding.network.attention import attend, views_of
+from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank, Rows
+from decoding.network.attention import HeadShape
 from decoding.network.config import NetworkConfig
-from decoding.network.linear import linear_for
+from decoding.network.numerics import Numerics, plain_numerics
 from decoding.network.rope import RotaryEmbedding, Rotation
-from decoding.span import ForwardBatch
+from decoding.span import ForwardBatch, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,11 @@ class LayerParameters:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """All tensors of a network. `head_VE` is the embedding itself where the two are tied."""
+    """All tensors of a network.
+
+    `embedding_VE` may have rows beyond the vocabulary, for tokens that are read and never
+    written. `head_VE` holds its first V rows where the two are tied.
+    """
 
     embedding_VE: Tensor
     layers: tuple[LayerParameters, ...]
@@ -54,12 +60,22 @@ class Parameters:
 class Transformer:
     """A `decoding.network.base.Network` over given parameters. Holds no other state."""
 
-    def __init__(self, config: NetworkConfig, parameters: Parameters, name: str) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        parameters: Parameters,
+        name: str,
+        adapter: Adapter | None = None,
+        numerics: Numerics | None = None,
+    ) -> None:
         self.config = config
         self._parameters = parameters
         self._name = name
+        self._adapter = adapter
         self._rotary = RotaryEmbedding(config.rope, config.head_dim, self.device)
-        self._linear = linear_for(self.dtype, self.device)
+        self._numerics = numerics or plain_numerics(self.dtype, self.device)
+        self._linear = self._numerics.linear
+        self._heads_shape = HeadShape(config.num_heads, config.num_kv_heads, config.head_dim)
         self._distinct_windows = frozenset(config.windows)
 
     @property
@@ -80,7 +96,7 @@ class Transformer:
 
     @property
     def has_adapter(self) -> bool:
-        return False
+        return self._adapter is not None
 
     @property
     def device(self) -> torch.device:
@@ -103,41 +119,74 @@ class Transformer:
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
         """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter."""
-        if any(segment.adapter for segment in batch.segments):
-            raise ValueError(f"{self.name} has no draft adapter")
+        adapted = self._adapted_rows(batch.segments)
         rotation = self._rotary.at(batch.positions_T, self.dtype)
-        views = {
-            window: views_of(batch.segments, window, self.dtype, self.device)
+        attends = {
+            window: self._numerics.plan_attention(
+                batch.segments, window, self._heads_shape, self.dtype, self.device
+            )
             for window in self._distinct_windows
         }
         hidden_TE = F.embedding(batch.token_ids_T, self._parameters.embedding_VE)
         for index, layer in enumerate(self._parameters.layers):
+            extra = self._extra(index, adapted)
             normed_TE = self._norm(hidden_TE, layer.attention_norm_E)
-            queries_THD, keys_TGD, values_TGD = self._heads(layer, normed_TE, rotation)
-            storage.write(index, batch.slots_T, keys_TGD, values_TGD)
-            seen_THD = attend(
-                queries_THD,
-                storage.keys_SGD[index],
-                storage.values_SGD[index],
-                views[self.config.windows[index]],
+            queries_THD, keys_TGD, values_TGD = self._heads(
+                layer, extra, normed_TE, rotation, adapted
             )
-            output_TE = self._linear(seen_THD.flatten(1), layer.output, layer.output_bias)
+            storage.write(index, batch.slots_T, keys_TGD, values_TGD)
+            attend = attends[self.config.windows[index]]
+            seen_THD = attend(queries_THD, storage.keys_SGD[index], storage.values_SGD[index])
+            output_TE = self._project(
+                seen_THD.flatten(1), layer.output, layer.output_bias, extra.output, adapted
+            )
             hidden_TE = hidden_TE + output_TE
             normed_TE = self._norm(hidden_TE, layer.mlp_norm_E)
-            hidden_TE = hidden_TE + self._gated_unit(layer, normed_TE)
+            hidden_TE = hidden_TE + self._gated_unit(layer, extra, normed_TE, adapted)
         hidden_RE = self._norm(hidden_TE[batch.rows_R], self._parameters.norm_E)
         return self._linear(hidden_RE, self._parameters.head_VE, None).float()
 
     def _norm(self, hidden_TE: Tensor, scale_E: Tensor) -> Tensor:
         return F.rms_norm(hidden_TE, scale_E.shape, scale_E, self.config.norm_eps)
 
+    def _adapted_rows(self, segments: Sequence[Segment]) -> Rows | None:
+        if self._adapter is not None:
+            return self._adapter.rows_of(segments, self.device)
+        if any(segment.adapter for segment in segments):
+            raise ValueError(f"{self.name} has no draft adapter")
+        return None
+
+    def _extra(self, layer: int, adapted: Rows | None) -> LayerAdapter:
+        if self._adapter is None or adapted is None:
+            return NO_ADAPTER
+        return self._adapter.layers[layer]
+
+    def _project(
+        self,
+        in_TI: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        low_rank: LowRank | None,
+        adapted: Rows | None,
+    ) -> Tensor:
+        """The weight's product with all rows, and the adapter's with the adapted ones."""
+        out_TO = self._linear(in_TI, weight, bias)
+        if low_rank is not None and adapted is not None:
+            low_rank.add(out_TO, in_TI, adapted, self._linear)
+        return out_TO
+
     def _heads(
-        self, layer: LayerParameters, normed_TE: Tensor, rotation: Rotation
+        self,
+        layer: LayerParameters,
+        extra: LayerAdapter,
+        normed_TE: Tensor,
+        rotation: Rotation,
+        adapted: Rows | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of the rows, turned to their positions."""
         head_dim, num_heads = self.config.head_dim, self.config.num_heads
         num_turned = num_heads + self.config.num_kv_heads
-        qkv = self._linear(normed_TE, layer.qkv, layer.qkv_bias)
+        qkv = self._project(normed_TE, layer.qkv, layer.qkv_bias, extra.qkv, adapted)
         heads_TXD = qkv.view(len(normed_TE), -1, head_dim)
         turned_TXD = heads_TXD[:, :num_turned]
         if layer.qk_norm_XD is not None:
@@ -149,7 +198,14 @@ class Transformer:
             queries_THD = queries_THD * rotation.query_scale_T11
         return queries_THD, turned_TXD[:, num_heads:], heads_TXD[:, num_turned:]
 
-    def _gated_unit(self, layer: LayerParameters, normed_TE: Tensor) -> Tensor:
-        both = self._linear(normed_TE, layer.gate_up, layer.gate_up_bias)
+    def _gated_unit(
+        self,
+        layer: LayerParameters,
+        extra: LayerAdapter,
+        normed_TE: Tensor,
+        adapted: Rows | None,
+    ) -> Tensor:
+        both = self._project(normed_TE, layer.gate_up, layer.gate_up_bias, extra.gate_up, adapted)
         gate_TF, up_TF = both.chunk(2, dim=-1)
-        return self._linear(F.silu(gate_TF) * up_TF, layer.down, layer.down_bias)
+        inner_TF = self._numerics.silu(gate_TF) * up_TF
+        return self._project(inner_TF, layer.down, layer.down_bias, extra.down, adapted)

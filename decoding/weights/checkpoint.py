@@ -2,40 +2,57 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from decoding.errors import WeightsError
 from decoding.jsonfile import read_json_object
 from decoding.network.config import NetworkConfig
+from decoding.network.numerics import ChooseNumerics, Numerics, plain_numerics
 from decoding.network.transformer import LayerParameters, Parameters, Transformer
+from decoding.weights.adapter import NO_DRAFT, read_adapter
+from decoding.weights.files import open_tensors, read_tensor
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-_PREFIXES = ("model.", "", "language_model.model.", "model.language_model.")
-_HEADS = ("lm_head.weight", "language_model.lm_head.weight")
+_PREFIXES = ("model.", "encoder.", "", "language_model.model.", "model.language_model.")
+_HEADS = ("lm_head.weight", "diffusion_head.weight", "language_model.lm_head.weight")
 # Computed rather than read, or scales of a quantised cache that we do not have.
 _IGNORED = re.compile(r".*(rotary_emb\.inv_freq|self_attn\.[kv]_scale)")
 
 
 def read_network(
-    directory: Path, *, dtype: torch.dtype, device: torch.device, name: str
+    directory: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    name: str,
+    adapter: Path | None = None,
+    numerics: ChooseNumerics = plain_numerics,
 ) -> Transformer:
     """The network of a directory as `save_pretrained` writes it, safetensors only.
 
-    Files of sub-folders are never read. Raises `WeightsError` naming the file and the key,
-    also for tensors the network has no use for: it would not be the network that was trained.
+    Files of sub-folders are never read; `adapter` names the folder of one by its full path. A
+    mask token that an adapter brings gets the first id beyond the vocabulary. Raises
+    `WeightsError` naming the file and the key, also for tensors the network has no use for:
+    it would not be the network that was trained.
     """
     config = _read_config(directory / "config.json")
+    draft = NO_DRAFT
+    if adapter is not None:
+        draft = read_adapter(adapter, config, dtype=dtype, device=device)
     tensors = _Tensors(directory, dtype, device)
     prefix = tensors.prefix()
-    parameters = _parameters(config, tensors, prefix)
+    chosen = numerics(dtype, device)
+    parameters = _parameters(config, tensors, prefix, draft.mask_embedding_E, chosen)
     tensors.refuse_unused(prefix)
-    return Transformer(config, parameters, name)
+    if draft.mask_embedding_E is not None:
+        config = replace(config, mask_token_id=config.vocab_size)
+    return Transformer(config, parameters, name, draft.adapter, chosen)
 
 
 def _read_config(file: Path) -> NetworkConfig:
@@ -63,11 +80,18 @@ class _Tensors:
 
     def take(self, keys: Sequence[str], widths: Sequence[int], *columns: int) -> Tensor:
         """The tensors stacked along their first axis, in the wanted dtype on the device."""
-        rows = sum(widths)
-        stacked = torch.empty((rows, *columns), dtype=self._dtype, device=self._device)
-        for key, part, width in zip(keys, torch.split(stacked, list(widths)), widths, strict=True):
-            part.copy_(self._read(key, (width, *columns)))
+        stacked = torch.empty((sum(widths), *columns), dtype=self._dtype, device=self._device)
+        self.fill(stacked, keys, widths)
         return stacked
+
+    def fill(self, stacked: Tensor, keys: Sequence[str], widths: Sequence[int]) -> None:
+        """Writes the tensors one below the other, converted. Mutates."""
+        for key, part, width in zip(keys, torch.split(stacked, list(widths)), widths, strict=True):
+            part.copy_(self._read(key, (width, *stacked.shape[1:])))
+
+    def close(self) -> None:
+        """Gives back the memory that the files read so far are mapped to."""
+        self._files.clear()
 
     def first_present(self, keys: Sequence[str]) -> str:
         """The first of the names that the checkpoint has, or the first of all."""
@@ -98,36 +122,13 @@ class _Tensors:
                 self._directory,
                 key,
             )
-        try:
-            tensor: Tensor = self._open(file).get_tensor(key)
-        except SafetensorError as error:
-            raise WeightsError(f"the tensor cannot be read ({error})", file, key) from error
-        if tuple(tensor.shape) != shape:
-            raise WeightsError(
-                f"the tensor has shape {list(tensor.shape)}, config.json calls for {list(shape)}",
-                file,
-                key,
-            )
-        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
-            raise WeightsError(
-                f"the tensor holds {str(tensor.dtype).removeprefix('torch.')}; "
-                "use the float16, bfloat16 or float32 weights",
-                file,
-                key,
-            )
+        tensor = read_tensor(self._open(file), file, key, shape, "config.json")
         self._unused.discard(key)
         return tensor
 
     def _open(self, file: Path) -> Any:
         if file not in self._files:
-            if not file.exists():
-                raise WeightsError("the weights file is missing; fetch the checkpoint again", file)
-            try:
-                self._files[file] = safe_open(file, framework="pt")
-            except (SafetensorError, OSError) as error:
-                raise WeightsError(
-                    f"the weights file is damaged or cut short ({error}); fetch it again", file
-                ) from error
+            self._files[file] = open_tensors(file)
         return self._files[file]
 
     def _places(self) -> Mapping[str, Path]:
@@ -162,25 +163,40 @@ def _indexed(index: Path) -> Mapping[str, Path]:
     return {key: index.parent / file for key, file in weight_map.items()}
 
 
-def _parameters(config: NetworkConfig, tensors: _Tensors, prefix: str) -> Parameters:
+def _parameters(
+    config: NetworkConfig,
+    tensors: _Tensors,
+    prefix: str,
+    mask_embedding_E: Tensor | None,
+    numerics: Numerics,
+) -> Parameters:
     vocab, hidden = config.vocab_size, config.hidden_size
-    embedding_VE = tensors.take([f"{prefix}embed_tokens.weight"], [vocab], hidden)
+    embedding = f"{prefix}embed_tokens.weight"
+    if mask_embedding_E is None:
+        embedding_VE = tensors.take([embedding], [vocab], hidden)
+    else:
+        embedding_VE = mask_embedding_E.new_empty((vocab + 1, hidden))
+        tensors.fill(embedding_VE[:vocab], [embedding], [vocab])
+        embedding_VE[vocab] = mask_embedding_E
+    layers = []
+    for index in range(config.num_layers):
+        layers.append(_layer(config, tensors, f"{prefix}layers.{index}.", numerics))
+        tensors.close()
     return Parameters(
         embedding_VE=embedding_VE,
-        layers=tuple(
-            _layer(config, tensors, f"{prefix}layers.{index}.")
-            for index in range(config.num_layers)
-        ),
+        layers=tuple(layers),
         norm_E=tensors.take([f"{prefix}norm.weight"], [hidden]),
-        head_VE=(
-            embedding_VE
+        head_VE=numerics.prepare(
+            embedding_VE[:vocab]
             if config.tied_head
             else tensors.take([tensors.first_present(_HEADS)], [vocab], hidden)
         ),
     )
 
 
-def _layer(config: NetworkConfig, tensors: _Tensors, prefix: str) -> LayerParameters:
+def _layer(
+    config: NetworkConfig, tensors: _Tensors, prefix: str, numerics: Numerics
+) -> LayerParameters:
     hidden, inner, head_dim = config.hidden_size, config.feed_forward_size, config.head_dim
     queries, keys = config.num_heads * head_dim, config.num_kv_heads * head_dim
     qkv, qkv_widths = [f"{prefix}self_attn.{each}_proj" for each in "qkv"], [queries, keys, keys]
@@ -188,7 +204,7 @@ def _layer(config: NetworkConfig, tensors: _Tensors, prefix: str) -> LayerParame
     output, down = [f"{prefix}self_attn.o_proj"], [f"{prefix}mlp.down_proj"]
 
     def weight(names: Sequence[str], widths: Sequence[int], columns: int) -> Tensor:
-        return tensors.take([f"{name}.weight" for name in names], widths, columns)
+        return numerics.prepare(tensors.take([f"{name}.weight" for name in names], widths, columns))
 
     def bias(present: bool, names: Sequence[str], widths: Sequence[int]) -> Tensor | None:
         return tensors.take([f"{name}.bias" for name in names], widths) if present else None

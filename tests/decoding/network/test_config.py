@@ -33,6 +33,16 @@ def test_absent_keys_mean_what_transformers_takes_them_for() -> None:
     assert ministral.rope.query_scaling == QueryScaling(0.1, 16384)
 
 
+def test_absent_keys_of_nemotron_mean_what_all_its_sizes_have() -> None:
+    base = {"model_type": "nemotron_labs_diffusion", "rope_theta": 1e9}
+    sizes = {"hidden_size": 3072, "intermediate_size": 9216, "num_hidden_layers": 26}
+    found = NetworkConfig.from_hf(base | sizes)
+    assert (found.num_heads, found.num_kv_heads, found.head_dim) == (32, 8, 128)
+    assert (found.vocab_size, found.max_positions) == (131072, 262144)
+    assert (found.norm_eps, found.tied_head, found.mask_token_id) == (1e-5, False, None)
+    assert found.windows == (None,) * 26
+
+
 def test_unknown_keys_are_ignored() -> None:
     assert config("llama", quantum=True, attn_implementation="x") == config("llama")
 
