@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+import decoding
 from agentkit import (
     Agent,
     AssistantMessage,
@@ -52,6 +53,10 @@ def shout(text: str) -> str:
 def crash() -> str:
     """Never works."""
     raise ZeroDivisionError("by nought")
+
+def block() -> None:
+    """Takes the name of the page."""
+    __import__("pathlib").Path("trace.html").mkdir()
 
 def untyped(thing):
     """Cannot be described."""
@@ -227,6 +232,97 @@ def test_ctrl_c_ends_a_run(use: Use) -> None:
     result = invoke("run", "go")
     assert result.exit_code == 130
     assert "Traceback" not in result.output
+
+
+# --- trace
+
+
+def test_a_trace_is_one_page_and_its_path(use: Use, here: Path) -> None:
+    call = ToolCall("c1", "add", '{"a":1,"b":2}')
+    use(ScriptedModel([call, "It is 3."]))
+    result = invoke("trace", "1+2?", "--tools", "cli_tools:add")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{here / 'trace.html'}\n"
+    assert result.stderr.splitlines()[0] == '→ add {"a":1,"b":2}'
+    assert result.stderr.splitlines()[-1] == "It is 3."
+    page = (here / "trace.html").read_text(encoding="utf-8")
+    assert "It is" in page
+    assert "finished after" in page
+    assert page.endswith("</html>\n")
+
+
+def test_a_trace_can_go_elsewhere(use: Use, here: Path) -> None:
+    for name in ("other.html", "-"):
+        use(ScriptedModel(["ok"]))
+        result = invoke("trace", "go", "-o", name)
+        assert result.exit_code == 0, result.output
+        assert not (here / "trace.html").exists()
+        told = result.stdout if name == "-" else (here / name).read_text(encoding="utf-8")
+        assert told.startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("error", [ModelError("unwell"), KeyError("unwell")])
+def test_a_run_that_fails_is_drawn_too(use: Use, here: Path, error: Exception) -> None:
+    use(ScriptedModel([ToolCall("c1", "shout", '{"text":"a"}'), error]))
+    result = invoke("trace", "go", "--tools", "cli_tools:both")
+    assert result.exit_code == 1
+    assert result.stdout == f"{here / 'trace.html'}\n"
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    page = (here / "trace.html").read_text(encoding="utf-8")
+    assert "failed after" in page
+    assert "unwell" in page
+    assert "shout" in page
+
+
+def test_a_run_that_is_stopped_is_drawn_too(use: Use, here: Path) -> None:
+    use(opened_as(InterruptedModel(["never"], interrupt_at=0)))
+    result = invoke("trace", "go")
+    assert result.exit_code == 130
+    assert result.stdout == f"{here / 'trace.html'}\n"
+    page = (here / "trace.html").read_text(encoding="utf-8")
+    assert "cancelled after" in page
+    assert '<div class="whole text">well</div>' in page
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_trace_replaces_no_other_file(here: Path) -> None:
+    for name, content in (("notes.html", "<p>mine</p>"), ("raw.bin", "\x00")):
+        (here / name).write_text(content)
+        reason = reason_of(invoke("trace", "go", "-o", name), 2)
+        assert "--force" in reason
+        assert (here / name).read_text() == content
+    assert "is a directory" in reason_of(invoke("trace", "go", "-o", "."), 2)
+    assert "no directory" in reason_of(invoke("trace", "go", "-o", "none/trace.html"), 2)
+    assert 'agentkit trace "Hello"' in reason_of(invoke("trace", " "), 2)
+
+
+def test_a_trace_replaces_an_older_one_and_what_it_is_told_to(use: Use, here: Path) -> None:
+    for answer in ("first", "second"):
+        use(ScriptedModel([answer]))
+        assert invoke("trace", "go").exit_code == 0
+    assert "second" in (here / "trace.html").read_text(encoding="utf-8")
+    (here / "notes.html").write_text("mine")
+    use(ScriptedModel(["third"]))
+    assert invoke("trace", "go", "-o", "notes.html", "--force").exit_code == 0
+    assert "third" in (here / "notes.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_path_that_cannot_be(here: Path) -> None:
+    assert "too long" in reason_of(invoke("trace", "go", "-o", "a" * 300), 2)
+
+
+def test_a_trace_that_cannot_be_written_any_more(use: Use, here: Path) -> None:
+    use(ScriptedModel([ToolCall("c1", "block", "{}"), "ok"]))
+    result = invoke("trace", "go", "--tools", "cli_tools:block")
+    assert result.exit_code == 2, result.output
+    assert "trace.html cannot be written: Is a directory" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_modes_of_the_command_line_are_records_of_the_decoder() -> None:
+    for name, record in local.MODES.items():
+        assert getattr(decoding, record)().name == name
 
 
 # --- options that cannot work

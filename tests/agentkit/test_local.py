@@ -1,18 +1,28 @@
 """`LocalModel` over a scripted network: valid calls from any weights, and ids that are kept."""
 
 import json
+from enum import Enum
 
 import anyio
 import pytest
 from jsonschema import Draft202012Validator
 
-from agentkit import Agent, ModelError, ModelSettings, PlanAct, Tool, tool
+from agentkit import Agent, ModelAnswered, ModelError, ModelSettings, PlanAct, Tool, tool
+from agentkit.decoding_trace import (
+    ForwardPurpose,
+    ForwardTrace,
+    TokenOrigin,
+    TokenRegion,
+    TokenTrace,
+)
 from agentkit.messages import AssistantMessage, Message, SystemMessage, UserMessage
 from agentkit.models import LocalModel
 from agentkit.models.base import ModelRequest, ModelResponse
-from agentkit.models.local import encode_history
+from agentkit.models.local import decoding_trace, encode_history
 from agentkit.usage import UsageLimits
-from decoding import AsyncEngine, Engine
+from decoding import AsyncEngine, BlockDiffusion, Completion, Engine, Origin, Stats
+from decoding.record import ForwardRecord, Region, TokenRecord
+from decoding.span import Purpose
 from decoding.testing import ScriptedNetwork
 from tests.decoding.tiny import byte_tokenizer
 
@@ -104,6 +114,14 @@ async def test_what_the_engine_refuses_is_a_model_error() -> None:
             pass
 
 
+async def test_a_mode_that_the_weights_cannot_do_is_a_model_error() -> None:
+    model = local()
+    agent = Agent(model, settings=ModelSettings(mode=BlockDiffusion()))
+    with pytest.raises(ModelError, match=r"^scripted cannot decode in mode diffusion: "):
+        await agent.run("hi")
+    await model._engine.aclose()
+
+
 def test_one_model_serves_several_event_loops() -> None:
     model = local()
     agent = Agent(model, settings=ModelSettings(max_tokens=5))
@@ -145,3 +163,49 @@ class TestEncodeHistory:
         ids = self.encode(UserMessage("a"), answer, UserMessage("b"))
         plain = self.encode(UserMessage("a"), AssistantMessage("x"), UserMessage("b"))
         assert ids == plain
+
+
+class TestDecodingTrace:
+    """What the decoder wrote down, as agentkit tells it."""
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs"),
+        [(TokenOrigin, Origin), (TokenRegion, Region), (ForwardPurpose, Purpose)],
+    )
+    def test_every_word_of_the_decoder_has_its_own(
+        self, ours: type[Enum], theirs: type[Enum]
+    ) -> None:
+        assert {each.value for each in ours} == {each.value for each in theirs}
+
+    def test_a_character_belongs_to_the_token_that_completes_it(self) -> None:
+        euro = "€".encode()
+        ids = (*TOKENIZER.encode("the"), *euro, 0xF0, *TOKENIZER.eos_token_ids)
+        completion = Completion(
+            "",
+            ids,
+            "stop",
+            Stats(new_tokens=len(ids)),
+            records=tuple(
+                TokenRecord(Origin.DENOISED, "diffusion", Region.FREE, 0, 2) for _ in ids
+            ),
+            forwards=(ForwardRecord(Purpose.DENOISE, 8, 2, 0.5, 0.25),),
+        )
+        trace = decoding_trace(TOKENIZER, completion)
+        assert trace.text == TOKENIZER.decode(ids)
+        assert [token.text for token in trace.tokens][:5] == ["the", "", "", "€", ""]
+        assert trace.tokens[0] == TokenTrace(
+            "the", TokenOrigin.DENOISED, "diffusion", TokenRegion.FREE, 0, 2
+        )
+        assert trace.forwards == (ForwardTrace(ForwardPurpose.DENOISE, 8, 2, 0.5, 0.25),)
+        assert trace.seconds == 0.75
+
+    async def test_an_answer_carries_its_trace(self) -> None:
+        model = local(1)
+        agent = Agent(model, settings=ModelSettings(max_tokens=7))
+        async with agent.run_stream("hi") as run:
+            [answered] = [event async for event in run if isinstance(event, ModelAnswered)]
+        await model._engine.aclose()
+        assert answered.trace is not None
+        assert answered.trace.text.startswith(run.result.output)
+        assert answered.trace.stats.new_tokens == answered.usage.output_tokens == 7
+        assert len(answered.trace.forwards) == answered.usage.forwards

@@ -9,6 +9,7 @@ import pytest
 from agentkit import (
     Agent,
     AssistantMessage,
+    ModelAnswered,
     ModelError,
     ModelRetry,
     ModelUsage,
@@ -56,7 +57,7 @@ async def test_every_event_in_order() -> None:
     texts = "".join(event.text for event in events[:8] if isinstance(event, TextDelta))
     arguments = [event for event in events if isinstance(event, ToolCallDelta)]
     rest = [event for event in events if not isinstance(event, TextDelta | ToolCallDelta)]
-    finished = rest.pop(4)
+    finished = rest.pop(5)
     assert texts == "Let me."
     assert "".join(event.arguments for event in arguments) == call.arguments
     assert len(arguments) > 1
@@ -66,9 +67,11 @@ async def test_every_event_in_order() -> None:
         RunStarted("", "hi"),
         StepStarted(0, StepKind.ACT),
         ToolCallStarted("c1", "shout"),
+        ModelAnswered(0, "Let me.", (call,), ModelUsage()),
         ToolStarted(call),
         StepFinished(0, StepKind.ACT, "Let me.", (call,), ModelUsage()),
         StepStarted(1, StepKind.ACT),
+        ModelAnswered(1, "done", (), ModelUsage()),
         StepFinished(1, StepKind.ANSWER, "done", (), ModelUsage(), "done"),
         RunFinished("done"),
     ]

@@ -199,3 +199,14 @@ def test_forced_tokens_stand_in_the_block_before_the_next_forward() -> None:
 
 def test_free_text_after_a_schedule_matches_the_schedule_policy() -> None:
     assert BlockDiffusion(threshold=None).policy == FixedSchedule()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_denoising_forward_decides_a_token_for_good(seed: int) -> None:
+    """Also where the grammar refuses nearly everything that the block proposes."""
+    engine = scripted_engine(skill=0.0, seed=seed)
+    mode = BlockDiffusion(8, threshold=None)
+    out = engine.generate([1], mode=mode, grammar=JSON, max_new_tokens=200)
+    assert out.finish_reason == "stop"
+    purposes = [each.purpose for each in out.forwards]
+    assert 0 < purposes.count(Purpose.DENOISE) <= out.stats.origins["denoised"]
