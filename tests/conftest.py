@@ -7,11 +7,17 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The suite tries the same examples each time, so that a change is judged by what it changes.
-# The scripts in `benchmarks` try new ones.
-settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+# The scripts in `benchmarks` try new ones. A busy machine is no fault of a test's.
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("suite")
 
 

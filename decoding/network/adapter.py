@@ -4,7 +4,7 @@ Source: LoRA, Hu et al. 2021 (arXiv 2106.09685) section 4.1. Adding it row by ro
 merging it into second weights, lets drafts and verifications share a forward.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,10 @@ class LowRank:
     down: Tensor
     up: Tensor
 
+    def prepared(self, prepare: Callable[[Tensor], Tensor]) -> "LowRank":
+        """The same with its weights in the layout that products want."""
+        return LowRank(prepare(self.down), prepare(self.up))
+
     def add(self, out_TO: Tensor, in_TI: Tensor, rows: Rows, linear: Linear) -> None:
         """Adds to those rows of the output and leaves all others as they are. Mutates."""
         delta = linear(linear(in_TI[rows], self.down, None), self.up, None)
@@ -46,12 +50,20 @@ class LayerAdapter:
     gate_up: LowRank | None = None
     down: LowRank | None = None
 
+    def prepared(self, prepare: Callable[[Tensor], Tensor]) -> "LayerAdapter":
+        parts = (self.qkv, self.output, self.gate_up, self.down)
+        return LayerAdapter(*(None if part is None else part.prepared(prepare) for part in parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """All layers of an adapter, in the network's dtype and on its device."""
 
     layers: tuple[LayerAdapter, ...]
+
+    def prepared(self, prepare: Callable[[Tensor], Tensor]) -> "Adapter":
+        """The same with its weights in the layout that products want."""
+        return Adapter(tuple(layer.prepared(prepare) for layer in self.layers))
 
     def rows_of(self, segments: Sequence[Segment], device: torch.device) -> Rows | None:
         """The rows of the segments that ask for the adapter; None where none does."""

@@ -52,7 +52,8 @@ def read_network(
     tensors.refuse_unused(prefix)
     if draft.mask_embedding_E is not None:
         config = replace(config, mask_token_id=config.vocab_size)
-    return Transformer(config, parameters, name, draft.adapter, chosen)
+    low_rank = None if draft.adapter is None else draft.adapter.prepared(chosen.prepare)
+    return Transformer(config, parameters, name, low_rank, chosen)
 
 
 def _read_config(file: Path) -> NetworkConfig:

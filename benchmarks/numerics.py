@@ -1,0 +1,134 @@
+"""Whether a row's logits depend on the rows computed with it, for the two profiles.
+
+    python -m benchmarks.numerics [--json] [--model smollm2-135m] [--threads 2] [--positions 256]
+
+Every position of a text is computed alone, and again in spans as a verification computes them,
+each over the same cached prefix. A flip is a position whose most likely token changes. The text
+is this project's README.
+"""
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from decoding.cache.storage import KVStorage
+from decoding.network.base import Network
+from decoding.network.numerics import ChooseNumerics
+from decoding.span import Attention, ForwardBatch, Segment
+from decoding.weights import EMBEDDED, exact_numerics, load, plain_numerics
+
+TEXT = Path(__file__).parent.parent / "README.md"
+SPANS = (2, 4, 8, 16, 32)
+PROFILES: dict[str, tuple[torch.dtype, ChooseNumerics]] = {
+    "exact": (torch.float32, exact_numerics),
+    "fast": (torch.bfloat16, plain_numerics),
+}
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Between rows computed alone and the same rows in spans."""
+
+    profile: str
+    span: int
+    largest: float
+    flips: float  # share of positions, 0.0 to 1.0
+    logits_equal: bool
+    cache_equal: bool
+
+
+def forward(network: Network, tokens: list[int], start: int, storage: KVStorage) -> Tensor:
+    """Logits of the tokens behind `start` cached ones."""
+    end = start + len(tokens)
+    segment = Segment(0, len(tokens), start, slice(0, end), Attention.CAUSAL, adapter=False)
+    places_T = torch.arange(start, end)
+    batch = ForwardBatch(
+        token_ids_T=torch.tensor(tokens),
+        positions_T=places_T,
+        slots_T=places_T,
+        rows_R=torch.arange(len(tokens)),
+        segments=(segment,),
+    )
+    return network.forward(batch, storage)
+
+
+def in_spans(network: Network, tokens: list[int], span: int) -> tuple[Tensor, KVStorage]:
+    """Logits of all positions, computed so many at a time, and what that left in the cache."""
+    storage = network.allocate_cache(len(tokens))
+    logits = [
+        forward(network, tokens[start : start + span], start, storage)
+        for start in range(0, len(tokens), span)
+    ]
+    return torch.cat(logits), storage
+
+
+def compare(profile: str, network: Network, tokens: list[int]) -> Iterator[Difference]:
+    alone_TV, alone = in_spans(network, tokens, 1)
+    for span in SPANS:
+        found_TV, found = in_spans(network, tokens, span)
+        flipped_T = found_TV.argmax(-1) != alone_TV.argmax(-1)
+        yield Difference(
+            profile,
+            span,
+            largest=float((found_TV - alone_TV).abs().max()),
+            flips=float(flipped_T.float().mean()),
+            logits_equal=torch.equal(found_TV, alone_TV),
+            cache_equal=all(
+                torch.equal(one_SGD, other_SGD)
+                for one_SGD, other_SGD in zip(
+                    (*found.keys_SGD, *found.values_SGD),
+                    (*alone.keys_SGD, *alone.values_SGD),
+                    strict=True,
+                )
+            ),
+        )
+        print(f"{profile}, spans of {span} done", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--model", default=EMBEDDED, help="embedded name or a directory")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--positions", type=int, default=256, help="of the text, from its start")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    found: list[Difference] = []
+    for profile, (dtype, numerics) in PROFILES.items():
+        loaded = load(args.model, device=CPU, dtype=dtype, numerics=numerics)
+        tokens = loaded.tokenizer.encode(TEXT.read_text())[: args.positions]
+        found += compare(profile, loaded.network, list(tokens))
+    report(args, len(tokens), found)
+
+
+def report(args: argparse.Namespace, num_positions: int, found: list[Difference]) -> None:
+    if args.json:
+        about = {
+            "machine": {"processor": platform.machine(), "threads": args.threads},
+            "versions": {"torch": version("torch")},
+            "model": args.model,
+            "positions": num_positions,
+            "results": [asdict(each) for each in found],
+        }
+        print(json.dumps(about, indent=2))
+        return
+    print(f"{num_positions} positions, {args.threads} threads, against one row at a time")
+    print("profile  rows  largest difference   flips  logits equal  cache equal")
+    for each in found:
+        print(
+            f"{each.profile:8} {each.span:4}  {each.largest:18.2e}  {each.flips:6.2%}  "
+            f"{'yes' if each.logits_equal else 'no':>12}  {'yes' if each.cache_equal else 'no':>11}"
+        )
+
+
+if __name__ == "__main__":
+    main()
