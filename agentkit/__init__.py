@@ -23,6 +23,7 @@ from agentkit.errors import (
     UsageLimitExceeded,
 )
 from agentkit.events import (
+    ModelAnswered,
     RetryRequested,
     RunEvent,
     RunFinished,
@@ -58,6 +59,7 @@ __all__ = [
     "AgentError",
     "AssistantMessage",
     "Message",
+    "ModelAnswered",
     "ModelError",
     "ModelRetry",
     "ModelSettings",

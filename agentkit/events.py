@@ -1,9 +1,10 @@
 """What a run tells while it runs. One class per event; all frozen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
+from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import ModelUsage, ToolCall
 
 
@@ -17,8 +18,11 @@ class StepKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
+    """The first event of every run. `model` is the name of the agent's model."""
+
     run_id: str
     prompt: str
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,21 @@ class ToolCallDelta:
 
     call_id: str
     arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswered:
+    """The model has ended its answer of turn `index`; what it called runs next.
+
+    `trace` tells how the answer was decoded; None for models that do not know.
+    """
+
+    index: int
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    usage: ModelUsage
+    finish_reason: Literal["stop", "length"] = "stop"
+    trace: DecodingTrace | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +121,7 @@ RunEvent = (
     | TextDelta
     | ToolCallStarted
     | ToolCallDelta
+    | ModelAnswered
     | ToolStarted
     | ToolFinished
     | StepFinished

@@ -29,7 +29,7 @@ from agentkit.strategy import Step, Turn
 
 async def drive(run: Run) -> RunResult[Any]:
     """Runs the strategy's steps to their end. Every event is told through `run.emit`."""
-    run.emit(RunStarted(run.run_id, run.prompt))
+    run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name))
     await run.instruct()
     turn = None
     with closing(run.definition.strategy.steps()) as steps:

@@ -10,7 +10,14 @@ from typing import Any
 from agentkit.context import RunContext
 from agentkit.definition import Definition
 from agentkit.errors import ModelRetry, OutputRetriesExceeded, StrategyError, ToolRetriesExceeded
-from agentkit.events import RetryRequested, RunEvent, StepFinished, StepKind, StepStarted
+from agentkit.events import (
+    ModelAnswered,
+    RetryRequested,
+    RunEvent,
+    StepFinished,
+    StepKind,
+    StepStarted,
+)
 from agentkit.history import instructed, opening
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
@@ -123,8 +130,20 @@ class Run:
         )
 
     def add_response(self, response: ModelResponse) -> None:
-        self.messages.append(response.message)
-        self.usage = self.usage.with_turn(response.usage)
+        """Takes the model's answer of this turn, and tells it."""
+        message, usage = response.message, response.usage
+        self.messages.append(message)
+        self.usage = self.usage.with_turn(usage)
+        self.emit(
+            ModelAnswered(
+                len(self.trace),
+                message.text,
+                message.tool_calls,
+                usage,
+                response.finish_reason,
+                response.trace,
+            )
+        )
 
     def begin_calls(self, calls: Sequence[ToolCall]) -> None:
         """Raises `UsageLimitExceeded` where so many calls are not allowed. The history it

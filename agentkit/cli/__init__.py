@@ -1,4 +1,4 @@
-"""The command line: `agentkit chat`, `agentkit run`, `agentkit models`.
+"""The command line: `agentkit chat`, `agentkit run`, `agentkit trace`, `agentkit models`.
 
 The outermost layer: nothing of the package imports it. `agentkit.cli.show.EventPrinter` shows
 a run in a terminal and is for anybody's use.

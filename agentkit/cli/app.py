@@ -2,13 +2,14 @@
 
 import io
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from agentkit.agent import Agent
-from agentkit.cli import local, once
+from agentkit.cli import local, once, picture
 from agentkit.cli.catalogue import catalogue
 from agentkit.cli.chat import CUT, Chat, piped_lines, typed_lines
 from agentkit.cli.failures import UsageError, sentences
@@ -17,6 +18,7 @@ from agentkit.cli.tool_names import load_tools
 from agentkit.models import Model, ModelSettings
 from agentkit.strategy import Act
 from agentkit.tool import Tool
+from agentkit.trace import Recorder
 
 _EXAMPLES = """\b
 Examples:
@@ -24,6 +26,7 @@ Examples:
   agentkit chat --tools my_tools:search --tools my_tools:calendar
   agentkit run "What is 17 * 23?" --tools tools:calculator --call-first
   agentkit run "Which day is it?" --tools my_tools:tools --json
+  agentkit trace "What is 17 * 23?" -o trace.html
 """
 _CHAT_EXAMPLES = """\b
 Examples:
@@ -36,6 +39,11 @@ Examples:
   agentkit run "What is 17 * 23?" --tools my_tools:multiply
   agentkit run "Hello" --model ./my-model --max-tokens 64
   agentkit run "Hello" --json | jq .usage
+"""
+_TRACE_EXAMPLES = """\b
+Examples:
+  agentkit trace "Tell me about tides." --max-tokens 80
+  agentkit trace "What is 17 * 23?" --tools tools:calculator --call-first --mode auto -o run.html
 """
 
 app = typer.Typer(
@@ -81,6 +89,9 @@ TemperatureOption = Annotated[
     float | None,
     typer.Option("--temperature", metavar="T", min=0.0, help="0 decodes greedily, the default."),
 ]
+QuestionArgument = Annotated[
+    str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -115,9 +126,7 @@ def chat(
 
 @app.command(epilog=_RUN_EXAMPLES)
 def run(
-    question: Annotated[
-        str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)
-    ],
+    question: QuestionArgument,
     model: ModelOption = local.DEFAULT_MODEL,
     tools: ToolsOption = None,
     call_first: CallFirstOption = False,
@@ -137,9 +146,7 @@ def run(
     errors = _errors()
     settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
     with sentences(errors, debug=debug):
-        _check_text("the question", question)
-        if not question.strip():
-            raise UsageError('the question is empty; write it in quotes: agentkit run "Hello"')
+        _check_question("run", question)
         toolset = _prepare(tools, call_first, mode, instructions)
         with local.opened(model, mode, errors) as opened:
             agent = _agent(opened, toolset, call_first, instructions, settings)
@@ -148,6 +155,46 @@ def run(
         typer.echo(once.as_json(result) if as_json else output)
         if result.finish_reason == "length":
             errors.print(CUT, style="dim", soft_wrap=True)
+
+
+@app.command(epilog=_TRACE_EXAMPLES)
+def trace(
+    question: QuestionArgument,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the page goes; - for stdout."),
+    ] = picture.DEFAULT_PATH,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is not such a page.")
+    ] = False,
+    model: ModelOption = local.DEFAULT_MODEL,
+    tools: ToolsOption = None,
+    call_first: CallFirstOption = False,
+    mode: ModeOption = "autoregressive",
+    instructions: InstructionsOption = "",
+    max_tokens: MaxTokensOption = None,
+    temperature: TemperatureOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Ask one question and draw how its answer was decoded.
+
+    Writes one HTML page, also of a run that fails or is stopped with Ctrl-C, and prints where
+    it is. The steps and the answer go to stderr.
+    """
+    errors = _errors()
+    settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
+    with sentences(errors, debug=debug):
+        _check_question("trace", question)
+        picture.check_target(output, force=force)
+        toolset = _prepare(tools, call_first, mode, instructions)
+        with local.opened(model, mode, errors) as opened:
+            agent = _agent(opened, toolset, call_first, instructions, settings)
+            recorder = Recorder()
+            try:
+                with recorder:
+                    once.answer(agent, question, errors, shows_answer=True, watcher=recorder.add)
+            finally:
+                picture.write(recorder.trace(), output)
 
 
 @app.command()
@@ -176,6 +223,12 @@ def _prepare(tools: list[str] | None, call_first: bool, mode: str, instructions:
     local.check_mode(mode)
     _check_text("--instructions", instructions)
     return load_tools(tools or [])
+
+
+def _check_question(command: str, question: str) -> None:
+    _check_text("the question", question)
+    if not question.strip():
+        raise UsageError(f'the question is empty; write it in quotes: agentkit {command} "Hello"')
 
 
 def _check_text(name: str, text: str) -> None:

@@ -17,6 +17,9 @@ DEFAULT_MODEL = "smollm2-135m"
 
 MODES = {
     "autoregressive": "Autoregressive",
+    "diffusion": "BlockDiffusion",
+    "self-speculation": "SelfSpeculation",
+    "auto": "Auto",
 }
 """What `--mode` takes, and the record of `decoding` that it means."""
 

@@ -1,5 +1,6 @@
 """`agentkit run`: one question, one answer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -8,16 +9,30 @@ from rich.console import Console
 
 from agentkit.agent import Agent
 from agentkit.cli.show import EventPrinter
+from agentkit.events import RunEvent
 from agentkit.result import RunResult
 
 
-def answer(agent: Agent[None, str], question: str, errors: Console) -> RunResult[str]:
-    """Runs to the answer, with every step shown on `errors` as it happens."""
-    printer = EventPrinter(errors, answers=False)
+def _ignore(event: RunEvent) -> None:
+    """Nobody else watches the run."""
+
+
+def answer(
+    agent: Agent[None, str],
+    question: str,
+    errors: Console,
+    *,
+    shows_answer: bool = False,
+    watcher: Callable[[RunEvent], None] = _ignore,
+) -> RunResult[str]:
+    """Runs to the answer, with every step shown on `errors` as it happens, the answer itself
+    only with `shows_answer`. `watcher` is told every event."""
+    printer = EventPrinter(errors, answers=shows_answer)
 
     async def watch() -> RunResult[str]:
         async with agent.run_stream(question) as run:
             async for event in run:
+                watcher(event)
                 printer.show(event)
         return run.result
 

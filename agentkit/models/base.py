@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import AssistantMessage, Message, ModelUsage
 
 
@@ -97,12 +98,14 @@ class ToolCallPart:
 class ModelResponse:
     """The last event of every stream: the whole answer and what it cost.
 
-    `finish_reason` is "length" where the token budget cut the answer.
+    `finish_reason` is "length" where the token budget cut the answer. `trace` tells how the
+    answer was decoded; None for models that do not know.
     """
 
     message: AssistantMessage
     usage: ModelUsage = ModelUsage()
     finish_reason: Literal["stop", "length"] = "stop"
+    trace: DecodingTrace | None = field(default=None, repr=False)
 
 
 ModelEvent = TextPart | ToolCallStart | ToolCallPart | ModelResponse

@@ -8,6 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from agentkit.decoding_trace import (
+    DecodingStats,
+    DecodingTrace,
+    ForwardPurpose,
+    ForwardTrace,
+    TokenOrigin,
+    TokenRegion,
+    TokenTrace,
+)
 from agentkit.errors import ModelError
 from agentkit.messages import AssistantMessage, ModelUsage
 from agentkit.models.base import ModelEvent, ModelRequest, ModelResponse, ModelSettings
@@ -26,6 +35,7 @@ from decoding import (
     Request,
     Sampling,
     Tokenizer,
+    UnsupportedMode,
 )
 
 _MAX_TOKENS = 512
@@ -105,6 +115,8 @@ class LocalModel:
                 aclosing(self._read(events)) as parts,
             ):
                 yield parts
+        except UnsupportedMode as error:  # names the model itself
+            raise ModelError(str(error)) from error
         except (DecodingError, ValueError) as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
 
@@ -149,7 +161,8 @@ class LocalModel:
             modes=stats.modes,
         )
         cut = completion.finish_reason == "length"
-        return ModelResponse(message, usage, "length" if cut else "stop")
+        trace = decoding_trace(self._engine.tokenizer, completion)
+        return ModelResponse(message, usage, "length" if cut else "stop", trace)
 
 
 def _sampling(settings: ModelSettings) -> Sampling:
@@ -158,6 +171,60 @@ def _sampling(settings: ModelSettings) -> Sampling:
         top_p=1.0 if settings.top_p is None else settings.top_p,
         seed=settings.seed,
     )
+
+
+def decoding_trace(tokenizer: Tokenizer, completion: Completion) -> DecodingTrace:
+    """What the decoder wrote down, in words that need no decoder."""
+    texts = _token_texts(tokenizer, completion.token_ids)
+    stats = completion.stats
+    return DecodingTrace(
+        tokens=tuple(
+            TokenTrace(
+                text,
+                TokenOrigin(record.origin.value),
+                record.mode,
+                TokenRegion(record.region.value),
+                record.forward,
+                record.denoise_step,
+            )
+            for text, record in zip(texts, completion.records, strict=True)
+        ),
+        forwards=tuple(
+            ForwardTrace(
+                ForwardPurpose(record.purpose.value),
+                record.rows,
+                record.sequences,
+                record.started,
+                record.seconds,
+            )
+            for record in completion.forwards
+        ),
+        stats=DecodingStats(
+            prompt_tokens=stats.prompt_tokens,
+            cached_prompt_tokens=stats.cached_prompt_tokens,
+            new_tokens=stats.new_tokens,
+            forwards=stats.forwards,
+            prefill_forwards=stats.prefill_forwards,
+            drafted=stats.drafted,
+            accepted=stats.accepted,
+            forced=stats.forced,
+            modes=stats.modes,
+            regions=stats.regions,
+            mask_microseconds=stats.mask_microseconds,
+            seconds_to_first_token=stats.seconds_to_first_token,
+            seconds=stats.seconds,
+        ),
+    )
+
+
+def _token_texts(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> list[str]:
+    """What each token adds to the text; a character belongs to the token that completes it."""
+    detokenizer = tokenizer.detokenizer()
+    texts = [detokenizer.push([token_id]) for token_id in token_ids]
+    held = detokenizer.flush()
+    if held:
+        texts[-1] += held
+    return texts
 
 
 @lru_cache(maxsize=256)
