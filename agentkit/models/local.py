@@ -49,7 +49,8 @@ class LocalModel:
     everything back at its end, else the interpreter's exit does. Shareable by any number of
     runs, tasks and event loops; all of them share one cache.
 
-    `mode` is the decoding mode for answers whose settings name none. `engine` is an engine
+    `mode` is the decoding mode for answers whose settings name none. `device`, `profile`,
+    `adapter` and `cache_tokens` are those of `decoding.Engine.load`. `engine` is an engine
     of your own to use instead of loading one; its owner closes it.
     """
 
@@ -60,6 +61,7 @@ class LocalModel:
         mode: DecodeMode = Autoregressive(),
         device: str = "cpu",
         profile: Profile = "exact",
+        adapter: str | Path | None = "linear_spec_lora",
         cache_tokens: int = 32768,
         progress: Callable[[Progress], None] | None = None,
         engine: AsyncEngine | None = None,
@@ -68,7 +70,12 @@ class LocalModel:
         self._mode = mode
         self._owns_engine = engine is None
         self._engine = engine or AsyncEngine.load(
-            source, device=device, profile=profile, cache_tokens=cache_tokens, progress=progress
+            source,
+            device=device,
+            profile=profile,
+            adapter=adapter,
+            cache_tokens=cache_tokens,
+            progress=progress,
         )
         self._turns = count(1)
 
@@ -238,22 +245,14 @@ def encode_history(tokenizer: Tokenizer, request: ModelRequest, model: str) -> l
     Text rendered anew may be split into other tokens than those decoded, and then nothing
     behind them could be re-used from the cache. So the ids are kept, and only what the chat
     template puts between them is encoded. A template that rewrites earlier turns is encoded
-    as a whole.
+    as a whole. Special tokens spelled in a message's text stay text.
     """
     chat = chat_messages(request)
     answers = [item for item in request.messages if isinstance(item, AssistantMessage)]
     places = [index for index, turn in enumerate(chat) if turn["role"] == "assistant"]
-    whole = tokenizer.render_chat(chat)
-    ids: list[int] = []
-    done = 0
-    for place, answer in zip(places, answers, strict=True):
-        if answer.model != model or not answer.token_ids:
-            continue
-        kept = [token for token in answer.token_ids if token not in tokenizer.eos_token_ids]
-        opening = tokenizer.render_chat(chat[:place])
-        end = len(opening) + len(chat[place]["content"])
-        if whole[:end] != opening + tokenizer.decode(kept):
-            return tokenizer.encode(whole)
-        ids += tokenizer.encode(whole[done : len(opening)]) + kept
-        done = end
-    return ids + tokenizer.encode(whole[done:])
+    kept = {
+        place: [token for token in answer.token_ids if token not in tokenizer.eos_token_ids]
+        for place, answer in zip(places, answers, strict=True)
+        if answer.model == model and answer.token_ids
+    }
+    return tokenizer.encode_chat(chat, kept=kept)

@@ -31,7 +31,7 @@ def byte_tokenizer_hf(chat_template: str | None = CHATML) -> PreTrainedTokenizer
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIALS])
-    hf = PreTrainedTokenizerFast(
+    hf = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, eos_token="<|im_end|>", mask_token="<|mask|>"
     )
     hf.chat_template = chat_template
