@@ -27,9 +27,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## run the main example: an agent on the embedded model answers questions
 	@$(BIN)/python -m examples.bike_shop
 
-test: $(READY) ## run the whole default test suite
+test: $(READY) ## run the whole default test suite, on two cores
 	@echo "== running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff format --check .
@@ -40,8 +40,9 @@ format: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure decoding speed on this machine
+bench: $(READY) ## measure decoding on this machine: against a peer, and every mode
 	$(BIN)/python -m benchmarks.decode --json
+	$(BIN)/python -m benchmarks.modes --json
 
 clean: ## remove the virtual environment and caches
 	rm -rf .venv .hypothesis .mypy_cache .ruff_cache .pytest_cache

@@ -38,6 +38,7 @@ from decoding.modes.drafters import (
     Drafting,
     LookupDrafter,
 )
+from decoding.modes.trained_sampler import TrainedSampler
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import (
     ChatMessage,
@@ -108,6 +109,7 @@ __all__ = [
     "Step",
     "TokenRecord",
     "Tokenizer",
+    "TrainedSampler",
     "UnsupportedMode",
     "WeightsError",
 ]

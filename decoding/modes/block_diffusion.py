@@ -13,6 +13,7 @@ from decoding.modes.fitting import (
     needs_adapter,
 )
 from decoding.modes.reveal import ConfidenceThreshold, FixedSchedule, RevealPolicy
+from decoding.modes.trained_sampler import TrainedSampler
 from decoding.network.base import Network
 from decoding.record import Origin
 from decoding.span import Purpose
@@ -60,6 +61,8 @@ class BlockDiffusion:
     def fit(self, network: Network) -> DecodeMode:
         check_denoises(self.name, network)
         check_block_fits(self.block_length, network)
+        if isinstance(self.sampler, TrainedSampler):
+            self.sampler.check_vocabulary(network.vocab_size, network.name)
         if self.adapter:
             check_adapter(self.name, network)
         return self if self.adapter is not None else replace(self, adapter=needs_adapter(network))

@@ -97,6 +97,15 @@ class TrainedSampler:
         kept = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         save_file(kept, folder / WEIGHTS)
 
+    def check_vocabulary(self, vocab_size: int, model: str) -> None:
+        """Raises `ValueError` for a table of token vectors made for another model."""
+        vectors_VD = self.features.vectors_VD
+        if vectors_VD is not None and len(vectors_VD) != vocab_size:
+            raise ValueError(
+                f"the sampler has vectors for {len(vectors_VD)} tokens and {model} has "
+                f"{vocab_size}; load the sampler that was trained with this model"
+            )
+
     def reveal(self, block: Block) -> frozenset[int]:
         scores = self.scores(block)
         best = max(scores, key=scores.__getitem__)

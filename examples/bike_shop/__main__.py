@@ -15,7 +15,7 @@ from rich.console import Console
 from agentkit import Agent, AgentError, Message, PlanAct, Step, Turn, UsageLimits
 from agentkit.cli.show import EventPrinter
 from agentkit.models import LocalModel
-from decoding import Progress
+from decoding import Progress, SelfSpeculation
 from examples.bike_shop.examples import EXAMPLES, PLANNED
 from examples.bike_shop.shop import TOOLS
 
@@ -51,7 +51,7 @@ class Offer:
 async def main() -> None:
     console = Console(highlight=False)
     console.print("loading smollm2-135m")
-    async with LocalModel("smollm2-135m", progress=report) as model:
+    async with LocalModel("smollm2-135m", mode=SelfSpeculation(), progress=report) as model:
         clerk = Agent(model, tools=TOOLS, instructions=INSTRUCTIONS, strategy=LookItUp())
         for question in QUESTIONS:
             await ask(clerk, question, EXAMPLES, console)

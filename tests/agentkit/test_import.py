@@ -36,10 +36,14 @@ def test_import_is_quick() -> None:
         "from time import process_time\n"
         "start = process_time()\n"
         "import agentkit\n"
-        "print(process_time() - start)"
+        "imported = process_time()\n"
+        "for number in range(2_000_000): number + 1\n"
+        "print(imported - start, process_time() - imported)"
     )
-    # Processor time, and the best of a few: other work on the machine must not decide.
-    assert min(float(in_fresh_interpreter(code)) for _ in range(3)) < 0.3
+    # Processor time, and the best of a few: other work on the machine must not decide. Where
+    # it slows the processor itself, the loop shows by how much; a quiet one takes 0.1 s.
+    tries = [map(float, in_fresh_interpreter(code).split()) for _ in range(3)]
+    assert min(seconds / max(loop / 0.1, 1.0) for seconds, loop in tries) < 0.3
 
 
 @pytest.mark.parametrize("module", [agentkit, agentkit.models])

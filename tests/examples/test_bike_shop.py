@@ -34,7 +34,7 @@ def test_every_question_is_answered_by_valid_calls() -> None:
     for question in QUESTIONS:
         assert question in done.stdout
     for kind in ("plan", "act", "answer"):
-        assert f"{kind} · autoregressive · " in done.stdout
+        assert f"{kind} · self-speculation · " in done.stdout
     assert done.stdout.count(" per forward · ") >= 2 * len(QUESTIONS)
 
 

@@ -21,7 +21,7 @@ class LookupDrafter:
     """
 
     max_match: int = 4
-    min_match: int = 1
+    min_match: int = 2
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_match <= self.max_match:

@@ -48,7 +48,7 @@ def test_block_length_one_is_autoregressive(request_: Request, threshold: float 
     assert without_times(one) == without_times(scripted_engine().generate_many([request_])[0])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     diffusions,
     st.integers(0, 10**6),

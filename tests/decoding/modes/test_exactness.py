@@ -40,7 +40,7 @@ def autoregressive(request: Request) -> Completion:
     return scripted_engine().generate_many([plain])[0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(requests(speculations), st.sampled_from([0.0, 0.8, 1.0]))
 def test_alone_it_equals_autoregressive(request: Request, skill: float) -> None:
     engine = scripted_engine(skill=skill, page_size=4)

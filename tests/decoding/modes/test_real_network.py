@@ -159,7 +159,7 @@ def keys_and_values(engine: Engine, slots: slice | torch.Tensor) -> torch.Tensor
     return torch.stack([store[slots] for store in (*storage.keys_SGD, *storage.values_SGD)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(requests(st.one_of(lossless, diffusions)), min_size=1, max_size=3),
     st.lists(st.one_of(lossless, diffusions), min_size=1, max_size=3),

@@ -397,3 +397,14 @@ def test_one_sampler_serves_a_batch_and_a_grammar() -> None:
     alone = [scripted_engine().generate_many([request])[0] for request in requests]
     assert [out.token_ids for out in together] == [out.token_ids for out in alone]
     assert JSON.accepts(together[1].text, TOKENIZER)
+
+
+def test_a_sampler_of_another_model_is_refused_before_any_work() -> None:
+    engine = scripted_engine()
+    made = sampler((Feature.FIRST_VECTOR,))
+    other = TrainedSampler(
+        made.network, BlockFeatures(made.features.features, VECTORS_VD[:200]), made.threshold
+    )
+    with pytest.raises(ValueError, match=f"vectors for 200 tokens and scripted has {VOCAB}"):
+        engine.generate([1], mode=BlockDiffusion(sampler=other))
+    assert engine.is_idle

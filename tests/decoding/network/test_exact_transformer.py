@@ -17,7 +17,7 @@ from decoding.cache.storage import KVStorage
 from decoding.network.config import NetworkConfig
 from decoding.network.exact import ExactLinear, pack, silu
 from decoding.network.exact_attention import ExactAttention
-from decoding.network.numerics import Numerics, exact_numerics
+from decoding.network.numerics import Numerics, exact_numerics, plain_numerics
 from decoding.network.rope import QueryScaling, Rope, YarnScaling
 from decoding.network.transformer import LayerParameters, Parameters, Transformer
 from decoding.span import Attention
@@ -250,3 +250,14 @@ def test_chunks_of_the_usual_size(num_rows: int) -> None:
         (*storage.keys_SGD, *storage.values_SGD), (*again.keys_SGD, *again.values_SGD), strict=True
     ):
         assert torch.equal(one_SGD, other_SGD)
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_the_exact_network_is_the_plain_one_up_to_rounding(name: str) -> None:
+    config = CONFIGS[name]
+    plain = random_network(config, plain_numerics(torch.float32, CPU))
+    exact = random_network(config, exact_numerics(torch.float32, CPU))
+    batch = forward_batch([Part([token % 71 for token in range(150)], range(150))])
+    plain_RV = plain.forward(batch, plain.allocate_cache(150))
+    exact_RV = exact.forward(batch, exact.allocate_cache(150))
+    assert (plain_RV - exact_RV).abs().max() < 1e-4 * plain_RV.abs().max()

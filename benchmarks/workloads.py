@@ -1,0 +1,138 @@
+"""What the modes are measured on: calls of tools under a grammar, code, and prose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from decoding import Grammar
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One question, and the grammar of its answer where it has one."""
+
+    question: str
+    system: str = "You are a helpful assistant."
+    grammar: Grammar | None = None
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        return [
+            {"role": "system", "content": self.system},
+            {"role": "user", "content": self.question},
+        ]
+
+    @property
+    def text(self) -> str:
+        """For models without a chat template."""
+        return f"{self.system}\n\n{self.question}\n\n"
+
+
+def _closed(**properties: Any) -> dict[str, Any]:
+    """An object of exactly these members."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _text(longest: int) -> dict[str, Any]:
+    return {"type": "string", "maxLength": longest}
+
+
+_ADDRESS = _closed(street=_text(40), city=_text(30), country={"enum": ["DE", "FR", "GB", "US"]})
+_TOOLS: Mapping[str, dict[str, Any]] = {
+    "place_order": _closed(
+        customer=_closed(name=_text(40), email=_text(40)),
+        items={
+            "type": "array",
+            "items": _closed(
+                product=_text(30),
+                quantity={"type": "integer", "minimum": 1, "maximum": 99},
+                colour={"enum": ["red", "green", "blue", "black"]},
+            ),
+            "minItems": 1,
+            "maxItems": 3,
+        },
+        deliver_to=_ADDRESS,
+        express={"type": "boolean"},
+    ),
+    "create_event": _closed(
+        title=_text(60),
+        start={"type": "string", "pattern": "^2026-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]$"},
+        minutes={"enum": [15, 30, 45, 60, 90]},
+        attendees={"type": "array", "items": _text(40), "maxItems": 4},
+        repeat={"enum": ["never", "daily", "weekly", "monthly"]},
+    ),
+    "search_flights": _closed(
+        origin=_closed(city=_text(30), code={"type": "string", "pattern": "^[A-Z]{3}$"}),
+        destination=_closed(city=_text(30), code={"type": "string", "pattern": "^[A-Z]{3}$"}),
+        passengers=_closed(
+            adults={"type": "integer", "minimum": 1, "maximum": 9},
+            children={"type": "integer", "minimum": 0, "maximum": 9},
+        ),
+        cabin={"enum": ["economy", "business", "first"]},
+    ),
+    "send_message": _closed(
+        to=_text(40),
+        channel={"enum": ["email", "sms", "chat"]},
+        body=_text(160),
+        urgent={"type": "boolean"},
+    ),
+}
+_CALL = {
+    "anyOf": [
+        _closed(name={"const": name}, arguments=arguments) for name, arguments in _TOOLS.items()
+    ]
+}
+_CALL_GRAMMAR = Grammar.json_schema(_CALL)
+_CALL_SYSTEM = "\n".join(
+    [
+        "Answer with one call of a tool: a JSON object of its name and its arguments.",
+        *(f"- {name}: {', '.join(tool['properties'])}" for name, tool in _TOOLS.items()),
+    ]
+)
+
+
+def _call(question: str) -> Task:
+    return Task(question, _CALL_SYSTEM, _CALL_GRAMMAR)
+
+
+WORKLOADS: Mapping[str, tuple[Task, ...]] = {
+    "tool": (
+        _call(
+            "Order 2 blue garden chairs and 1 green parasol for Maria Lindqvist, "
+            "maria.lindqvist@example.org, express, to 14 Harbour Street, Bristol, GB."
+        ),
+        _call(
+            "Put the quarterly budget review into the calendar: 9 March 2026 at 14:30, one hour, "
+            "with tom@example.org and aisha@example.org, every month."
+        ),
+        _call(
+            "Find flights from Lisbon (LIS) to Copenhagen (CPH) for two adults and one child in "
+            "economy."
+        ),
+        _call(
+            "Text +44 20 7946 0123 that the delivery for order KX-20417 is delayed until Thursday "
+            "and that we are sorry for the trouble. It is urgent."
+        ),
+    ),
+    "code": (
+        Task("Write a Python function that checks whether a string is a palindrome."),
+        Task("Write a Python class for a stack with push, pop, peek and is_empty."),
+        Task(
+            "Rename the variable `x` to `total` in this function and return the whole function:\n\n"
+            "def add_up(values):\n    x = 0\n    for value in values:\n        x = x + value\n"
+            "    return x"
+        ),
+        Task("Write a SQL query that lists the ten customers with the highest total of orders."),
+    ),
+    "prose": (
+        Task("Write a short story about a lighthouse keeper who finds a letter."),
+        Task("Explain to a child why the sky is blue."),
+        Task("Describe a walk through an old market in the early morning."),
+        Task("What should one consider before adopting a dog?"),
+    ),
+}
