@@ -47,6 +47,7 @@ from decoding.request import (
     Event,
     Failed,
     Finished,
+    FinishReason,
     Prompt,
     Request,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "Event",
     "EventStream",
     "Failed",
+    "FinishReason",
     "Finished",
     "FixedSchedule",
     "ForwardRecord",

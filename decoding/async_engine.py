@@ -124,6 +124,7 @@ class AsyncEngine:
         sampling: Sampling = Sampling(),
         max_new_tokens: int = 256,
         stop: tuple[str, ...] = (),
+        stop_token_ids: tuple[int, ...] = (),
         close_at_budget: bool = False,
     ) -> Completion:
         """One answer. Parameters as in `Request`; raises what the engine raises."""
@@ -134,6 +135,7 @@ class AsyncEngine:
             sampling=sampling,
             max_new_tokens=max_new_tokens,
             stop=stop,
+            stop_token_ids=stop_token_ids,
             close_at_budget=close_at_budget,
         )
         async with self.stream(request) as events:
@@ -163,9 +165,13 @@ class AsyncEngine:
         """
 
         def add(engine: Engine) -> int:
-            request_id = -1 if stream.ticket.request_id is None else stream.ticket.request_id
+            if stream.ticket.request_id is None:
+                raise ValueError("the request was refused; there is nothing to fork")
             return engine.fork(
-                request_id, mode=mode, sampling=sampling, max_new_tokens=max_new_tokens
+                stream.ticket.request_id,
+                mode=mode,
+                sampling=sampling,
+                max_new_tokens=max_new_tokens,
             )
 
         async with self._opened(add) as events:

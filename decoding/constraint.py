@@ -20,7 +20,7 @@ class Constraint:
     def __init__(self, matcher: Matcher, closing_budget: int | None = None) -> None:
         self._matcher = matcher
         self._path: tuple[int, ...] | None = None
-        self._mask_W: Tensor | None = None
+        self._masks: dict[tuple[int, ...], Tensor] = {}  # by the tokens ahead of this place
         self.mask_seconds = 0.0
         if closing_budget is not None:
             self._path = matcher.closing_tokens(closing_budget)
@@ -32,21 +32,20 @@ class Constraint:
 
     def mask(self) -> Tensor:
         """Packed mask [W] of the tokens allowed next. Raises `GrammarDeadEnd` for none."""
-        if self._mask_W is None:
-            self._mask_W = self.mask_of(self._matcher)
-        return self._mask_W
+        return self.mask_ahead((), self._matcher)
 
-    def mask_of(self, matcher: Matcher) -> Tensor:
-        """As `mask`, at the place of another matcher; its time counts here."""
-        started = time.perf_counter()
-        mask_W = matcher.fill_mask()
-        self.mask_seconds += time.perf_counter() - started
-        return mask_W
+    def mask_ahead(self, ahead: tuple[int, ...], matcher: Matcher) -> Tensor:
+        """As `mask`, behind some tokens more, where `matcher` stands. Computed once per place."""
+        if ahead not in self._masks:
+            started = time.perf_counter()
+            self._masks[ahead] = matcher.fill_mask()
+            self.mask_seconds += time.perf_counter() - started
+        return self._masks[ahead]
 
     def accept(self, token: int) -> None:
         """Moves the matcher over a committed token."""
         self._matcher.accept(token)
-        self._mask_W = None
+        self._masks = {key[1:]: mask for key, mask in self._masks.items() if key[:1] == (token,)}
         if self._path and self._path[0] == token:
             self._path = self._path[1:]
 
@@ -106,6 +105,7 @@ class Lookahead:
         self._constraint = constraint
         self._matcher = None if constraint is None else constraint.matcher()
         self._end_token_ids = end_token_ids
+        self._ahead: tuple[int, ...] = ()
         self._over = False
 
     @property
@@ -115,7 +115,7 @@ class Lookahead:
     def mask(self) -> Tensor | None:
         if self._constraint is None or self._matcher is None:
             return None
-        return self._constraint.mask_of(self._matcher)
+        return self._constraint.mask_ahead(self._ahead, self._matcher)
 
     def forced(self) -> tuple[int, ...]:
         return () if self._matcher is None else self._matcher.forced_tokens()
@@ -123,4 +123,5 @@ class Lookahead:
     def accept(self, token: int) -> None:
         if self._matcher is not None:
             self._matcher.accept(token)
+            self._ahead += (token,)
         self._over = token in self._end_token_ids

@@ -3,12 +3,13 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
+from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import torch
 
@@ -19,6 +20,7 @@ from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode, Step
 from decoding.network.base import Network
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
+from decoding.record import Stats
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Choice, Sampling, pick_tokens
 from decoding.sequence import Sequence
@@ -160,20 +162,19 @@ class Engine:
 
         Its prompt is everything the request has so far, its grammar stands where the
         request's stands, and its completion holds what comes from here on; what is encoded is
-        shared, not copied. By default it has the request's mode and sampling (with a seed of
-        its own where the request left the seed open), and may decode as many tokens as the
-        request still may. Raises `ValueError` for a request that is not being decoded, and
-        what `add` raises.
+        shared, not copied. By default it has the request's mode and sampling, and may decode as
+        many tokens as the request still may. A seed that the request names is kept, so the fork
+        repeats it unless `sampling` names another; a seed left open is drawn anew. Raises
+        `ValueError` for a request that is over, and what `add` raises.
         """
         if self._closed:
             raise EngineClosed
-        one = self._live.get(request_id)
-        if one is None:
+        parent = self._find(request_id)
+        if parent is None:
             raise ValueError(
-                f"request {request_id} is not being decoded; fork it between its first and its "
-                "last event, or add a new request with its tokens as the prompt"
+                "the request is not being decoded; fork it before its last event, or add a new "
+                "request with its tokens as the prompt"
             )
-        parent = one.sequence
         limit = parent.room if max_new_tokens is None else min(max_new_tokens, parent.room)
         request = replace(
             parent.request,
@@ -183,8 +184,8 @@ class Engine:
             max_new_tokens=limit,
         )
         self._check_fits(parent.length + limit)
-        assert parent.lease is not None
-        self._cache.publish(parent.lease, parent.encoded)
+        if parent.lease is not None:
+            self._cache.publish(parent.lease, parent.encoded)
         child = parent.fork(
             self._next_id,
             request,
@@ -200,9 +201,7 @@ class Engine:
         Returns False where the request is unknown or already over. Raises `UnsupportedMode`.
         """
         fitted = mode.fit(self.network)
-        one = self._live.get(request_id)
-        waiting = (each for each in self._waiting if each.request_id == request_id)
-        sequence = next(waiting, None) if one is None else one.sequence
+        sequence = self._find(request_id)
         if sequence is None:
             return False
         sequence.mode = fitted
@@ -212,19 +211,18 @@ class Engine:
     def step(self) -> list[Event]:
         """Runs one forward over all live sequences and returns the events since last time.
 
-        An empty engine returns at once. An error of one sequence ends that sequence with
-        `Failed`. An error of the network is raised; every sequence then stands where it stood
-        before the forward.
+        An empty engine returns at once. An error of one sequence, also one of a drafter or a
+        reveal policy of your own, ends that sequence with `Failed`. An error of the network is
+        raised; every sequence then stands where it stood before the forward, and no event is
+        lost.
         """
+        if not self._closed:
+            self._admit()
+            live = list(self._live.values())
+            if live:
+                for one, scores in zip(live, self._evaluate(live), strict=True):
+                    self._undelivered += self._advance(one, scores)
         events, self._undelivered = self._undelivered, []
-        if self._closed:
-            return events
-        events += self._admit()
-        live = list(self._live.values())
-        if not live:
-            return events
-        for one, scores in zip(live, self._evaluate(live), strict=True):
-            events += self._advance(one, scores)
         return events
 
     def abort(self, request_id: int) -> bool:
@@ -298,6 +296,7 @@ class Engine:
         sampling: Sampling = Sampling(),
         max_new_tokens: int = 256,
         stop: tuple[str, ...] = (),
+        stop_token_ids: tuple[int, ...] = (),
         close_at_budget: bool = False,
     ) -> Completion:
         """One answer. Parameters as in `Request`; raises what `add` and decoding raise."""
@@ -308,15 +307,20 @@ class Engine:
             sampling=sampling,
             max_new_tokens=max_new_tokens,
             stop=stop,
+            stop_token_ids=stop_token_ids,
             close_at_budget=close_at_budget,
         )
         return self.generate_many([request])[0]
 
     def generate_many(self, requests: Many[Request]) -> list[Completion]:
-        """Answers in the order asked, decoded together; each the same as on its own."""
-        ids = [self.add(request) for request in requests]
+        """Answers in the order asked, decoded together; each the same as on its own.
+
+        Where one fails, its error is raised and the others are given up.
+        """
+        ids: list[int] = []
         done: dict[int, Completion] = {}
         try:
+            ids += (self.add(request) for request in requests)
             for event in self._events(set(ids)):
                 if isinstance(event, Finished):
                     done[event.request_id] = event.completion
@@ -325,24 +329,21 @@ class Engine:
         return [done[request_id] for request_id in ids]
 
     def stream(self, request: Request) -> Iterator[Committed | Finished]:
-        """The events of one request as they happen. Closing the iterator aborts it."""
-        request_id = self.add(request)
-        try:
-            yield from self._events({request_id})
-        finally:
-            self._forget([request_id])
+        """The events of one request as they happen. Closing the iterator aborts it.
+
+        Raises at once what `add` raises.
+        """
+        return self._stream(self.add(request))
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of a prompt in any of its forms. Raises `ValueError` or `TypeError`."""
         if isinstance(prompt, str):
             ids = tuple(self.tokenizer.encode(prompt, add_special_tokens=True))
-        elif all(isinstance(item, int) for item in prompt):
-            ids = tuple(item for item in prompt if isinstance(item, int))
-        elif all(not isinstance(item, int | str) for item in prompt):
-            messages = [item for item in prompt if not isinstance(item, int | str)]
+        elif all(isinstance(item, Mapping) for item in prompt):
+            messages = [item for item in prompt if isinstance(item, Mapping)]
             ids = tuple(self.tokenizer.encode_chat(messages))
         else:
-            raise TypeError("a prompt is text, a list of token ids, or a list of chat messages")
+            ids = tuple(_token_id(item) for item in prompt)
         if not ids:
             raise ValueError("the prompt encodes to no token; give at least one")
         bad = next((token for token in ids if not 0 <= token < self.network.vocab_size), None)
@@ -359,6 +360,19 @@ class Engine:
         return ids
 
     # --- inside
+
+    def _stream(self, request_id: int) -> Iterator[Committed | Finished]:
+        try:
+            yield from self._events({request_id})
+        finally:
+            self._forget([request_id])
+
+    def _find(self, request_id: int) -> Sequence | None:
+        """The sequence of a request that is waiting or live."""
+        one = self._live.get(request_id)
+        if one is not None:
+            return one.sequence
+        return next((each for each in self._waiting if each.request_id == request_id), None)
 
     def _queue(self, sequence: Sequence) -> int:
         self._next_id += 1
@@ -395,9 +409,8 @@ class Engine:
             constraint=constraint,
         )
 
-    def _admit(self) -> list[Event]:
+    def _admit(self) -> None:
         """Starts waiting requests, first come first served, while pages last."""
-        events: list[Event] = []
         while self._waiting and len(self._live) < self._max_live:
             sequence = self._waiting[0]
             lease = self._cache.open(sequence.tokens, sequence.max_length)
@@ -407,8 +420,8 @@ class Engine:
             sequence.lease, sequence.num_cached = lease, lease.num_cached
             one = _Live(sequence, _steps(sequence))
             self._live[sequence.request_id] = one
-            events += self._advance(one, None)
-        return events
+            self._totals.admit(sequence.num_prompt, sequence.num_cached)
+            self._undelivered += self._advance(one, None)
 
     def _advance(self, one: "_Live", scores: Scores | None) -> list[Event]:
         """Sends a sequence its scores and takes its next span, or its end."""
@@ -417,9 +430,12 @@ class Engine:
             one.span = one.steps.send(scores) if scores is not None else next(one.steps)
         except StopIteration:
             return self._retire(sequence)
-        except DecodingError as error:
+        except Exception as error:  # noqa: BLE001 - handed to whoever made the request
             self._release(sequence)
-            return [Failed(sequence.request_id, error, sequence.stats())]
+            self._totals.add(sequence.stats())
+            report = sequence.report()
+            failed = Failed(sequence.request_id, error, sequence.stats())
+            return [failed] if report is None else [report, failed]
         except BaseException:
             self._release(sequence)
             raise
@@ -439,7 +455,7 @@ class Engine:
         self._release(sequence)
         report = sequence.report()
         completion = sequence.completion()
-        self._totals.add(completion)
+        self._totals.add(completion.stats)
         finished = Finished(sequence.request_id, completion)
         return [finished] if report is None else [report, finished]
 
@@ -500,6 +516,11 @@ class Engine:
     def _events(self, wanted: set[int]) -> Iterator[Committed | Finished]:
         """Steps until the wanted requests are over; keeps other requests' events."""
         while wanted:
+            if self.is_idle:
+                raise DecodingError(
+                    "the last events of the request were taken by another caller of step(); "
+                    "let one of step, generate and stream drive an engine at a time"
+                )
             for event in self._sift(self.step(), wanted):
                 if isinstance(event, Failed):
                     raise event.error
@@ -525,6 +546,16 @@ def _steps(sequence: Sequence) -> Step:
     while not sequence.finished:
         sequence.step_mode = sequence.mode.select(sequence)
         yield from sequence.step_mode.step(sequence)
+
+
+def _token_id(item: object) -> int:
+    """Takes the whole numbers of other libraries, too; a truth value is none."""
+    if isinstance(item, SupportsIndex) and not isinstance(item, bool):
+        return index(item)
+    raise TypeError(
+        "a prompt is text, a list of token ids, or a list of chat messages; "
+        f"it holds a {type(item).__name__}"
+    )
 
 
 def _seed(sampling: Sampling) -> int:
@@ -564,11 +595,12 @@ class _Totals:
         self.forced = 0
         self.modes: dict[str, int] = {}
 
-    def add(self, completion: Completion) -> None:
-        stats = completion.stats
+    def admit(self, prompt_tokens: int, cached_prompt_tokens: int) -> None:
+        self.prompt_tokens += prompt_tokens
+        self.cached_prompt_tokens += cached_prompt_tokens
+
+    def add(self, stats: Stats) -> None:
         self.new_tokens += stats.new_tokens
-        self.prompt_tokens += stats.prompt_tokens
-        self.cached_prompt_tokens += stats.cached_prompt_tokens
         self.drafted += stats.drafted
         self.accepted += stats.accepted
         self.forced += stats.forced

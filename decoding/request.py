@@ -39,10 +39,22 @@ class Request:
     def __post_init__(self) -> None:
         if len(self.prompt) == 0:
             raise ValueError("the prompt is empty; give text, token ids or chat messages")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
-        if isinstance(self.stop, str) or not all(self.stop):
+        if isinstance(self.mode, type) or not hasattr(self.mode, "fit"):
+            raise TypeError(f"mode must be a record such as Autoregressive(), not {self.mode!r}")
+        if self.grammar is not None and not isinstance(self.grammar, Grammar):
+            raise TypeError(
+                f"grammar must be a Grammar, such as Grammar.json_schema(...), not {self.grammar!r}"
+            )
+        if not isinstance(self.sampling, Sampling):
+            raise TypeError(f"sampling must be a Sampling, not {self.sampling!r}")
+        if type(self.max_new_tokens) is not int or self.max_new_tokens < 1:
+            raise ValueError(
+                f"max_new_tokens must be a whole number of at least 1, not {self.max_new_tokens}"
+            )
+        if isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop):
             raise ValueError(f"stop must be a tuple of non-empty strings, not {self.stop!r}")
+        if not all(type(token) is int and token >= 0 for token in self.stop_token_ids):
+            raise ValueError(f"stop_token_ids must be token ids, not {self.stop_token_ids!r}")
         if self.close_at_budget and self.grammar is None:
             raise ValueError("close_at_budget needs a grammar: free text has no valid end")
 

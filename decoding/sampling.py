@@ -10,7 +10,7 @@ Generators, OOPSLA 2014), one stream per (seed, position), indexed by token id.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -44,14 +44,15 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
             raise ValueError(f"temperature must be a finite number >= 0, not {self.temperature}")
-        if self.top_k < 0:
-            raise ValueError(f"top_k must be >= 0 (0 is off), not {self.top_k}")
+        if type(self.top_k) is not int or self.top_k < 0:
+            raise ValueError(f"top_k must be a whole number >= 0 (0 is off), not {self.top_k}")
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p must be in (0, 1] (1 is off), not {self.top_p}")
         if not 0.0 <= self.min_p <= 1.0:
             raise ValueError(f"min_p must be in [0, 1] (0 is off), not {self.min_p}")
-        if self.seed is not None and not 0 <= self.seed < _WORD:
-            raise ValueError(f"seed must be in [0, 2**64), not {self.seed}")
+        whole = self.seed is None or (type(self.seed) is int and 0 <= self.seed < _WORD)
+        if not whole:
+            raise ValueError(f"seed must be a whole number in [0, 2**64), not {self.seed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None 
     order_RV = _orders(masked_RV, choices)
     tokens_R = order_RV.argmax(-1)
     picked_R = masked_RV.gather(-1, tokens_R[:, None]).squeeze(-1)
-    logprobs_R = picked_R.double() - masked_RV.logsumexp(-1).double()
+    logprobs_R = picked_R.double() - _row_by_row(torch.logsumexp, masked_RV).double()
     ranked = [row for row, choice in enumerate(choices) if choice.ranks]
     ranks = min(max((choice.ranks for choice in choices), default=0), logits_RV.shape[-1])
     parts = [tokens_R.double(), logprobs_R]
@@ -161,10 +162,21 @@ def _perturbed(logits_V: Tensor, choice: Choice) -> Tensor:
 def _rank(logits_QV: Tensor, masked_QV: Tensor, order_QV: Tensor, ranks: int) -> list[Tensor]:
     """Tokens [Q, K], their log-probabilities [Q, K], -inf where not allowed, purities [Q]."""
     tokens_QK = order_QV.topk(ranks).indices
-    mass_Q1 = logits_QV.logsumexp(-1, keepdim=True)
+    mass_Q1 = _row_by_row(torch.logsumexp, logits_QV)[:, None]
     logprobs_QK = masked_QV.gather(-1, tokens_QK) - mass_Q1
-    purity_Q = (2.0 * (logits_QV - mass_Q1)).exp().sum(-1)
+    purity_Q = _row_by_row(torch.sum, (2.0 * (logits_QV - mass_Q1)).exp())
     return [tokens_QK.double(), logprobs_QK.double(), purity_Q.double()]
+
+
+def _row_by_row(reduce: Callable[..., Tensor], rows_RV: Tensor) -> Tensor:
+    """`reduce` over the last axis, each row on its own.
+
+    The library splits a single wide row among its threads and rounds otherwise than it does
+    for one of several.
+    """
+    if len(rows_RV) > 1:
+        return reduce(rows_RV, dim=-1)
+    return reduce(rows_RV.repeat(2, 1), dim=-1)[:1]
 
 
 def _read_rankings(numbers: list[float], count: int, ranks: int) -> list[Ranking]:

@@ -195,7 +195,8 @@ class Sequence:
             constraint=None if self._constraint is None else self._constraint.fork(limit),
         )
         child._text_from = self._text_from
-        child._show(text.push(self.tokens[self._text_from :]))
+        for token in self.tokens[self._text_from :]:  # as this one did: what is held depends on it
+            child._show(text.push([token]))
         child._text.clear()
         return child
 

@@ -44,6 +44,8 @@ class BlockDiffusion:
         check_block_length(self.block_length)
         if self.threshold is not None:
             ConfidenceThreshold(self.threshold)
+        if self.sampler is not None and not callable(getattr(self.sampler, "reveal", None)):
+            raise TypeError(f"sampler must be a reveal policy, not {self.sampler!r}")
         if self.max_denoise_steps is not None and self.max_denoise_steps < 1:
             raise ValueError(f"max_denoise_steps must be at least 1, not {self.max_denoise_steps}")
 

@@ -54,7 +54,9 @@ def denoise(
         shown = frozenset(masked)
         if step < max_steps:
             tokens = tuple(None if cell is None else cell.token for cell in cells)
-            shown = policy.reveal(Block(tokens, rankings, step, max_steps))
+            shown &= policy.reveal(Block(tokens, rankings, step, max_steps))
+            if not shown:
+                raise ValueError(f"the reveal policy {policy!r} revealed no masked position")
         if draft.mask_W is not None:
             shown |= {masked[0]}
         proposals = [

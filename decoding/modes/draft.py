@@ -79,7 +79,7 @@ def extend(sequence: Decodable, draft: Draft, count: int, propose: Propose) -> D
 
     Each position gets what the grammar forces there, else the first candidate it allows; the
     walk stops where it allows none of them. Forced tokens are taken beyond `count` as well:
-    they cost nothing. A dead end ahead is nobody's error yet: the draft stops before it.
+    they cost nothing. A dead end ahead is nobody's error yet: the draft stops there.
     """
     guesses, mask_W = list(draft.guesses), draft.mask_W
     ahead = sequence.preview()

@@ -5,8 +5,11 @@ from decoding.network.base import Network
 
 
 def check_block_length(block_length: int) -> None:
-    if block_length < 1:
-        raise ValueError(f"block_length must be at least 1, not {block_length}")
+    if type(block_length) is not int or block_length < 1:
+        raise ValueError(
+            f"block_length must be at least 1, not {block_length}: it counts tokens, the one that "
+            "is known included"
+        )
 
 
 def check_block_fits(block_length: int, network: Network) -> None:

@@ -32,6 +32,9 @@ class SelfSpeculation:
 
     def __post_init__(self) -> None:
         check_block_length(self.block_length)
+        is_record = hasattr(self.drafter, "draft") and not isinstance(self.drafter, type)
+        if self.drafter is not None and not is_record:
+            raise TypeError(f"drafter must be a record such as LookupDrafter(), not {self.drafter}")
         if not 0.0 <= self.draft_threshold <= 1.0:
             raise ValueError(
                 f"draft_threshold must be a probability (0 is off), not {self.draft_threshold}"

@@ -2,7 +2,9 @@
 
 import json
 import random
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,24 +12,35 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from decoding import (
+    Autoregressive,
+    BlockDiffusion,
     CacheExhausted,
     Committed,
     Completion,
     ContextOverflow,
+    Decodable,
+    DecodingError,
+    Drafter,
+    Drafting,
     Engine,
     EngineClosed,
+    Event,
     Failed,
     Finished,
     Grammar,
     GrammarDeadEnd,
+    LookupDrafter,
     Origin,
     Request,
     Sampling,
+    SelfSpeculation,
 )
+from decoding.modes.draft import empty_draft
+from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
 from decoding.testing import ScriptedNetwork
 from tests.decoding.soundness import assert_all_pages_back, assert_sound, without_times
-from tests.decoding.tiny import byte_tokenizer
+from tests.decoding.tiny import byte_tokenizer, metaspace_tokenizer
 
 TOKENIZER = byte_tokenizer()
 VOCAB = 288  # wider than the tokenizer, as padded checkpoints are
@@ -336,3 +349,158 @@ def test_an_unseeded_request_draws_a_seed_and_tells_it() -> None:
         [1], sampling=Sampling(temperature=1.0, seed=first.seed), max_new_tokens=20
     )
     assert again.token_ids == first.token_ids
+
+
+class Faulty:
+    """A drafter with a bug that shows after a few steps."""
+
+    def fit(self, network: Network) -> Drafter:
+        return self
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        yield from ()
+        if sequence.length > 6:
+            raise KeyError("a bug")
+        return empty_draft(sequence)
+
+
+def test_an_error_of_ones_own_drafter_ends_its_request_only() -> None:
+    engine = new_engine()
+    good = engine.add(Request([1], max_new_tokens=9))
+    bad = engine.add(Request([2], mode=SelfSpeculation(4, Faulty()), max_new_tokens=9))
+    events: list[Event] = []
+    while not engine.is_idle:
+        events += engine.step()
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    (finished,) = (event for event in events if isinstance(event, Finished))
+    assert (failed.request_id, finished.request_id) == (bad, good)
+    assert isinstance(failed.error, KeyError)
+    assert failed.stats.new_tokens == 6
+    assert finished.completion.stats.forwards == 9
+    assert engine.stats().new_tokens == 15
+    assert_all_pages_back(engine)
+
+
+def test_no_event_is_lost_when_the_network_fails() -> None:
+    """Also of a request that ends in the very step in which another one's forward fails."""
+    engine = new_engine()
+    forward = engine.network.forward
+    broken = [False]
+
+    def failing(*args: object) -> torch.Tensor:
+        if broken[0]:
+            raise MemoryError("no more memory")
+        return forward(*args)  # type: ignore[arg-type]
+
+    engine.network.forward = failing  # type: ignore[method-assign]
+    engine.add(Request([1], max_new_tokens=9))
+    engine.step()
+    forced = engine.add(Request([1], grammar=Grammar.json_schema({"const": 1})))
+    broken[0] = True
+    with pytest.raises(MemoryError):
+        engine.step()
+    broken[0] = False
+    finished = [event.request_id for event in engine.step() if isinstance(event, Finished)]
+    assert finished == [forced]
+
+
+def test_events_taken_by_another_caller_are_an_error_not_a_hang() -> None:
+    engine = new_engine()
+    events = engine.stream(Request([1], max_new_tokens=9))
+    next(events)
+    while not engine.is_idle:
+        engine.step()
+    with pytest.raises(DecodingError, match="taken by another caller"):
+        list(events)
+
+
+def test_a_refused_request_takes_the_batch_back() -> None:
+    engine = new_engine()
+    with pytest.raises(ValueError, match="999"):
+        engine.generate_many([Request([1]), Request([999])])
+    assert_all_pages_back(engine)
+    assert engine.stats().waiting_requests == 0
+
+
+def test_what_was_committed_before_a_failure_is_told() -> None:
+    engine = new_engine()
+    stuck = Grammar.lark('start: /[xy]/ "ab" NEVER\nNEVER: /c/ & /d/\n')
+    engine.add(Request([1], grammar=stuck))
+    events: list[Event] = []
+    while not engine.is_idle:
+        events += engine.step()
+    told = "".join(event.text for event in events if isinstance(event, Committed))
+    assert told.endswith("ab")
+    assert isinstance(events[-1], Failed)
+    assert events[-1].stats.new_tokens == len(TOKENIZER.encode(told))
+
+
+def test_prompts_that_never_ran_are_no_hits_and_no_misses() -> None:
+    engine = new_engine(max_live=1)
+    engine.add(Request([1] * 20, max_new_tokens=2))
+    engine.abort(engine.add(Request([1] * 20, max_new_tokens=2)))
+    while not engine.is_idle:
+        engine.step()
+    assert engine.stats().prompt_tokens == 20
+
+
+def test_whole_numbers_of_other_libraries_are_token_ids() -> None:
+    expected = new_engine().generate([1, 2], max_new_tokens=4).token_ids
+    for prompt in (np.array([1, 2]), torch.tensor([1, 2]), [np.int64(1), 2]):
+        assert new_engine().generate(prompt, max_new_tokens=4).token_ids == expected
+    with pytest.raises(TypeError, match="it holds a bool"):
+        new_engine().generate([True, False])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"mode": Autoregressive}, "mode must be a record"),
+        ({"mode": "auto"}, "mode must be a record"),
+        ({"grammar": {"type": "object"}}, "grammar must be a Grammar"),
+        ({"sampling": {"temperature": 1}}, "sampling must be a Sampling"),
+        ({"max_new_tokens": 2.5}, "max_new_tokens must be a whole number"),
+        ({"stop": (3,)}, "stop must be a tuple of non-empty strings"),
+        ({"stop_token_ids": (-5,)}, "stop_token_ids must be token ids"),
+    ],
+)
+def test_wrong_arguments_are_refused_where_they_enter(arguments: Any, told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        new_engine().generate([1], **arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Sampling(seed=1.5), "seed must be a whole number"),
+        (lambda: Sampling(top_k=2.5), "top_k must be a whole number"),
+        (lambda: SelfSpeculation(2.5), "block_length must be at least 1"),
+        (lambda: SelfSpeculation(drafter=LookupDrafter), "drafter must be a record"),
+        (lambda: BlockDiffusion(sampler=0.9), "sampler must be a reveal policy"),
+    ],
+)
+def test_wrong_parameters_are_refused_where_they_enter(make: Any, told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        make()
+
+
+def test_a_fork_within_a_character_of_byte_tokens_shows_no_text_twice() -> None:
+    tokenizer = metaspace_tokenizer()
+    ids = [*tokenizer.encode("a b\u00dfab"), tokenizer.eos_token_ids[0]]
+
+    def script(tokens: tuple[int, ...]) -> torch.Tensor:
+        return torch.nn.functional.one_hot(torch.tensor(ids[len(tokens) - 1]), 300) * 9.0
+
+    for steps in range(1, len(ids)):
+        engine = Engine(ScriptedNetwork(300, script=script), tokenizer, cache_tokens=512)
+        parent = engine.add(Request([1], max_new_tokens=40))
+        shown = ""
+        for _ in range(steps):
+            shown += "".join(each.text for each in engine.step() if isinstance(each, Committed))
+        child = engine.fork(parent)
+        done = {}
+        while not engine.is_idle:
+            for event in engine.step():
+                if isinstance(event, Finished):
+                    done[event.request_id] = event.completion
+        assert shown + done[child].text == done[parent].text

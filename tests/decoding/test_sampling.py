@@ -1,6 +1,8 @@
 """Picking tokens: filters, masks, and noise that depends on seed and position only."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -155,3 +157,19 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
 def test_bad_parameters_are_refused_by_name(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Sampling(**bad)  # type: ignore[arg-type]
+
+
+def test_logprobs_do_not_depend_on_the_company_of_a_row() -> None:
+    """A vocabulary so wide that a single row would be split among two threads."""
+    code = (
+        "import torch\n"
+        "from decoding.sampling import Choice, Sampling, pick_tokens\n"
+        "torch.set_num_threads(2)\n"
+        "logits_RV = torch.randn(64, 49152, generator=torch.Generator().manual_seed(1)) * 3\n"
+        "choices = [Choice(Sampling(), 0, row, None, ranks=4) for row in range(64)]\n"
+        "together = pick_tokens(logits_RV, choices)\n"
+        "for row in range(64):\n"
+        "    alone = pick_tokens(logits_RV[row : row + 1], choices[row : row + 1])\n"
+        "    assert alone.part(0, 1) == together.part(row, row + 1), row\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,13 +7,19 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 
 from decoding.errors import WeightsError
 from decoding.tokenizer import Tokenizer
-from tests.decoding.tiny import CHATML, MERGES, SPECIALS, byte_tokenizer, byte_tokenizer_hf
+from tests.decoding.tiny import (
+    CHATML,
+    MERGES,
+    SPECIALS,
+    byte_tokenizer,
+    byte_tokenizer_hf,
+    metaspace_tokenizer,
+)
 
 HELLO = [{"role": "user", "content": "hello"}]
 TEXTS = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("a é🎉日本語👩‍👩‍👧 \n�")))
@@ -26,27 +32,11 @@ def decorated() -> Tokenizer:
     return Tokenizer(hf)
 
 
-def metaspace() -> Tokenizer:
-    """Spells like Llama 2: spaces as letters, unknown characters as runs of byte tokens."""
-    pieces = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "▁the", "é", "日", "�"]
-    pieces += [f"<0x{byte:02X}>" for byte in range(256)]
-    vocab = {piece: index for index, piece in enumerate(pieces)}
-    merges = [("▁", "a")]
-    backend = Backend(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True))
-    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-    backend.decoder = decoders.Sequence(
-        [
-            decoders.Replace("▁", " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),
-        ]
-    )
-    backend.add_special_tokens([AddedToken(each, special=True) for each in ("<s>", "</s>")])
-    return Tokenizer(PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>"))
-
-
-TOKENIZERS = {"byte": byte_tokenizer(), "decorated": decorated(), "metaspace": metaspace()}
+TOKENIZERS = {
+    "byte": byte_tokenizer(),
+    "decorated": decorated(),
+    "metaspace": metaspace_tokenizer(),
+}
 
 
 @pytest.fixture(params=sorted(TOKENIZERS))

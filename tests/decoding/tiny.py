@@ -36,3 +36,24 @@ def byte_tokenizer_hf(chat_template: str | None = CHATML) -> PreTrainedTokenizer
     )
     hf.chat_template = chat_template
     return hf
+
+
+def metaspace_tokenizer() -> Tokenizer:
+    """Spells like Llama 2: spaces as letters, unknown characters as runs of byte tokens."""
+    pieces = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "▁the", "é", "日", "�"]
+    pieces += [f"<0x{byte:02X}>" for byte in range(256)]
+    vocab = {piece: index for index, piece in enumerate(pieces)}
+    merges = [("▁", "a")]
+    backend = Backend(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    backend.add_special_tokens([AddedToken(each, special=True) for each in ("<s>", "</s>")])
+    hf = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")  # type: ignore[no-untyped-call]
+    return Tokenizer(hf)

@@ -11,7 +11,8 @@ from decoding.network.base import Network
 
 @dataclass(frozen=True, slots=True)
 class CombinedDrafter:
-    """The first drafter's guesses where there are at least `enough`, else the second's.
+    """The first drafter's guesses where there are at least `enough`, else the second's if there
+    are more.
 
     Forced tokens do not count. By default copies of what followed a match of three tokens,
     which cost no forward, come before the diffusion pathway's guesses.
@@ -32,4 +33,5 @@ class CombinedDrafter:
         draft = yield from self.first.draft(sequence, block_length, threshold)
         if draft.num_chosen >= self.enough:
             return draft
-        return (yield from self.second.draft(sequence, block_length, threshold))
+        other = yield from self.second.draft(sequence, block_length, threshold)
+        return other if other.num_chosen > draft.num_chosen else draft

@@ -210,3 +210,15 @@ def test_every_denoising_forward_decides_a_token_for_good(seed: int) -> None:
     assert out.finish_reason == "stop"
     purposes = [each.purpose for each in out.forwards]
     assert 0 < purposes.count(Purpose.DENOISE) <= out.stats.origins["denoised"]
+
+
+def test_a_policy_that_reveals_nothing_fails_its_request_by_name() -> None:
+    class Shy:
+        def reveal(self, block: Block) -> frozenset[int]:
+            return frozenset({99})
+
+        def __repr__(self) -> str:
+            return "Shy()"
+
+    with pytest.raises(ValueError, match=r"policy Shy\(\) revealed no masked position"):
+        scripted_engine().generate([1], mode=BlockDiffusion(8, sampler=Shy()))

@@ -124,3 +124,16 @@ def test_match_lengths_must_make_sense(bounds: tuple[int, int]) -> None:
         LookupDrafter(*bounds)
     with pytest.raises(ValueError, match="enough"):
         CombinedDrafter(enough=0)
+
+
+def test_copies_are_kept_where_nothing_better_comes() -> None:
+    """Behind a prompt the diffusion pathway has no guesses."""
+    prompt = [1, 2, 3, 4, 5, 1, 2, 3]
+    spans = []
+    for drafter in (LookupDrafter(), CombinedDrafter(enough=20)):
+        engine = scripted_engine()
+        engine.add(Request(prompt, mode=SelfSpeculation(4, drafter), max_new_tokens=9))
+        engine._admit()
+        spans += [one.span for one in engine._live.values()]
+    assert spans[0] == spans[1]
+    assert spans[0].tokens == (*prompt, 4, 5, 1)

@@ -4,12 +4,15 @@ import random
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decoding import (
     Auto,
     Autoregressive,
+    BlockDiffusion,
+    CombinedDrafter,
     Completion,
     DecodeMode,
     DiffusionDrafter,
@@ -17,6 +20,7 @@ from decoding import (
     Finished,
     Grammar,
     LookupDrafter,
+    Matcher,
     Origin,
     Request,
     Sampling,
@@ -154,11 +158,24 @@ def test_a_fork_shares_what_is_encoded() -> None:
     assert_all_pages_back(engine)
 
 
-def test_a_fork_needs_a_live_request() -> None:
+def test_a_fork_of_a_fork_and_of_what_waits() -> None:
+    engine = scripted_engine()
+    sampling = Sampling(temperature=1.0, seed=4)
+    first = engine.add(Request([1, 2], max_new_tokens=12, sampling=sampling))
+    last = engine.fork(engine.fork(first), mode=SelfSpeculation(4))
+    done = {}
+    while not engine.is_idle:
+        for event in engine.step():
+            if isinstance(event, Finished):
+                done[event.request_id] = event.completion
+    assert len(done) == 3
+    assert done[last].token_ids == done[first].token_ids
+    assert_all_pages_back(engine)
+
+
+def test_a_fork_needs_a_request_that_is_not_over() -> None:
     engine = scripted_engine()
     done = engine.add(Request([1], max_new_tokens=2))
-    with pytest.raises(ValueError, match="is not being decoded"):
-        engine.fork(done)
     while not engine.is_idle:
         engine.step()
     with pytest.raises(ValueError, match="is not being decoded"):
@@ -211,18 +228,26 @@ def test_forced_tokens_cost_no_forward_in_any_mode() -> None:
         assert json.forwards <= json.new_tokens - json.forced
 
 
-def test_each_mask_is_computed_once() -> None:
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Autoregressive(),
+        SelfSpeculation(8, DiffusionDrafter()),
+        SelfSpeculation(8, CombinedDrafter(enough=20)),
+        BlockDiffusion(8),
+    ],
+)
+def test_each_mask_is_computed_once(mode: DecodeMode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verifying adds none to the masks of the draft; a committed draft needs none again."""
-    engine = scripted_engine(skill=1.0)
     seen: list[tuple[int, ...]] = []
-    request = Request([1, 2, 3], mode=SelfSpeculation(8, DiffusionDrafter()), grammar=JSON)
-    engine.add(request)
-    constraint = engine._waiting[0]._constraint
-    assert constraint is not None
-    compute = constraint.mask_of
-    constraint.mask_of = lambda matcher: seen.append(matcher.tokens) or compute(matcher)  # type: ignore[method-assign, func-returns-value]
-    while not engine.is_idle:
-        engine.step()
+    compute = Matcher.fill_mask
+
+    def noted(matcher: Matcher) -> torch.Tensor:
+        seen.append(matcher.tokens)
+        return compute(matcher)
+
+    monkeypatch.setattr(Matcher, "fill_mask", noted)
+    scripted_engine().generate([1, 2, 1, 2], mode=mode, grammar=JSON)
     assert len(seen) == len(set(seen)) > 5
 
 
