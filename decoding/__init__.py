@@ -13,6 +13,7 @@ from decoding.errors import (
     EngineClosed,
     GrammarDeadEnd,
     GrammarError,
+    NotFinite,
     UnsupportedMode,
     WeightsError,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "GrammarError",
     "LookupDrafter",
     "Matcher",
+    "NotFinite",
     "Origin",
     "Pick",
     "Preview",

@@ -37,7 +37,11 @@ class AsyncEngine:
 
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
         """`make_engine` is called in the engine's thread, by `start`; nobody else may use
-        what it returns."""
+        what it returns. Raises `TypeError` for an engine itself."""
+        if not callable(make_engine):
+            raise TypeError(
+                "give a function that makes the engine, as in AsyncEngine(lambda: Engine.load(...))"
+            )
         self._make_engine = make_engine
         self._worker: Worker | None = None
         self._starting = threading.Lock()

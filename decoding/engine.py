@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
+from math import isfinite
 from operator import index
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ import torch
 
 from decoding.cache.paged import PagedCache
 from decoding.constraint import Constraint
-from decoding.errors import CacheExhausted, ContextOverflow, DecodingError, EngineClosed
+from decoding.errors import CacheExhausted, ContextOverflow, DecodingError, EngineClosed, NotFinite
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode, Step
 from decoding.network.base import Network
@@ -427,6 +428,7 @@ class Engine:
         """Sends a sequence its scores and takes its next span, or its end."""
         sequence = one.sequence
         try:
+            self._check_finite(one, scores)
             one.span = one.steps.send(scores) if scores is not None else next(one.steps)
         except StopIteration:
             return self._retire(sequence)
@@ -442,6 +444,11 @@ class Engine:
         self._publish(sequence)
         report = sequence.report()
         return [] if report is None else [report]
+
+    def _check_finite(self, one: "_Live", scores: Scores | None) -> None:
+        for pick, logprob in zip(one.span.picks, scores.logprobs if scores else (), strict=False):
+            if not isfinite(logprob):
+                raise NotFinite(self.network.name, pick.position)
 
     def _publish(self, sequence: Sequence) -> None:
         """Lets others share what is encoded, whenever another page has filled."""

@@ -6,6 +6,7 @@
       GrammarError       the grammar cannot be compiled, or uses what we do not enforce
       GrammarDeadEnd     no token of the vocabulary continues the text
       UnsupportedMode    this network cannot decode in that mode
+      NotFinite          the network's numbers are no numbers
       WeightsError       a checkpoint is missing, incomplete or damaged
       EngineClosed       the engine was closed, or its thread died
 
@@ -75,6 +76,18 @@ class UnsupportedMode(DecodingError):
         super().__init__(f"{model} cannot decode in mode {mode}: {reason}")
         self.mode = mode
         self.model = model
+
+
+class NotFinite(DecodingError):
+    """Raised during decoding when a network's logits are NaN or infinite."""
+
+    def __init__(self, model: str, position: int) -> None:
+        super().__init__(
+            f"the logits of {model} at position {position} are not finite; its weights are "
+            "damaged, or its config.json describes another network"
+        )
+        self.model = model
+        self.position = position
 
 
 class WeightsError(DecodingError):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode
+from decoding.modes.fitting import check_record
 from decoding.record import ForwardRecord, Origin, Stats, TokenRecord
 from decoding.sampling import Sampling
 
@@ -37,10 +38,14 @@ class Request:
     close_at_budget: bool = False
 
     def __post_init__(self) -> None:
+        if not hasattr(self.prompt, "__len__"):
+            raise TypeError(
+                "a prompt is text, a list of token ids, or a list of chat messages, "
+                f"not {self.prompt!r}"
+            )
         if len(self.prompt) == 0:
             raise ValueError("the prompt is empty; give text, token ids or chat messages")
-        if isinstance(self.mode, type) or not hasattr(self.mode, "fit"):
-            raise TypeError(f"mode must be a record such as Autoregressive(), not {self.mode!r}")
+        check_record("mode", self.mode, "step", "Autoregressive()")
         if self.grammar is not None and not isinstance(self.grammar, Grammar):
             raise TypeError(
                 f"grammar must be a Grammar, such as Grammar.json_schema(...), not {self.grammar!r}"

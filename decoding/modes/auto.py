@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from decoding.errors import UnsupportedMode
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
+from decoding.modes.fitting import check_record
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
 from decoding.record import Region
@@ -21,6 +22,11 @@ class Auto:
 
     constrained: DecodeMode | None = None
     free: DecodeMode | None = None
+
+    def __post_init__(self) -> None:
+        for mode in (self.constrained, self.free):
+            if mode is not None:
+                check_record("a mode of Auto", mode, "step", "SelfSpeculation()")
 
     @property
     def name(self) -> str:

@@ -8,8 +8,9 @@ from decoding.modes.denoise import can_denoise, denoise
 from decoding.modes.fitting import (
     check_adapter,
     check_block_fits,
-    check_block_length,
+    check_count,
     check_denoises,
+    check_record,
     needs_adapter,
 )
 from decoding.modes.reveal import ConfidenceThreshold, FixedSchedule, RevealPolicy
@@ -41,13 +42,13 @@ class BlockDiffusion:
     adapter: bool | None = None
 
     def __post_init__(self) -> None:
-        check_block_length(self.block_length)
+        check_count("block_length", self.block_length)
         if self.threshold is not None:
             ConfidenceThreshold(self.threshold)
-        if self.sampler is not None and not callable(getattr(self.sampler, "reveal", None)):
-            raise TypeError(f"sampler must be a reveal policy, not {self.sampler!r}")
-        if self.max_denoise_steps is not None and self.max_denoise_steps < 1:
-            raise ValueError(f"max_denoise_steps must be at least 1, not {self.max_denoise_steps}")
+        if self.sampler is not None:
+            check_record("sampler", self.sampler, "reveal", "FixedSchedule()")
+        if self.max_denoise_steps is not None:
+            check_count("max_denoise_steps", self.max_denoise_steps)
 
     @property
     def name(self) -> str:

@@ -54,9 +54,10 @@ def denoise(
         shown = frozenset(masked)
         if step < max_steps:
             tokens = tuple(None if cell is None else cell.token for cell in cells)
-            shown &= policy.reveal(Block(tokens, rankings, step, max_steps))
+            shown &= frozenset(policy.reveal(Block(tokens, rankings, step, max_steps)))
             if not shown:
-                raise ValueError(f"the reveal policy {policy!r} revealed no masked position")
+                name = type(policy).__name__
+                raise ValueError(f"the reveal policy {name} revealed no masked position")
         if draft.mask_W is not None:
             shown |= {masked[0]}
         proposals = [

@@ -4,12 +4,15 @@ from decoding.errors import UnsupportedMode
 from decoding.network.base import Network
 
 
-def check_block_length(block_length: int) -> None:
-    if type(block_length) is not int or block_length < 1:
-        raise ValueError(
-            f"block_length must be at least 1, not {block_length}: it counts tokens, the one that "
-            "is known included"
-        )
+def check_count(name: str, value: int) -> None:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def check_record(name: str, value: object, method: str, example: str) -> None:
+    """Raises `TypeError` for a class, or for what lacks the method that makes it one."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise TypeError(f"{name} must be a record such as {example}, not {value!r}")
 
 
 def check_block_fits(block_length: int, network: Network) -> None:
@@ -26,9 +29,9 @@ def check_denoises(mode: str, network: Network) -> None:
         raise UnsupportedMode(
             mode,
             network.name,
-            "it knows no mask token, so it has no diffusion pathway; take a checkpoint whose "
-            "config.json names mask_token_id or an adapter with a mask embedding, decode "
-            "autoregressively, or speculate with LookupDrafter()",
+            "it has no diffusion pathway, for it knows no mask token; load a "
+            "Nemotron-Labs-Diffusion checkpoint (its config.json names mask_token_id) or an "
+            "adapter with a mask embedding, or use self-speculation that copies (LookupDrafter)",
         )
 
 

@@ -7,7 +7,7 @@ from decoding.modes.autoregressive import PREFILL_ROWS, prefill
 from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.draft import Draft
 from decoding.modes.drafters import CombinedDrafter, Drafter, LookupDrafter
-from decoding.modes.fitting import check_block_fits, check_block_length
+from decoding.modes.fitting import check_block_fits, check_count, check_record
 from decoding.network.base import Network
 from decoding.record import Origin
 from decoding.span import Pick, Purpose, Span
@@ -31,10 +31,9 @@ class SelfSpeculation:
     draft_threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        check_block_length(self.block_length)
-        is_record = hasattr(self.drafter, "draft") and not isinstance(self.drafter, type)
-        if self.drafter is not None and not is_record:
-            raise TypeError(f"drafter must be a record such as LookupDrafter(), not {self.drafter}")
+        check_count("block_length", self.block_length)
+        if self.drafter is not None:
+            check_record("drafter", self.drafter, "draft", "LookupDrafter()")
         if not 0.0 <= self.draft_threshold <= 1.0:
             raise ValueError(
                 f"draft_threshold must be a probability (0 is off), not {self.draft_threshold}"

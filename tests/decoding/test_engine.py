@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from decoding import (
+    AsyncEngine,
+    Auto,
     Autoregressive,
     BlockDiffusion,
     CacheExhausted,
@@ -19,6 +21,7 @@ from decoding import (
     Completion,
     ContextOverflow,
     Decodable,
+    DecodeMode,
     DecodingError,
     Drafter,
     Drafting,
@@ -27,9 +30,11 @@ from decoding import (
     Event,
     Failed,
     Finished,
+    FixedSchedule,
     Grammar,
     GrammarDeadEnd,
     LookupDrafter,
+    NotFinite,
     Origin,
     Request,
     Sampling,
@@ -474,9 +479,14 @@ def test_wrong_arguments_are_refused_where_they_enter(arguments: Any, told: str)
     [
         (lambda: Sampling(seed=1.5), "seed must be a whole number"),
         (lambda: Sampling(top_k=2.5), "top_k must be a whole number"),
-        (lambda: SelfSpeculation(2.5), "block_length must be at least 1"),
+        (lambda: SelfSpeculation(2.5), "block_length must be a whole number"),
+        (lambda: BlockDiffusion(max_denoise_steps=1.5), "max_denoise_steps must be a whole number"),
+        (lambda: Auto(free=Autoregressive), "a mode of Auto must be a record"),
+        (lambda: BlockDiffusion(sampler=FixedSchedule), "sampler must be a record"),
+        (lambda: AsyncEngine(new_engine()), "a function that makes the engine"),
+        (lambda: Request(None), "a prompt is text"),
         (lambda: SelfSpeculation(drafter=LookupDrafter), "drafter must be a record"),
-        (lambda: BlockDiffusion(sampler=0.9), "sampler must be a reveal policy"),
+        (lambda: BlockDiffusion(sampler=0.9), "sampler must be a record"),
     ],
 )
 def test_wrong_parameters_are_refused_where_they_enter(make: Any, told: str) -> None:
@@ -504,3 +514,22 @@ def test_a_fork_within_a_character_of_byte_tokens_shows_no_text_twice() -> None:
                 if isinstance(event, Finished):
                     done[event.request_id] = event.completion
         assert shown + done[child].text == done[parent].text
+
+
+@pytest.mark.parametrize("mode", [Autoregressive(), SelfSpeculation(4), BlockDiffusion(4)])
+@pytest.mark.parametrize("grammar", [None, GRAMMAR])
+def test_numbers_that_are_not_finite_fail_by_name(
+    mode: DecodeMode, grammar: Grammar | None
+) -> None:
+    def script(tokens: tuple[int, ...]) -> torch.Tensor:
+        logits_V = torch.zeros(VOCAB)
+        logits_V[5:] = torch.nan if len(tokens) > 8 else 0.0
+        return logits_V
+
+    network = ScriptedNetwork(
+        VOCAB, script=script, mask_token_id=TOKENIZER.mask_token_id, skill=1.0
+    )
+    engine = Engine(network, TOKENIZER, cache_tokens=512)
+    with pytest.raises(NotFinite, match="logits of scripted at position .* not finite"):
+        engine.generate([1, 2], mode=mode, grammar=grammar, max_new_tokens=40)
+    assert_all_pages_back(engine)

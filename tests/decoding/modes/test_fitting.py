@@ -87,7 +87,9 @@ def test_auto_switches_where_the_text_becomes_free() -> None:
 @pytest.mark.parametrize("make", [BlockDiffusion, SelfSpeculation])
 @pytest.mark.parametrize("block_length", [0, -3])
 def test_a_block_holds_at_least_one_token(make: type[BlockDiffusion], block_length: int) -> None:
-    with pytest.raises(ValueError, match=f"block_length must be at least 1, not {block_length}"):
+    with pytest.raises(
+        ValueError, match=f"block_length must be a whole number of at least 1, not {block_length}"
+    ):
         make(block_length)
 
 
@@ -102,7 +104,7 @@ def test_a_block_beyond_the_context_is_refused(make: type[BlockDiffusion]) -> No
 def test_parameters_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="threshold must be a probability"):
         BlockDiffusion(threshold=1.5)
-    with pytest.raises(ValueError, match="max_denoise_steps must be at least 1"):
+    with pytest.raises(ValueError, match="max_denoise_steps must be a whole number"):
         BlockDiffusion(max_denoise_steps=0)
     with pytest.raises(ValueError, match="draft_threshold must be a probability"):
         SelfSpeculation(draft_threshold=-0.1)
