@@ -530,6 +530,6 @@ def test_numbers_that_are_not_finite_fail_by_name(
         VOCAB, script=script, mask_token_id=TOKENIZER.mask_token_id, skill=1.0
     )
     engine = Engine(network, TOKENIZER, cache_tokens=512)
-    with pytest.raises(NotFinite, match="logits of scripted at position .* not finite"):
+    with pytest.raises(NotFinite, match=r"logits of scripted at position \d+ are not finite"):
         engine.generate([1, 2], mode=mode, grammar=grammar, max_new_tokens=40)
     assert_all_pages_back(engine)
