@@ -69,7 +69,8 @@ class Completion:
     """A finished generation.
 
     `token_ids` are all committed tokens, an end token included; `text` shows neither that
-    token nor a stop string. `logprobs` belong to `token_ids` (0.0 for forced tokens). `seed`
+    token nor a stop string. `logprobs` belong to `token_ids`: 0.0 for forced tokens, for
+    denoised ones that of the block's own distribution, before the grammar's mask. `seed`
     is the one used, also where the request left it open. `records` holds one entry per token,
     `forwards` one per forward: how the answer came to be.
     """
