@@ -13,6 +13,11 @@ from decoding.detokenizer import ByteDetokenizer, Detokenizer, PieceDetokenizer
 from decoding.errors import WeightsError
 from decoding.jsonfile import read_json_object
 
+_TOKENIZER = "tokenizer.json"
+_FILES = (_TOKENIZER, "tokenizer_config.json")
+# What a tokenizer can be made from where there is no tokenizer.json.
+_SOURCES = ("tokenizer.model", "tekken.json", "vocab.json", "vocab.txt")
+
 
 class Tokenizer:
     """A fast `transformers` tokenizer and the ids that end a text.
@@ -166,17 +171,36 @@ def _check_messages(messages: Sequence[Mapping[str, str]]) -> None:
 
 def _read_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
     # tokenizer.json is the tokenizer. AutoTokenizer may rebuild it by the rules of a model class,
-    # which is slower; it is for directories that hold only a sentencepiece model.
-    has_file = (directory / "tokenizer.json").exists()
-    reader: Any = PreTrainedTokenizerFast if has_file else AutoTokenizer
+    # which is slower; it is for directories that hold only what one can be made from.
+    file = directory / _TOKENIZER
+    if not file.exists() and not any((directory / name).exists() for name in _SOURCES):
+        raise WeightsError(f"{_TOKENIZER} is missing; fetch the checkpoint again", file)
+    reader: Any = PreTrainedTokenizerFast if file.exists() else AutoTokenizer
     try:
         hf = reader.from_pretrained(str(directory), local_files_only=True)
     except Exception as error:  # the parsers below raise every kind, bare ones too
-        raise WeightsError(
-            f"the tokenizer cannot be read ({error}); "
-            "the directory needs tokenizer.json and tokenizer_config.json",
-            directory,
-        ) from error
+        raise _unreadable(directory, error) from error
     if not isinstance(hf, PreTrainedTokenizerFast):
-        raise WeightsError("the directory holds no fast tokenizer (tokenizer.json)", directory)
+        raise WeightsError(f"the directory holds no fast tokenizer ({_TOKENIZER})", directory)
     return hf
+
+
+def _unreadable(directory: Path, error: Exception) -> WeightsError:
+    """Which file is at fault, in one line."""
+    present = [directory / name for name in _FILES if (directory / name).exists()]
+    for file in present:
+        try:
+            read_json_object(file)
+        except WeightsError as damage:
+            return damage
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    file = directory / _TOKENIZER
+    if file not in present:
+        return WeightsError(
+            f"{_TOKENIZER} is missing and cannot be made from the other files ({said}); "
+            "fetch or save a fast tokenizer",
+            file,
+        )
+    return WeightsError(
+        f"the tokenizer cannot be read ({said}); fetch {' and '.join(_FILES)} again", file
+    )

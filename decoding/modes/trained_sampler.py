@@ -19,6 +19,7 @@ from decoding.weights.files import open_tensors, read_tensor
 
 CONFIG = "sampler_config.json"
 WEIGHTS = "sampler.safetensors"
+_ADVICE = f"give a folder with {CONFIG} and {WEIGHTS}, as TrainedSampler.save writes it"
 _VERSION = 1
 _MOST_VECTORS = 2**24
 _VECTORS = "token_vectors"
@@ -133,7 +134,7 @@ class _Config:
 
     @classmethod
     def read(cls, file: Path) -> "_Config":
-        values = read_json_object(file)
+        values = read_json_object(file, _ADVICE)
         if values.get("version") != _VERSION:
             raise WeightsError(
                 f"the sampler is of version {values.get('version')!r} and this release reads "
@@ -176,7 +177,7 @@ class _Tensors:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._opened = open_tensors(file)
+        self._opened = open_tensors(file, _ADVICE)
 
     def take(self, key: str, shape: tuple[int, ...]) -> Tensor:
         tensor = read_tensor(self._opened, self._file, key, shape, CONFIG).float()

@@ -183,8 +183,9 @@ def _family(config: Mapping[str, Any], model_type: str) -> str:
 
 def _rope(keys: _Keys) -> Rope:
     given = keys.get("rope_scaling") or keys.get("rope_parameters") or {}
-    has_theta = isinstance(given, Mapping) and (given.get("rope_theta") or keys.get("rope_theta"))
-    if keys.model_type == _NEMOTRON and isinstance(given, Mapping) and not has_theta:
+    inner = given.get("rope_theta") if isinstance(given, Mapping) else None
+    lacks_theta = inner is None and keys.get("rope_theta") is None
+    if keys.model_type == _NEMOTRON and isinstance(given, Mapping) and lacks_theta:
         raise WeightsError(
             "config.json lacks rope_theta, which differs between the sizes of this family",
             key="rope_theta",

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from decoding.errors import WeightsError
 
+_ORIGINAL = "original_max_position_embeddings"
+_LARGEST = float(torch.finfo(torch.float32).max)  # angles are computed in float32
+
 
 @dataclass(frozen=True, slots=True)
 class LinearScaling:
@@ -148,16 +151,22 @@ def _yarn_ramp(theta: float, head_dim: int, scaling: YarnScaling) -> Tensor:
 def read_rope(config: Mapping[str, Any]) -> Rope:
     """From `rope_parameters`, or the older `rope_scaling` beside `rope_theta`.
 
-    Raises `WeightsError` for a kind of scaling that is not supported.
+    Raises `WeightsError` for a kind of scaling that is not supported, and for a number that is
+    missing or with which no angle can be computed.
     """
-    parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    place = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
+    parameters = config.get(place) or {}
     if not isinstance(parameters, Mapping):
-        raise WeightsError("config.json: rope_parameters must be an object", key="rope_parameters")
+        raise WeightsError(f"config.json: {place} must be an object", key=place)
     kind = parameters.get("rope_type", parameters.get("type", "default"))
-    theta = parameters.get("rope_theta") or config.get("rope_theta") or 10_000.0
-    values = {"original_max_position_embeddings": config.get("max_position_embeddings")}
-    values |= {name: value for name, value in parameters.items() if value is not None}
-    if (values.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0) != 1.0:
+    outer = {
+        _ORIGINAL: config.get("max_position_embeddings"),
+        "rope_theta": config.get("rope_theta"),
+        "partial_rotary_factor": config.get("partial_rotary_factor"),
+    }
+    given = {name: value for name, value in parameters.items() if value is not None}
+    values = _Values(outer | given)
+    if values.number("partial_rotary_factor", 1.0) != 1.0:
         raise WeightsError(
             "config.json: partial rotary embedding is not supported", key="partial_rotary_factor"
         )
@@ -166,66 +175,108 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
         raise WeightsError(
             f"config.json: rotary scaling {kind!r} is not supported; "
             f"supported are {', '.join(readers)}",
-            key="rope_parameters",
+            key=place,
         )
-    try:
-        return Rope(
-            theta=float(theta),
-            scaling=readers[kind](values),
-            query_scaling=_query_scaling(values),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"config.json: rotary scaling {kind!r} lacks a usable value ({error})",
-            key="rope_parameters",
-        ) from error
-
-
-def _query_scaling(values: Mapping[str, Any]) -> QueryScaling | None:
-    beta = float(values.get("llama_4_scaling_beta", 0.0))
-    if beta == 0.0:
-        return None
-    return QueryScaling(beta, int(values["original_max_position_embeddings"]))
-
-
-def _original_positions(values: Mapping[str, Any]) -> int:
-    return int(values["original_max_position_embeddings"])
-
-
-def _linear(values: Mapping[str, Any]) -> LinearScaling:
-    return LinearScaling(float(values["factor"]))
-
-
-def _read_llama3(values: Mapping[str, Any]) -> Llama3Scaling:
-    return Llama3Scaling(
-        factor=float(values["factor"]),
-        low_freq_factor=float(values["low_freq_factor"]),
-        high_freq_factor=float(values["high_freq_factor"]),
-        original_positions=_original_positions(values),
+    return Rope(
+        theta=values.number("rope_theta", 10_000.0),
+        scaling=readers[kind](values),
+        query_scaling=_query_scaling(values),
     )
 
 
-def _yarn(values: Mapping[str, Any]) -> YarnScaling:
-    factor = float(values["factor"])
+class _Values:
+    """The rotary values of one config.json, checked as they are taken; null counts as absent."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def has(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A finite number above 0. Without a default it must be there."""
+        value: Any = self._values.get(name)
+        if value is None and default is not None:
+            return default
+        is_number = type(value) in (int, float)
+        if not is_number or not 0 < value <= _LARGEST:
+            raise _unusable(name, "must be a finite number above 0", value)
+        return float(value)
+
+    def scale(self, name: str) -> float:
+        """A finite number above 0, or 0 for none: published configs spell it either way."""
+        value = self._values.get(name)
+        is_zero = type(value) in (int, float) and value == 0
+        return 0.0 if value is None or is_zero else self.number(name)
+
+    def count(self, name: str) -> int:
+        number = self.number(name)
+        if not number.is_integer():
+            raise _unusable(name, "must be a whole number", number)
+        return int(number)
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise _unusable(name, "must be true or false", value)
+        return value
+
+
+def _unusable(name: str, rule: str, value: object) -> WeightsError:
+    given = "and is missing" if value is None else f"not {value!r}"
+    return WeightsError(f"config.json: the rotary value {name} {rule}, {given}", key=name)
+
+
+def _query_scaling(values: _Values) -> QueryScaling | None:
+    beta = values.scale("llama_4_scaling_beta")
+    return QueryScaling(beta, values.count(_ORIGINAL)) if beta else None
+
+
+def _linear(values: _Values) -> LinearScaling:
+    return LinearScaling(values.number("factor"))
+
+
+def _read_llama3(values: _Values) -> Llama3Scaling:
+    low, high = values.number("low_freq_factor"), values.number("high_freq_factor")
+    if low >= high:
+        raise _unusable("high_freq_factor", f"must be above low_freq_factor, {low:g}", high)
+    return Llama3Scaling(
+        factor=values.number("factor"),
+        low_freq_factor=low,
+        high_freq_factor=high,
+        original_positions=values.count(_ORIGINAL),
+    )
+
+
+def _yarn(values: _Values) -> YarnScaling:
+    theta = values.number("rope_theta", 10_000.0)
+    if theta <= 1.0:
+        raise _unusable("rope_theta", "must be above 1 for yarn", theta)
+    fast, slow = values.number("beta_fast", 32.0), values.number("beta_slow", 1.0)
+    if fast <= slow:
+        raise _unusable("beta_fast", f"must be above beta_slow, {slow:g}", fast)
+    factor = values.number("factor")
     return YarnScaling(
         factor=factor,
-        original_positions=_original_positions(values),
-        beta_fast=float(values.get("beta_fast") or 32.0),
-        beta_slow=float(values.get("beta_slow") or 1.0),
-        truncate=bool(values.get("truncate", True)),
+        original_positions=values.count(_ORIGINAL),
+        beta_fast=fast,
+        beta_slow=slow,
+        truncate=values.flag("truncate", True),
         amplitude=_yarn_amplitude(factor, values),
     )
 
 
-def _yarn_amplitude(factor: float, values: Mapping[str, Any]) -> float:
+def _yarn_amplitude(factor: float, values: _Values) -> float:
     """1 where `mscale` and `mscale_all_dim` cancel; YaRN's 0.1 ln(factor) + 1 by default."""
 
     def magnitude(scale: float) -> float:
         return 1.0 if factor <= 1.0 else 0.1 * scale * math.log(factor) + 1.0
 
-    if "attention_factor" in values:
-        return float(values["attention_factor"])
-    scale, scale_all = values.get("mscale"), values.get("mscale_all_dim")
+    scale, scale_all = values.scale("mscale"), values.scale("mscale_all_dim")
+    if values.has("attention_factor"):
+        return values.number("attention_factor")
     if scale and scale_all:
-        return magnitude(float(scale)) / magnitude(float(scale_all))
+        return magnitude(scale) / magnitude(scale_all)
     return magnitude(1.0)

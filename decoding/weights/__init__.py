@@ -53,8 +53,13 @@ def load(
 
     `adapter` is a sub-folder of the checkpoint with a draft adapter, or the path of a folder
     elsewhere; None is for none. The default one may be absent. `numerics` is `exact_numerics`
-    where rows must not depend on what they are computed with. Raises `WeightsError`.
+    where rows must not depend on what they are computed with. Raises `WeightsError`, and
+    `TypeError` for an adapter that is neither a name nor a path.
     """
+    if adapter is not None and not isinstance(adapter, str | Path):
+        raise TypeError(
+            f"adapter must be the name or path of an adapter folder, or None, not {adapter!r}"
+        )
     directory = _directory(source, cache_dir, progress)
     network = read_network(
         directory,
@@ -70,6 +75,13 @@ def load(
             f"the tokenizer has {tokenizer.vocab_size} tokens and the network "
             f"{network.vocab_size}; the two do not belong together",
             directory,
+        )
+    if network.mask_token_id in tokenizer.eos_token_ids:
+        raise WeightsError(
+            f"config.json: mask_token_id {network.mask_token_id} is also a token that ends a "
+            "text; give it the id of a token that only masks",
+            directory / "config.json",
+            "mask_token_id",
         )
     return Loaded(network, tokenizer)
 
@@ -96,14 +108,19 @@ def _adapter_folder(adapter: str | Path | None, home: Path) -> Path | None:
     if adapter is None:
         return None
     asked = Path(adapter).expanduser()
-    if (home / asked).is_dir():
-        return home / asked
-    if adapter == DEFAULT_ADAPTER:
+    below = home / asked
+    if below.is_dir() and below.resolve() != home.resolve():
+        return below
+    is_there = below.exists() or below.is_symlink()
+    if adapter == DEFAULT_ADAPTER and not is_there:
         return None
-    if asked.is_dir():
+    if not is_there and asked.is_dir():
         return asked
+    found = ""
+    if is_there:
+        found = ", only the checkpoint itself" if below.is_dir() else ", only a file of that name"
     raise WeightsError(
-        f"there is no adapter {str(adapter)!r}: give the name of a sub-folder of the checkpoint, "
-        "the path of an adapter folder, or None for no adapter",
+        f"there is no adapter {str(adapter)!r}{found}: give the name of a sub-folder "
+        "of the checkpoint, the path of an adapter folder, or None for no adapter",
         home,
     )

@@ -14,10 +14,14 @@ from torch import Tensor
 from decoding.errors import WeightsError
 from decoding.network.adapter import Adapter, LayerAdapter, LowRank
 from decoding.network.config import NetworkConfig
-from decoding.weights.adapter_config import ADAPTER_CONFIG, AdapterConfig
+from decoding.weights.adapter_config import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    ADVICE,
+    AdapterConfig,
+)
 from decoding.weights.files import open_tensors, read_tensor
 
-_WEIGHTS = "adapter_model.safetensors"
 _MASK_EMBEDDING = "mask_embedding"
 _KEY = re.compile(
     r"base_model\.model\.(?P<module>(?:[a-z_]+\.)*layers\.(?P<layer>\d+)\."
@@ -46,7 +50,7 @@ def read_adapter(
     network a mask token of its own. Raises `WeightsError` naming the file and the key.
     """
     settings = AdapterConfig.read(directory / ADAPTER_CONFIG)
-    file = _File(directory / _WEIGHTS, settings, config, dtype, device)
+    file = _File(directory / ADAPTER_WEIGHTS, settings, config, dtype, device)
     settings.check_targets(file.modules)
     return DraftAdapter(
         Adapter(tuple(file.layer(index) for index in range(config.num_layers))),
@@ -70,7 +74,7 @@ class _File:
         self._config = config
         self._dtype = dtype
         self._device = device
-        self._opened = open_tensors(path)
+        self._opened = open_tensors(path, ADVICE)
         self._keys: dict[str, str] = {}  # "<layer>.<projection>.<half>" -> key
         self._modules: dict[str, str] = {}  # "<layer>.<projection>" -> PEFT's name of it
         self._has_mask = False

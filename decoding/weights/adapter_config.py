@@ -15,6 +15,12 @@ from decoding.errors import WeightsError
 from decoding.jsonfile import read_json_object
 
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADVICE = (
+    f"give an adapter folder as PEFT writes it, with {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}, "
+    "or load with adapter=None"
+)
+"""What to do where one of the two files is missing."""
 # Keys of the configuration that change what the adapter computes, where they are not empty.
 _REFUSED = (
     "modules_to_save",
@@ -96,7 +102,7 @@ class _Values:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._values = read_json_object(file)
+        self._values = read_json_object(file, ADVICE)
 
     def get(self, key: str) -> Any:
         return self._values.get(key)

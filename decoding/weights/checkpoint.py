@@ -21,8 +21,11 @@ _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PREFIXES = ("model.", "encoder.", "", "language_model.model.", "model.language_model.")
 _HEADS = ("lm_head.weight", "diffusion_head.weight", "language_model.lm_head.weight")
+_HEAD_BESIDE = {"encoder.": _HEADS[1], "language_model.model.": _HEADS[2]}  # else the first
 # Computed rather than read, or scales of a quantised cache that we do not have.
 _IGNORED = re.compile(r".*(rotary_emb\.inv_freq|self_attn\.[kv]_scale)")
+# The other half of a vision model, where its names begin like those of the text model.
+_VISION = re.compile(r"(vision_tower|vision_model|visual|multi_modal_projector)\.")
 
 
 def read_network(
@@ -94,25 +97,52 @@ class _Tensors:
         """Gives back the memory that the files read so far are mapped to."""
         self._files.clear()
 
-    def first_present(self, keys: Sequence[str]) -> str:
-        """The first of the names that the checkpoint has, or the first of all."""
-        return next((key for key in keys if key in self._file_of), keys[0])
-
     def prefix(self) -> str:
         """What stands before the names of the network's tensors."""
         name = "embed_tokens.weight"
-        return self.first_present([each + name for each in _PREFIXES]).removesuffix(name)
+        prefix = self._only_present([each + name for each in _PREFIXES]).removesuffix(name)
+        for key in sorted(self._file_of):
+            for other in _PREFIXES:
+                twin = prefix + key.removeprefix(other)
+                if key.startswith(other) and twin != key and twin in self._file_of:
+                    raise self._two(twin, key)
+        return prefix
+
+    def head(self, prefix: str) -> str:
+        """The name of the output head; that of the layout where the checkpoint has none."""
+        usual = _HEAD_BESIDE.get(prefix, _HEADS[0])
+        return self._only_present([usual, *(key for key in _HEADS if key != usual)])
 
     def refuse_unused(self, prefix: str) -> None:
-        """Raises `WeightsError` if a tensor of the layers was not taken."""
-        for key in sorted(self._unused):
-            if key.startswith(f"{prefix}layers.") and not _IGNORED.fullmatch(key):
+        """Raises `WeightsError` if a tensor of the network was not taken.
+
+        An output head beside a tied embedding is a copy of it, and may be there.
+        """
+        for key in sorted(self._unused.difference(_HEADS)):
+            name = key.removeprefix(prefix)
+            spare = key.startswith(prefix) and not _VISION.match(name)
+            if spare and not _IGNORED.fullmatch(key):
                 raise WeightsError(
                     "the network its config.json describes has no place for the tensor; "
                     "correct the config, or use the unquantised checkpoint of a supported family",
                     self._file_of[key],
                     key,
                 )
+
+    def _only_present(self, keys: Sequence[str]) -> str:
+        """The one of the names that the checkpoint has, or the first of all."""
+        present = [key for key in keys if key in self._file_of]
+        if len(present) > 1:
+            raise self._two(present[0], present[1])
+        return present[0] if present else keys[0]
+
+    def _two(self, key: str, other: str) -> WeightsError:
+        return WeightsError(
+            f"the checkpoint holds two tensors for one place, {key!r} and {other!r}; "
+            "remove the one that was not trained",
+            self._file_of[other],
+            other,
+        )
 
     def _read(self, key: str, shape: tuple[int, ...]) -> Tensor:
         file = self._file_of.get(key)
@@ -179,6 +209,7 @@ def _parameters(
         embedding_VE = mask_embedding_E.new_empty((vocab + 1, hidden))
         tensors.fill(embedding_VE[:vocab], [embedding], [vocab])
         embedding_VE[vocab] = mask_embedding_E
+    head = tensors.head(prefix)
     layers = []
     for index in range(config.num_layers):
         layers.append(_layer(config, tensors, f"{prefix}layers.{index}.", numerics))
@@ -188,9 +219,7 @@ def _parameters(
         layers=tuple(layers),
         norm_E=tensors.take([f"{prefix}norm.weight"], [hidden]),
         head_VE=numerics.prepare(
-            embedding_VE[:vocab]
-            if config.tied_head
-            else tensors.take([tensors.first_present(_HEADS)], [vocab], hidden)
+            embedding_VE[:vocab] if config.tied_head else tensors.take([head], [vocab], hidden)
         ),
     )
 

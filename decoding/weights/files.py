@@ -12,10 +12,13 @@ from decoding.errors import WeightsError
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-def open_tensors(file: Path) -> Any:
-    """The opened file, a `safetensors.safe_open`. Raises `WeightsError`."""
+def open_tensors(file: Path, advice: str = "fetch the checkpoint again") -> Any:
+    """The opened file, a `safetensors.safe_open`. Raises `WeightsError`.
+
+    `advice` says what to do where there is no file.
+    """
     if not file.exists():
-        raise WeightsError("the weights file is missing; fetch the checkpoint again", file)
+        raise WeightsError(f"the weights file {file.name} is missing; {advice}", file)
     try:
         return safe_open(file, framework="pt")
     except (SafetensorError, OSError) as error:

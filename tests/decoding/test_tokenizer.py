@@ -223,6 +223,12 @@ def directory_with(path: Path, hf: PreTrainedTokenizerFast, **settings: dict[str
     return path
 
 
+def refusal(directory: Path, match: str) -> WeightsError:
+    with pytest.raises(WeightsError, match=match) as caught:
+        Tokenizer.from_directory(directory)
+    return caught.value
+
+
 def test_every_end_is_known_once(tmp_path: Path) -> None:
     directory = directory_with(
         tmp_path,
@@ -257,12 +263,46 @@ def test_settings_of_a_wrapped_text_model_count(tmp_path: Path) -> None:
     assert tokenizer.mask_token_id == 6
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"model": 3}'])
-def test_a_damaged_tokenizer_is_named(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0"])
+def test_a_damaged_tokenizer_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    directory = directory_with(tmp_path, byte_tokenizer_hf(), config={"model_type": "llama"})
+    (directory / name).write_text(content)
+    error = refusal(directory, name)
+    assert error.file == directory / name
+    assert "\n" not in str(error)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("content", ['{"model": 3}', '{"added_tokens": [], "model": {}}'])
+def test_a_tokenizer_of_the_wrong_shape_is_named(tmp_path: Path, content: str) -> None:
     directory = directory_with(tmp_path, byte_tokenizer_hf())
     (directory / "tokenizer.json").write_text(content)
-    with pytest.raises(WeightsError, match="the tokenizer cannot be read"):
-        Tokenizer.from_directory(directory)
+    error = refusal(directory, "the tokenizer cannot be read")
+    assert error.file == directory / "tokenizer.json"
+    assert "\n" not in str(error)
+
+
+def test_a_missing_tokenizer_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = directory_with(tmp_path, byte_tokenizer_hf(), config={"model_type": "nemotron"})
+    (directory / "tokenizer.json").unlink()
+    error = refusal(directory, r"tokenizer\.json is missing")
+    assert error.file == directory / "tokenizer.json"
+    assert "\n" not in str(error)
+    assert capfd.readouterr().err == ""
+    assert not caplog.records
+
+
+def test_a_tokenizer_is_not_made_from_damaged_files(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "tokenizer.model").write_bytes(b"\0")
+    error = refusal(tmp_path, r"tokenizer\.json is missing and cannot be made")
+    assert error.file == tmp_path / "tokenizer.json"
+    assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("ends", ["</s>", [1, "2"], {"id": 1}])

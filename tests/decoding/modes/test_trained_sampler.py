@@ -353,8 +353,17 @@ def test_damage_is_named_by_file_and_key(
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=CONFIG):
+    with pytest.raises(WeightsError, match=r"as TrainedSampler\.save writes it") as caught:
         TrainedSampler.load(tmp_path / "nowhere")
+    assert caught.value.file == tmp_path / "nowhere" / CONFIG
+    assert "save_pretrained" not in str(caught.value)
+
+
+def test_a_folder_without_weights_says_what_to_give(tmp_path: Path) -> None:
+    sampler().save(tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(WeightsError, match=r"as TrainedSampler\.save writes it"):
+        TrainedSampler.load(tmp_path)
 
 
 def test_weights_in_half_precision_are_read_in_full(tmp_path: Path) -> None:

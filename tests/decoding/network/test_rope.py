@@ -123,3 +123,58 @@ def test_both_spellings_give_the_same() -> None:
 def test_other_scalings_are_refused_by_name(kind: str) -> None:
     with pytest.raises(WeightsError, match=f"'{kind}' is not supported.*linear, llama3, yarn"):
         read_rope({"rope_scaling": {"rope_type": kind, "factor": 2.0}})
+
+
+@pytest.mark.parametrize("value", [0, -1.0, "16", True, [1.0], math.nan, math.inf, 1e39, 10**400])
+@pytest.mark.parametrize(
+    ("parameters", "key"),
+    [
+        (YARN, "factor"),
+        (YARN, "rope_theta"),
+        (YARN, "original_max_position_embeddings"),
+        (YARN, "beta_fast"),
+        (YARN, "beta_slow"),
+        (YARN, "attention_factor"),
+        (LLAMA3, "factor"),
+        (LLAMA3, "low_freq_factor"),
+        (LLAMA3, "high_freq_factor"),
+        (LLAMA3, "original_max_position_embeddings"),
+        ({"rope_type": "linear"}, "factor"),
+        ({"rope_type": "default"}, "rope_theta"),
+    ],
+)
+@pytest.mark.parametrize("place", ["rope_parameters", "rope_scaling"])
+def test_an_unusable_number_is_refused_by_key(
+    place: str, parameters: dict[str, Any], key: str, value: object
+) -> None:
+    with pytest.raises(WeightsError, match=f"{key} must be a finite number above 0") as caught:
+        read_rope({place: parameters | {key: value}})
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize("key", ["mscale", "mscale_all_dim", "llama_4_scaling_beta"])
+def test_a_scale_may_be_zero_but_nothing_odder(key: str) -> None:
+    assert read_rope({"rope_parameters": YARN | {key: 0.0}}) == read_rope({"rope_parameters": YARN})
+    for value in (-1.0, "1", False, math.nan, math.inf):
+        with pytest.raises(WeightsError, match=f"{key} must be a finite number") as caught:
+            read_rope({"rope_parameters": YARN | {key: value}})
+        assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("parameters", "key"),
+    [
+        (YARN | {"beta_fast": 1.0, "beta_slow": 32.0}, "beta_fast"),
+        (YARN | {"beta_slow": 32.0}, "beta_fast"),
+        (YARN | {"rope_theta": 1.0}, "rope_theta"),
+        (YARN | {"original_max_position_embeddings": 0.5}, "original_max_position_embeddings"),
+        (YARN | {"truncate": "false"}, "truncate"),
+        (LLAMA3 | {"high_freq_factor": 1.0}, "high_freq_factor"),
+        ({"rope_type": "yarn", "factor": 2.0}, "original_max_position_embeddings"),
+        ({"rope_type": "linear"}, "factor"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused_by_key(parameters: dict[str, Any], key: str) -> None:
+    with pytest.raises(WeightsError, match=key) as caught:
+        read_rope({"rope_parameters": parameters})
+    assert caught.value.key == key

@@ -202,7 +202,10 @@ def test_a_damaged_configuration_is_named(
 def test_a_missing_file_is_named(config: NetworkConfig, tmp_path: Path, name: str) -> None:
     write_adapter(tmp_path)
     (tmp_path / name).unlink()
-    assert refusal(tmp_path, config, "missing").file == tmp_path / name
+    error = refusal(tmp_path, config, f"{name} is missing; give an adapter folder as PEFT writes")
+    assert error.file == tmp_path / name
+    assert "or load with adapter=None" in str(error)
+    assert "checkpoint" not in error.reason
 
 
 # --- what is refused: the tensors

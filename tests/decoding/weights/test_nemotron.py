@@ -175,6 +175,30 @@ def test_an_unusable_mask_token_is_refused(tmp_path: Path, token_id: object) -> 
     assert caught.value.file == tmp_path / "config.json"
 
 
+@pytest.mark.parametrize("end", [MASK, [EOS, MASK]])
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_a_mask_token_that_ends_a_text_is_refused(tmp_path: Path, file: str, end: object) -> None:
+    write_nemotron(tmp_path)
+    settings = json.loads((tmp_path / file).read_text()) | {"eos_token_id": end}
+    (tmp_path / file).write_text(json.dumps(settings))
+    with pytest.raises(WeightsError, match=f"mask_token_id {MASK} is also") as caught:
+        read(tmp_path)
+    assert caught.value.key == "mask_token_id"
+    assert caught.value.file == tmp_path / "config.json"
+
+
+@pytest.mark.parametrize(
+    ("old_names", "key"), [(False, "diffusion_head.weight"), (True, "lm_head.weight")]
+)
+def test_a_missing_head_is_named_as_in_its_layout(
+    tmp_path: Path, old_names: bool, key: str
+) -> None:
+    write_nemotron(tmp_path, tied=True, old_names=old_names, config={"tie_word_embeddings": False})
+    with pytest.raises(WeightsError, match="lacks a tensor") as caught:
+        read(tmp_path)
+    assert caught.value.key == key
+
+
 @pytest.mark.parametrize("old_names", [False, True])
 def test_a_missing_theta_is_not_guessed(tmp_path: Path, old_names: bool) -> None:
     """It is 1e6 or 1e9 by size; a wrong one would only make the answers worse."""
@@ -235,6 +259,32 @@ def test_an_adapter_asked_for_must_be_there(tmp_path: Path, adapter: str | Path)
         read(directory, adapter=adapter)
     assert str(adapter) in str(caught.value)
     assert caught.value.file == directory
+
+
+@pytest.mark.parametrize("adapter", ["", ".", Path(), f"{ADAPTER}/.."])
+def test_the_checkpoint_is_no_adapter(usual: Path, adapter: str | Path) -> None:
+    with pytest.raises(WeightsError, match="only the checkpoint itself: give the name of a sub-"):
+        read(usual, adapter=adapter)
+    with pytest.raises(WeightsError, match="only the checkpoint itself"):
+        read(usual, adapter=usual)
+
+
+@pytest.mark.parametrize("adapter", [3, True, b"drafts", ["drafts"]])
+def test_an_adapter_is_a_name_or_a_path(usual: Path, adapter: object) -> None:
+    with pytest.raises(TypeError, match="adapter must be the name or path"):
+        read(usual, adapter=adapter)
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_file_in_the_default_adapters_place_is_refused(tmp_path: Path, dangling: bool) -> None:
+    directory = write_nemotron(tmp_path, adapter=False)
+    if dangling:
+        (directory / ADAPTER).symlink_to(tmp_path / "nowhere")
+    else:
+        (directory / ADAPTER).write_text("")
+    with pytest.raises(WeightsError, match="only a file of that name: give the name") as caught:
+        read(directory)
+    assert ADAPTER in caught.value.reason
 
 
 def test_the_embedded_models_adapter_is_among_the_packages_assets(
