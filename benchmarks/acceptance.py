@@ -27,6 +27,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from benchmarks.options import positive, told_as_errors
 from decoding import Sampling
 from decoding.sampling import Choice, pick_tokens
 
@@ -116,13 +117,14 @@ def shared_noise_agreement(p_V: Tensor, q_V: Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--draws", type=int, default=1000, help="positions per case")
+    parser.add_argument("--draws", type=positive, default=1000, help="positions per case")
     args = parser.parse_args()
     results: dict[Case, Agreement] = {}
-    for vocab_size in VOCABULARIES:
-        cases = [Case(vocab_size, *each) for each in product(TEMPERATURES, DISTANCES)]
-        results |= zip(cases, measure(cases, args.draws), strict=True)
-        print(f"vocabulary of {vocab_size} done", file=sys.stderr)
+    with told_as_errors(parser):
+        for vocab_size in VOCABULARIES:
+            cases = [Case(vocab_size, *each) for each in product(TEMPERATURES, DISTANCES)]
+            results |= zip(cases, measure(cases, args.draws), strict=True)
+            print(f"vocabulary of {vocab_size} done", file=sys.stderr)
     if args.json:
         rows = [asdict(case) | asdict(each) for case, each in results.items()]
         print(json.dumps({"draws": args.draws, "results": rows}, indent=2))

@@ -3,7 +3,8 @@
     python -m benchmarks.decode [--json] [--model smollm2-135m] [--threads 2] [--repeats 5]
 
 All on the same weights (float32), prompts and thread count, in one process, taking turns;
-medians over the repeats. Prompts are short and not re-used, so prefill is in every figure.
+medians over the repeats. Prompts are short and not re-used, so prefill is in every figure. Where
+transformers has no such model, its row is left out and the reason is told.
 """
 
 import argparse
@@ -19,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from benchmarks.options import positive, told_as_errors
 from decoding import Autoregressive, DecodeMode, Engine, Grammar
 from decoding.weights import EMBEDDED
 from decoding.weights.embedded import embedded_directory
 
+PEER = "transformers.generate"
 MODES: tuple[DecodeMode, ...] = (Autoregressive(),)
 PROSE = "Write a short story about a lighthouse keeper. Story number {}."
 CALL = "Order {} red apples for Ms Smith, to be delivered to Baker Street 12 on Monday."
@@ -75,27 +79,46 @@ def measure_transformers(model: Any, engine: Engine, count: int, number: int) ->
 def figures(tokens: int, forwards: int, seconds: float) -> dict[str, float]:
     return {
         "tokens_per_second": tokens / seconds,
-        "tokens_per_forward": tokens / forwards,
+        "tokens_per_forward": tokens / max(forwards, 1),  # all may be forced
         "tokens": tokens,
     }
+
+
+def why_no_peer(source: str | Path) -> str:
+    """Why transformers cannot be measured on this model; empty where it can."""
+    settings, _ = PretrainedConfig.get_config_dict(source, local_files_only=True)
+    kind = settings.get("model_type")
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return ""
+    return f"transformers {version('transformers')} knows no causal model of type {kind!r}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--model", default=EMBEDDED, help="embedded name or a directory")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=64, help="most tokens per answer")
+    parser.add_argument("--model", default=EMBEDDED, help="embedded name, directory or hub id")
+    parser.add_argument("--threads", type=positive, default=2, help="of torch")
+    parser.add_argument("--repeats", type=positive, default=5, help="counted rounds")
+    parser.add_argument("--tokens", type=positive, default=64, help="most tokens per answer")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    with told_as_errors(parser):
+        results, left_out = measure(args)
+    report(args, results, left_out)
+
+
+def measure(args: argparse.Namespace) -> tuple[dict[str, dict[str, float]], str]:
+    """Medians by row, and why the row of transformers is not among them."""
     engine = Engine.load(args.model)
-    directory = embedded_directory(None, None) if args.model == EMBEDDED else Path(args.model)
-    peer = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    source = embedded_directory(None, None) if args.model == EMBEDDED else args.model
+    left_out = why_no_peer(source)
+    runs: dict[str, Callable[[int], dict[str, float]]] = {}
+    if not left_out:
+        peer = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch.float32, local_files_only=True
+        )
+        runs[PEER] = partial(measure_transformers, peer, engine, args.tokens)
     grammar = Grammar.json_schema(SCHEMA)
-    runs: dict[str, Callable[[int], dict[str, float]]] = {
-        "transformers.generate": partial(measure_transformers, peer, engine, args.tokens)
-    }
     for mode in MODES:
         runs[mode.name] = partial(measure_ours, engine, mode, None, args.tokens)
         runs[f"{mode.name} + grammar"] = partial(measure_ours, engine, mode, grammar, args.tokens)
@@ -106,17 +129,18 @@ def main() -> None:
             if number >= 0:
                 samples[name].append(result)
         print(f"round {number + 1} of {args.repeats} done", file=sys.stderr)
-    report(args, {name: medians(each) for name, each in samples.items()})
+    return {name: medians(each) for name, each in samples.items()}, left_out
 
 
 def medians(samples: list[dict[str, float]]) -> dict[str, float]:
     return {key: statistics.median(each[key] for each in samples) for key in samples[0]}
 
 
-def report(args: argparse.Namespace, results: dict[str, dict[str, float]]) -> None:
-    base = results["transformers.generate"]["tokens_per_second"]
-    for result in results.values():
-        result["ratio_to_transformers"] = result["tokens_per_second"] / base
+def report(args: argparse.Namespace, results: dict[str, dict[str, float]], left_out: str) -> None:
+    if not left_out:
+        base = results[PEER]["tokens_per_second"]
+        for result in results.values():
+            result["ratio_to_transformers"] = result["tokens_per_second"] / base
     if args.json:
         about = {
             "machine": {"processor": platform.machine(), "threads": args.threads},
@@ -124,15 +148,19 @@ def report(args: argparse.Namespace, results: dict[str, dict[str, float]]) -> No
             "model": args.model,
             "repeats": args.repeats,
             "results": results,
+            "left_out": {PEER: left_out} if left_out else {},
         }
         print(json.dumps(about, indent=2))
         return
-    print(f"{'':28} tokens/s  per forward  x transformers")
+    print(f"{'':28} tokens/s  per forward{'' if left_out else '  x transformers'}")
     for name, result in results.items():
+        ratio = "" if left_out else f"{result['ratio_to_transformers']:14.2f}"
         print(
             f"{name:28} {result['tokens_per_second']:8.1f}  "
-            f"{result['tokens_per_forward']:11.2f}  {result['ratio_to_transformers']:14.2f}"
+            f"{result['tokens_per_forward']:11.2f}  {ratio}".rstrip()
         )
+    if left_out:
+        print(f"{PEER} is left out: {left_out}")
 
 
 if __name__ == "__main__":

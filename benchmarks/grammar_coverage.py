@@ -17,13 +17,27 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.byte_tokenizer import ByteTokenizer
+from benchmarks.options import positive
 from decoding.errors import DecodingError
 from decoding.grammar import Grammar
 
 
 def read_cases(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        yield from map(json.loads, lines)
+    """Raises `ValueError` for a line that is no such object."""
+    with (
+        gzip.open(path, "rt", encoding="utf-8")
+        if path.suffix == ".gz"
+        else path.open(encoding="utf-8") as lines
+    ):
+        for number, line in enumerate(lines, start=1):
+            where = f"{path}, line {number}"
+            try:
+                case = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{where} is not JSON: {error}") from error
+            if not isinstance(case, dict) or not {"id", "schema"} <= case.keys():
+                raise ValueError(f"{where} is no object with the members id and schema")
+            yield case
 
 
 def reversed_members(value: Any) -> Any:
@@ -42,9 +56,9 @@ def judge(grammar: Grammar, tests: list[dict[str, Any]], tokenizer: ByteTokenize
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", type=Path)
+    parser.add_argument("cases", type=Path, help="schemas, one JSON object a line; may be gzip")
     parser.add_argument("--refusals", action="store_true", help="list every refused schema")
-    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--limit", type=positive, help="most schemas; all unless given")
     options = parser.parse_args()
     tokenizer = ByteTokenizer()
     results: Counter[str] = Counter()

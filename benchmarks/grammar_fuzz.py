@@ -10,14 +10,15 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from benchmarks.options import positive
 from tests.decoding.grammar.strategies import documents, schemas
 from tests.decoding.grammar.test_differential import check_accepts, check_generates
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", type=positive, default=2000, help="random schemas")
+    parser.add_argument("--seed", type=int, default=0, help="of the schemas")
     options = parser.parse_args()
     counts: Counter[str] = Counter()
 

@@ -21,6 +21,7 @@ from rich.progress import track
 
 from benchmarks.grammar_coverage import read_cases
 from benchmarks.grammar_random import grammar_of
+from benchmarks.options import positive, told_as_errors
 from decoding import (
     Autoregressive,
     BlockDiffusion,
@@ -43,17 +44,24 @@ PROMPT = [1, 2, 3]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("--budget", type=int, default=400)
-    parser.add_argument("--block-length", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("cases", type=Path, help="schemas, one JSON object a line; may be gzip")
+    parser.add_argument("--budget", type=positive, default=400, help="most tokens per answer")
+    parser.add_argument("--block-length", type=positive, default=8, help="of drafts and blocks")
+    parser.add_argument("--seed", type=int, default=0, help="of networks and sampling")
     options = parser.parse_args()
+    with told_as_errors(parser):
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
     length = options.block_length
     modes: list[DecodeMode] = [
         Autoregressive(),
         SelfSpeculation(length, DiffusionDrafter()),
         BlockDiffusion(length, threshold=0.3),
     ]
+    for mode in modes:
+        mode.fit(network(options.seed))
     verdicts: dict[str, Counter[str]] = {mode.name: Counter() for mode in modes}
     tokens, forwards = Counter[str](), Counter[str]()
     cases = list(read_cases(options.cases))
@@ -73,14 +81,17 @@ def main() -> None:
         print(line)
 
 
+def network(seed: int) -> ScriptedNetwork:
+    mask = TOKENIZER.mask_token_id
+    return ScriptedNetwork(TOKENIZER.vocab_size, mask_token_id=mask, has_adapter=True, seed=seed)
+
+
 def decode(
     grammar: Grammar | None, mode: DecodeMode, budget: int, seed: int, case: dict[str, Any]
 ) -> tuple[str, Completion | None]:
     if grammar is None:
         return "refused", None
-    mask = TOKENIZER.mask_token_id
-    network = ScriptedNetwork(TOKENIZER.vocab_size, mask_token_id=mask, has_adapter=True, seed=seed)
-    engine = Engine(network, TOKENIZER, cache_tokens=budget + 64)
+    engine = Engine(network(seed), TOKENIZER, cache_tokens=budget + 64)
     request = Request(
         PROMPT,
         mode=mode,

@@ -26,6 +26,7 @@ from tokenizers import Tokenizer as Backend
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from benchmarks.options import positive, told_as_errors
 from decoding import Auto, Autoregressive, BlockDiffusion, DecodeMode, Engine, SelfSpeculation
 
 VOCAB, HEADS, KV_HEADS, HEAD_DIM = 131072, 32, 8, 128
@@ -216,30 +217,39 @@ def progress(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SIZES), default="3b")
-    parser.add_argument("--layers", type=int, help="fewer layers than the real ones, to try it out")
-    parser.add_argument("--tokens", type=int, default=8, help="new tokens per mode")
-    parser.add_argument("--block-length", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--size", choices=sorted(SIZES), default="3b", help="of the true models")
+    parser.add_argument(
+        "--layers", type=positive, help="fewer layers than the real ones, to try it out"
+    )
+    parser.add_argument("--tokens", type=positive, default=8, help="new tokens per mode")
+    parser.add_argument("--block-length", type=positive, default=8, help="of drafts")
+    parser.add_argument("--threads", type=positive, default=2, help="of torch")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     full = SIZES[args.size]
     size = Size(full.hidden, full.inner, args.layers or full.layers, full.theta)
+    with told_as_errors(parser):
+        report = run(size, args.block_length, args.tokens)
+    show(args, size, report)
+
+
+def run(size: Size, block_length: int, count: int) -> dict[str, Any]:
+    """Writes, loads and decodes; leaves nothing behind."""
     modes: list[DecodeMode] = [
         Autoregressive(),
-        BlockDiffusion(block_length=args.block_length),
-        SelfSpeculation(block_length=args.block_length),
+        BlockDiffusion(block_length=block_length),
+        SelfSpeculation(block_length=block_length),
         Auto(),
     ]
     folder = Path(tempfile.mkdtemp(prefix="large-checkpoint-"))
     try:
         weights = write_checkpoint(folder, size)
-        report = measure(folder, modes, args.tokens)
+        report = measure(folder, modes, count)
     finally:
         shutil.rmtree(folder)
-    show(args, size, {"weights_mib": weights / MIB} | report)
+    return {"weights_mib": weights / MIB} | report
 
 
 def show(args: argparse.Namespace, size: Size, report: dict[str, Any]) -> None:

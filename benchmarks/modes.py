@@ -8,7 +8,8 @@ All in one process on the same weights, taking turns; every answer begins with a
 Counts are sums over a workload's tasks. Tokens per second are medians over the repeats, counted
 from the end of the forward that finished the prompt; "x" is the ratio to the first row. "same" are
 the answers equal to the autoregressive ones, token for token; self-speculation must reach all
-in the profile "exact". What a model cannot do is listed with the reason.
+in the profile "exact". What a model cannot do is listed with the reason, and so are tasks
+whose prompt is beyond its context.
 
 `--untrained-mask` gives a model without a diffusion pathway a mask token whose embedding means
 nothing: drafts are then no good, but take their time.
@@ -28,6 +29,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.options import device, positive, told_as_errors
 from benchmarks.workloads import WORKLOADS, Task
 from decoding import (
     Auto,
@@ -35,6 +37,7 @@ from decoding import (
     BlockDiffusion,
     CombinedDrafter,
     Completion,
+    ContextOverflow,
     DecodeMode,
     DiffusionDrafter,
     Drafter,
@@ -84,13 +87,15 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`figures` are None where the model cannot decode this way; `unsupported` says why."""
+    """`figures` are None where the model cannot decode this way, and `unsupported` says why, or
+    where all tasks are `too_long` for it: their numbers, from 1, with what was wrong."""
 
     workload: str
     label: str
     block: int
     figures: Figures | None
     unsupported: str = ""
+    too_long: tuple[tuple[int, str], ...] = ()
 
 
 def cases(blocks: Sequence[int]) -> tuple[Case, ...]:
@@ -167,6 +172,15 @@ def measure(
     """A row for each case, the first of which is what the others are compared with."""
     refused = {case: _refusal(open_engine, case) for case in chosen}
     able = [case for case in chosen if not refused[case]]
+    overflows = {
+        number: _overflow(open_engine, task, tokens) for number, task in enumerate(tasks, start=1)
+    }
+    too_long = tuple((number, reason) for number, reason in overflows.items() if reason)
+    tasks = [task for task, reason in zip(tasks, overflows.values(), strict=True) if not reason]
+    if not tasks:
+        for case in chosen:
+            yield Row(workload, case.label, case.block, None, refused[case], too_long)
+        return
     rounds: dict[Case, list[list[Sample]]] = {case: [] for case in able}
     for number in range(-1, repeats):  # the first round warms up and is not counted
         samples: dict[Case, list[Sample]] = {case: [] for case in able}
@@ -180,7 +194,7 @@ def measure(
     base = rounds[chosen[0]]
     for case in chosen:
         found = figures(rounds[case], base) if case in rounds else None
-        yield Row(workload, case.label, case.block, found, refused[case])
+        yield Row(workload, case.label, case.block, found, refused[case], too_long)
 
 
 def _refusal(open_engine: Open, case: Case) -> str:
@@ -188,7 +202,19 @@ def _refusal(open_engine: Open, case: Case) -> str:
     with open_engine() as engine:
         try:
             case.mode.fit(engine.network)
-        except (UnsupportedMode, ValueError) as error:
+        except UnsupportedMode as error:  # the row's label says more than the mode's name
+            return str(error).removeprefix(f"{error.model} cannot decode in mode {error.mode}: ")
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def _overflow(open_engine: Open, task: Task, tokens: int) -> str:
+    """Why the task does not fit the model's context; empty where it does."""
+    with open_engine() as engine:
+        try:
+            engine.add(Request(prompt_of(engine, task), max_new_tokens=tokens))
+        except ContextOverflow as error:
             return str(error)
     return ""
 
@@ -255,7 +281,7 @@ def load(args: argparse.Namespace) -> Engine:
     if not args.untrained_mask:
         return engine
     if engine.network.mask_token_id is not None:
-        raise SystemExit(f"{args.model} has a mask token; leave --untrained-mask off")
+        raise ValueError(f"{args.model} has a mask token; leave --untrained-mask off")
     with tempfile.TemporaryDirectory() as folder:
         write_untrained_mask(engine.network, Path(folder))
         return Engine.load(
@@ -264,49 +290,64 @@ def load(args: argparse.Namespace) -> Engine:
 
 
 def main() -> None:
-    args = _parse()
+    parser = _parser()
+    args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    with told_as_errors(parser):
+        rows = run(args)
+    print(as_json(args, rows) if args.json else as_table(rows))
+
+
+def run(args: argparse.Namespace) -> list[Row]:
+    sampling = Sampling(temperature=args.temperature, seed=0)
+    chosen = cases(args.blocks)
     loaded = load(args)
 
     def open_engine() -> Engine:
         return Engine(loaded.network, loaded.tokenizer, cache_tokens=args.cache_tokens)
 
-    rows = [
+    return [
         row
         for workload in args.workloads
         for row in measure(
             open_engine,
-            cases(args.blocks),
+            chosen,
             workload,
             WORKLOADS[workload][: args.tasks],
-            sampling=Sampling(temperature=args.temperature, seed=0),
+            sampling=sampling,
             tokens=args.tokens,
             repeats=args.repeats,
         )
     ]
-    print(as_json(args, rows) if args.json else as_table(rows))
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--model", default=EMBEDDED, help="embedded name, directory or hub id")
-    parser.add_argument("--profile", choices=["exact", "fast"], default="exact")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--blocks", type=int, nargs="+", default=[8], help="block lengths")
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--tasks", type=int, default=3, help="most tasks of each workload")
-    parser.add_argument("--tokens", type=int, default=64, help="most tokens per answer")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--temperature", type=float, default=0.0)
-    parser.add_argument("--cache-tokens", type=int, default=4096)
-    parser.add_argument("--untrained-mask", action="store_true")
-    args = parser.parse_args()
-    for name in ("tasks", "tokens", "repeats", "threads", "cache_tokens"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1")
-    return args
+    add = parser.add_argument
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add("--model", default=EMBEDDED, help="embedded name, directory or hub id")
+    add("--profile", choices=["exact", "fast"], default="exact", help="float32 or bfloat16")
+    add("--device", type=device, default="cpu", help="cpu or cuda")
+    add("--threads", type=positive, default=2, help="of torch")
+    add("--blocks", type=positive, nargs="+", default=[8], help="block lengths")
+    add(
+        "--workloads",
+        nargs="+",
+        choices=WORKLOADS,
+        default=list(WORKLOADS),
+        help="kinds of text; all unless given",
+    )
+    add("--tasks", type=positive, default=3, help="most tasks of each workload")
+    add("--tokens", type=positive, default=64, help="most tokens per answer")
+    add("--repeats", type=positive, default=3, help="counted rounds")
+    add("--temperature", type=float, default=0.0, help="of sampling; 0 decodes greedily")
+    add("--cache-tokens", type=positive, default=4096, help="room in the cache")
+    add(
+        "--untrained-mask",
+        action="store_true",
+        help="give a model without a diffusion pathway a mask token that means nothing",
+    )
+    return parser
 
 
 def as_json(args: argparse.Namespace, rows: Sequence[Row]) -> str:
@@ -328,18 +369,31 @@ def as_table(rows: Sequence[Row]) -> str:
             f"{workload:22} block  tokens  forwards+prefill   TPF  accepted/drafted  "
             "per verify  forced  mask us  tokens/s      x  same"
         )
-        lines += [_line(row) for row in rows if row.workload == workload]
+        shown = [row for row in rows if row.workload == workload]
+        lines += [_line(row) for row in shown]
+        lines += [
+            f"task {number} is too long for this model and left out: {reason}"
+            for number, reason in shown[0].too_long
+        ]
         lines.append("")
-    reasons = {row.label: row.unsupported for row in rows if row.unsupported}
-    lines += [f"{label} is unsupported: {reason}" for label, reason in reasons.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_reasons(rows)])
+
+
+def _reasons(rows: Sequence[Row]) -> Iterator[str]:
+    """Each reason once, with all the labels that it is for."""
+    labels: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.unsupported:
+            labels.setdefault(row.unsupported, {})[row.label] = None
+    for reason, found in labels.items():
+        yield f"unsupported ({'; '.join(found)}): {reason}"
 
 
 def _line(row: Row) -> str:
     start = f"{row.label:22} {row.block or '':>5}"
     found = row.figures
     if found is None:
-        return f"{start}  unsupported"
+        return f"{start}  {'unsupported' if row.unsupported else 'all tasks are too long'}"
     drafts = f"{found.accepted}/{found.drafted} {found.acceptance:4.0%}" if found.drafted else ""
     per_verify = f"{found.accepted_per_verify:.2f}" if found.drafted else ""
     return (

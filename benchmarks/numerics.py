@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.options import positive, told_as_errors
 from decoding.cache.storage import KVStorage
 from decoding.network.base import Network
 from decoding.network.numerics import ChooseNumerics
@@ -97,16 +98,20 @@ def compare(profile: str, network: Network, tokens: list[int]) -> Iterator[Diffe
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--model", default=EMBEDDED, help="embedded name or a directory")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--positions", type=int, default=256, help="of the text, from its start")
+    parser.add_argument("--model", default=EMBEDDED, help="embedded name, directory or hub id")
+    parser.add_argument("--threads", type=positive, default=2, help="of torch")
+    parser.add_argument(
+        "--positions", type=positive, default=256, help="most tokens of the text, from its start"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     found: list[Difference] = []
-    for profile, (dtype, numerics) in PROFILES.items():
-        loaded = load(args.model, device=CPU, dtype=dtype, numerics=numerics)
-        tokens = loaded.tokenizer.encode(TEXT.read_text())[: args.positions]
-        found += compare(profile, loaded.network, list(tokens))
+    with told_as_errors(parser):
+        for profile, (dtype, numerics) in PROFILES.items():
+            loaded = load(args.model, device=CPU, dtype=dtype, numerics=numerics)
+            longest = min(args.positions, loaded.network.max_positions)
+            tokens = loaded.tokenizer.encode(TEXT.read_text(encoding="utf-8"))[:longest]
+            found += compare(profile, loaded.network, list(tokens))
     report(args, len(tokens), found)
 
 

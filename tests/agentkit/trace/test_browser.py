@@ -1,12 +1,13 @@
 """The page in a headless browser: what it looks like, by its structure."""
 
 import re
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
 import pytest
 
-from agentkit.trace import TokenOrigin, render
+from agentkit.trace import TokenOrigin, TurnTrace, render
 from tests.agentkit.trace.chromium import Chromium, Scene
 from tests.agentkit.trace.png import Pixels, read_png
 from tests.agentkit.trace.samples import run_of, sample_run, token
@@ -26,6 +27,12 @@ SELECTORS = {
     "forwards": ".forward",
     "answers": ".answers",
     "tokens": ".tokens .t",
+    "words": ".guide > p",
+    "piles": ".mini .gain i",
+    "table": "table.turns",
+    "heads": "table.turns thead th",
+    "end": "main > section:last-of-type",
+    "hint": ".detail",
     "aside": "aside",
     "detail": "#detail",
     **{f"cells-{each.value}": f".forward i.o-{each.value}" for each in TokenOrigin},
@@ -71,7 +78,30 @@ def pressed() -> str:
     )
 
 
+def costly(turn: TurnTrace) -> TurnTrace:
+    """With numbers as wide as they come."""
+    assert turn.decoding is not None
+    stats = replace(
+        turn.decoding.stats,
+        prompt_tokens=123_456,
+        cached_prompt_tokens=123_456,
+        drafted=12_345,
+        accepted=12_345,
+        mask_microseconds=1_234_567.0,
+    )
+    return replace(turn, decoding=replace(turn.decoding, stats=stats))
+
+
+RUN = sample_run()
+COSTLY = render(replace(RUN, turns=tuple(map(costly, RUN.turns))))
+BROKEN_OFF = render(replace(RUN, turns=tuple(replace(each, decoding=None) for each in RUN.turns)))
+
+AT_THE_END = 'scrollTo({top: document.body.scrollHeight, behavior: "instant"});'
+
 SCENES = {
+    "costly": Scene(COSTLY),
+    "broken off": Scene(BROKEN_OFF),
+    **{f"end-{width}": Scene(PAGE, width, AT_THE_END) for width in (400, 1280)},
     "wide": Scene(PAGE),
     **{f"sample-{width}": Scene(PAGE, width) for width in WIDTHS},
     **{f"long-{width}": Scene(LONG, width) for width in WIDTHS},
@@ -225,6 +255,34 @@ def test_nothing_hangs_over_on_a_small_screen(
     for left, _, across, _ in told["boxes"]["tokens"]:
         assert left >= 0
         assert left + across <= width
+
+
+@pytest.mark.parametrize("name", ["wide", "costly", "broken off"])
+def test_the_table_of_turns_fits_its_box(scenes: dict[str, dict[str, Any]], name: str) -> None:
+    boxes = scenes[name]["boxes"]
+    [section] = boxes["end"]
+    [table] = boxes["table"]
+    right = section[0] + section[2]
+    assert table[0] + table[2] <= right
+    assert all(head[0] + head[2] <= right for head in boxes["heads"])
+    assert len(boxes["heads"]) == 14
+
+
+def test_the_first_sketch_follows_its_text_on_a_small_screen(
+    scenes: dict[str, dict[str, Any]],
+) -> None:
+    boxes = scenes["sample-400"]["boxes"]
+    _, top, _, height = boxes["words"][0]
+    assert 0 < min(pile[1] for pile in boxes["piles"]) - (top + height) < 24
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_hint_hides_nothing_at_the_end_of_the_page(
+    scenes: dict[str, dict[str, Any]], width: int
+) -> None:
+    boxes = scenes[f"end-{width}"]["boxes"]
+    _, top, _, height = boxes["end"][0]
+    assert boxes["hint"][0][1] - (top + height) >= 28  # what fades above it
 
 
 def test_what_belongs_together_is_lit_together_and_nothing_moves(

@@ -253,6 +253,45 @@ def test_a_turn_that_was_broken_off_says_so() -> None:
     assert page.all(css="whole")[0].text == "half a sen"
 
 
+def test_what_a_turn_does_not_tell_is_unknown() -> None:
+    usage = ModelUsage(output_tokens=8, seconds=2.0)
+    turns = (
+        TurnTrace(0, StepKind.ACT, 0.0, 1.0),
+        TurnTrace(1, StepKind.ANSWER, 1.0, 3.0, 3.0, "hello", usage),
+    )
+    page = read(render(RunTrace("go", "m", turns, Ending.CANCELLED, 3.0)))
+    assert page.number("tokens") == "8"
+    assert "known for 1 of 2 turns" in page.text
+    for key in ("forwards", "tokens-per-forward", "drafted", "forced", "mask", "prompt", "cached"):
+        assert page.number(key) == "unknown", key
+    assert page.number("first-token") == "unknown"
+    assert page.number("model-seconds") == "3.00 s"
+    assert "What it had written" not in page.text
+    assert not page.all(having="data-origin")
+    [table] = page.all(tag="table")
+    broken_off, whole = ([td.text for td in row.all(tag="td")] for row in table.all(tag="tr")[1:])
+    assert broken_off == ["1.00 s", "0 s", *["unknown"] * 11]
+    assert whole == ["2.00 s", "0 s", "8", *["unknown"] * 10]
+
+
+def test_a_sum_says_for_how_many_turns_it_is_known() -> None:
+    run = sample_run()
+    broken_off = TurnTrace(2, StepKind.ACT, run.seconds, run.seconds + 1)
+    page = read(render(replace(run, turns=(*run.turns, broken_off))))
+    assert page.number("tokens") == "13"
+    [heading] = page.all(tag="h1")
+    assert heading.text == "13 tokens in 9 forwards, 1.44 per forward; known for 2 of 3 turns"
+    [legend] = [note.text for note in page.all(css="note") if "Counts" in note.text]
+    assert legend == "Counts are known for 2 of 3 turns."
+    notes = [node.text for node in page.all(css="numbers")[0].all(tag="small")]
+    assert sum("known for 2 of 3 turns" in note for note in notes) == len(notes) >= 11
+    whole = render(run)
+    assert "known for" not in whole
+    assert "unknown" not in whole
+    first = replace(run, turns=(broken_off, *run.turns))
+    assert read(render(first)).number("first-token") == "unknown"
+
+
 def test_counts_of_models_that_tell_only_those() -> None:
     usage = ModelUsage(input_tokens=9, output_tokens=8, forwards=4, modes={"fast": 8}, seconds=2.0)
     turn = TurnTrace(0, StepKind.ANSWER, 0.0, 3.0, 3.0, "hello", usage)

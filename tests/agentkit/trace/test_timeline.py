@@ -17,7 +17,7 @@ from agentkit.trace import (
     TurnTrace,
 )
 from agentkit.trace.blocks import Blocks, modes_of
-from agentkit.trace.numbers import Numbers
+from agentkit.trace.numbers import Numbers, Told
 from agentkit.trace.timeline import timeline
 from agentkit.trace.words import counted, seconds, share
 from tests.agentkit.trace.samples import all_origins, forwards, sample_run, token
@@ -124,7 +124,9 @@ def test_a_model_that_tells_nothing_has_one_block_per_turn() -> None:
     assert "never finished" in layout.calls[0].about
     assert layout.calls[0].kind == "error"
     numbers = Numbers.of(turns)
-    assert numbers.stats.new_tokens == 3
+    assert numbers.written.stats.new_tokens == 3
+    assert numbers.written.told == Told(1, 2)
+    assert numbers.paced.told == numbers.recorded.told == Told(0, 2)
     assert numbers.tool_seconds == pytest.approx(0.8)
 
 
@@ -150,10 +152,14 @@ def test_numbers_add_up() -> None:
     run = sample_run()
     numbers = Numbers.of(run.turns)
     stats = [turn.decoding.stats for turn in run.turns if turn.decoding is not None]
-    assert numbers.stats.new_tokens == sum(each.new_tokens for each in stats) == 13
-    assert numbers.stats.forwards == sum(each.forwards for each in stats) == 9
-    assert numbers.stats.seconds_to_first_token == stats[0].seconds_to_first_token
-    assert sum(numbers.stats.modes.values()) == sum(numbers.stats.regions.values()) == 13
+    for each in (numbers.written, numbers.paced, numbers.read, numbers.recorded):
+        assert each.told == Told(2, 2)
+        assert each.stats == numbers.recorded.stats
+    summed = numbers.recorded.stats
+    assert summed.new_tokens == sum(each.new_tokens for each in stats) == 13
+    assert summed.forwards == sum(each.forwards for each in stats) == 9
+    assert summed.seconds_to_first_token == stats[0].seconds_to_first_token
+    assert sum(summed.modes.values()) == sum(summed.regions.values()) == 13
     assert numbers.origins.total() == 13
     told = {number.key: number.value for number in numbers.listed()}
     assert told["acceptance"] == "67 %"
@@ -162,7 +168,7 @@ def test_numbers_add_up() -> None:
     assert told["mode-diffusion"] == "5"
     assert told["region-constrained"] == "6"
     assert told["tool-seconds"] == "500 ms"
-    assert replace(numbers.stats, drafted=0).acceptance == 0.0
+    assert replace(summed, drafted=0).acceptance == 0.0
 
 
 @pytest.mark.parametrize(

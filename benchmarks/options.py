@@ -1,0 +1,40 @@
+"""What the benchmarks share on the command line."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from decoding import DecodingError
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as an argparse type."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def device(text: str) -> str:
+    """The name of a device that torch knows, as an argparse type."""
+    try:
+        torch.device(text)
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no device; take cpu or cuda") from None
+    return text
+
+
+@contextmanager
+def told_as_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Tells what was refused inside in one sentence, and exits with code 2."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (DecodingError, ValueError, OSError) as error:
+        parser.error(str(error) or type(error).__name__)

@@ -1,0 +1,144 @@
+"""Bad settings of the benchmarks are told in a sentence, and every option is explained."""
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import (
+    acceptance,
+    decode,
+    grammar_coverage,
+    grammar_fuzz,
+    grammar_modes,
+    large_checkpoint,
+    modes,
+    numerics,
+)
+from tests.decoding.checkpoints import save_checkpoint
+from tests.decoding.nemotron import write_nemotron
+
+MAINS: dict[str, Callable[[], None]] = {
+    "acceptance": acceptance.main,
+    "decode": decode.main,
+    "grammar_coverage": grammar_coverage.main,
+    "grammar_fuzz": grammar_fuzz.main,
+    "grammar_modes": grammar_modes.main,
+    "large_checkpoint": large_checkpoint.main,
+    "modes": modes.main,
+    "numerics": numerics.main,
+}
+WHOLE = {
+    "acceptance": ["--draws"],
+    "decode": ["--threads", "--repeats", "--tokens"],
+    "grammar_coverage": ["--limit"],
+    "grammar_fuzz": ["--cases"],
+    "grammar_modes": ["--budget", "--block-length"],
+    "large_checkpoint": ["--layers", "--tokens", "--block-length", "--threads"],
+    "modes": ["--threads", "--blocks", "--tasks", "--tokens", "--repeats", "--cache-tokens"],
+    "numerics": ["--threads", "--positions"],
+}
+
+
+@pytest.fixture
+def refusal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a benchmark that must refuse, and gives what it says."""
+
+    def run(name: str, *arguments: object) -> str:
+        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            MAINS[name]()
+        assert exit_.value.code == 2
+        [said] = re.findall(r"^\S+: error: (.*)$", capsys.readouterr().err, re.MULTILINE)
+        return said
+
+    return run
+
+
+class Stopped(Exception):
+    """Carries the parser of a benchmark that would have run."""
+
+
+@pytest.mark.parametrize("name", MAINS)
+def test_every_option_is_explained(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(parser: argparse.ArgumentParser) -> None:
+        raise Stopped(parser)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    with pytest.raises(Stopped) as stopped:
+        MAINS[name]()
+    actions = stopped.value.args[0]._actions
+    assert len(actions) >= 3
+    assert [action.dest for action in actions if not action.help] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [(name, option) for name, options in WHOLE.items() for option in options]
+)
+def test_counts_are_positive_whole_numbers(
+    name: str, option: str, refusal: Callable[..., str]
+) -> None:
+    assert refusal(name, option, 0) == f"argument {option}: must be at least 1, not 0"
+    assert refusal(name, option, "1.5") == f"argument {option}: '1.5' is not a whole number"
+
+
+@pytest.mark.parametrize("name", ["decode", "modes", "numerics"])
+def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
+    assert str(tmp_path) in refusal(name, "--model", tmp_path)
+
+
+def test_settings_of_modes_that_cannot_be(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    assert "'gpu9' is no device" in refusal("modes", "--device", "gpu9")
+    assert "temperature" in refusal("modes", "--temperature", "-1")
+    save_checkpoint("llama", tmp_path)
+    write_nemotron(tmp_path / "diffusion")
+    has_mask = refusal("modes", "--model", tmp_path / "diffusion", "--untrained-mask")
+    assert "leave --untrained-mask off" in has_mask
+
+
+def test_a_prompt_beyond_the_context_of_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str]
+) -> None:
+    save_checkpoint("llama", tmp_path)
+    monkeypatch.setattr(decode, "PROSE", "b" * 200)
+    monkeypatch.setattr(decode, "why_no_peer", lambda source: "not now")
+    said = refusal("decode", "--model", tmp_path, "--tokens", 2, "--repeats", 1)
+    assert "context holds 128" in said
+
+
+def test_cases_that_are_none(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    file = tmp_path / "cases.jsonl"
+    assert str(file) in refusal("grammar_modes", file)
+    file.write_text('{"id": "a", "schema": {}}\nnonsense\n', encoding="utf-8")
+    assert f"{file}, line 2 is not JSON" in refusal("grammar_modes", file)
+    file.write_text("[]\n", encoding="utf-8")
+    assert f"{file}, line 1 is no object" in refusal("grammar_modes", file)
+    assert "beyond the context" in refusal("grammar_modes", file, "--block-length", 10**6)
+
+
+def test_a_large_checkpoint_without_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refusal: Callable[..., str]
+) -> None:
+    def full(path: Path, size: large_checkpoint.Size) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(large_checkpoint, "write_checkpoint", full)
+    assert "No space left on device" in refusal("large_checkpoint")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numerics_go_no_further_than_the_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_checkpoint("llama", tmp_path)
+    monkeypatch.setattr(numerics, "SPANS", (64,))
+    arguments = ["--model", str(tmp_path), "--positions", "9999", "--threads", "1", "--json"]
+    monkeypatch.setattr("sys.argv", ["numerics", *arguments])
+    numerics.main()
+    assert json.loads(capsys.readouterr().out)["positions"] == 128
