@@ -29,7 +29,7 @@ demo: $(READY) ## run the main example: an agent on the embedded model answers q
 
 test: $(READY) ## run the whole default test suite, on two cores
 	@echo "== running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff format --check .

@@ -24,3 +24,10 @@ settings.load_profile("suite")
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run the embedded weights come first: they take longest, and a worker that
+    began one of them last would keep the others waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("embedded")}
+    items.sort(key=lambda item: item.path not in slow)
