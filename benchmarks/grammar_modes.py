@@ -75,8 +75,9 @@ def run(options: argparse.Namespace) -> None:
                 outs[mode.name] = out.token_ids
                 tokens[mode.name] += out.stats.new_tokens
                 forwards[mode.name] += out.stats.forwards
-        same = outs.get("autoregressive") == outs.get("self-speculation")
-        verdicts["self-speculation"]["equals autoregressive" if same else "DIFFERS"] += 1
+        if outs:
+            same = outs.get("autoregressive") == outs.get("self-speculation")
+            verdicts["self-speculation"]["equals autoregressive" if same else "DIFFERS"] += 1
     for line in lines(verdicts, tokens, forwards):
         print(line)
 

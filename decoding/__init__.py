@@ -5,7 +5,8 @@ names its decoding mode, its `Grammar` and its `Sampling`; a `Completion` comes 
 """
 
 from decoding.async_engine import AsyncEngine, EventStream
-from decoding.engine import Engine, EngineStats, Profile
+from decoding.engine import Engine, Profile
+from decoding.engine_stats import EngineStats
 from decoding.errors import (
     CacheExhausted,
     ContextOverflow,

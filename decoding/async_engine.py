@@ -14,7 +14,8 @@ from anyio import to_thread
 from anyio.lowlevel import current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from decoding.engine import Engine, EngineStats, Profile
+from decoding.engine import Engine, Profile
+from decoding.engine_stats import EngineStats
 from decoding.errors import EngineClosed
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode

@@ -3,25 +3,25 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from math import isfinite
-from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, SupportsIndex
+from typing import Literal
 
 import torch
 
 from decoding.cache.paged import PagedCache
 from decoding.constraint import Constraint
+from decoding.engine_stats import EngineStats, Totals
 from decoding.errors import CacheExhausted, ContextOverflow, DecodingError, EngineClosed, NotFinite
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode, Step
 from decoding.network.base import Network
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
-from decoding.record import Stats
+from decoding.prompt import read_prompt
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Choice, Sampling, pick_tokens
 from decoding.sequence import Sequence
@@ -34,33 +34,6 @@ _NUMERICS: dict[Profile, tuple[torch.dtype, ChooseNumerics]] = {
     "exact": (torch.float32, exact_numerics),
     "fast": (torch.bfloat16, plain_numerics),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """A moment's view of an engine. Pages are counted, not bytes.
-
-    `forwards` counts calls of the network, however many sequences shared them. Tokens are
-    those of finished requests; `held_pages` includes what is kept for re-use.
-    """
-
-    live_sequences: int
-    waiting_requests: int
-    free_pages: int
-    held_pages: int
-    forwards: int
-    new_tokens: int
-    prompt_tokens: int
-    cached_prompt_tokens: int
-    drafted: int
-    accepted: int
-    forced: int
-    modes: dict[str, int]
-
-    @property
-    def hit_rate(self) -> float:
-        """Share of prompt tokens that were found encoded, 0.0 to 1.0."""
-        return self.cached_prompt_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
 
 
 class Engine:
@@ -95,7 +68,7 @@ class Engine:
         self._undelivered: list[Event] = []
         self._next_id = 0
         self._closed = False
-        self._totals = _Totals()
+        self._totals = Totals()
 
     @classmethod
     def load(
@@ -271,19 +244,11 @@ class Engine:
     def stats(self) -> EngineStats:
         """Counts over the engine's life, and what is live now."""
         pool = self._cache.pool
-        return EngineStats(
+        return self._totals.view(
             live_sequences=len(self._live),
             waiting_requests=len(self._waiting),
             free_pages=pool.num_free,
             held_pages=pool.num_pages - pool.num_free,
-            forwards=self._totals.forwards,
-            new_tokens=self._totals.new_tokens,
-            prompt_tokens=self._totals.prompt_tokens,
-            cached_prompt_tokens=self._totals.cached_prompt_tokens,
-            drafted=self._totals.drafted,
-            accepted=self._totals.accepted,
-            forced=self._totals.forced,
-            modes=dict(self._totals.modes),
         )
 
     # --- drivers for one caller
@@ -338,27 +303,7 @@ class Engine:
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of a prompt in any of its forms. Raises `ValueError` or `TypeError`."""
-        if isinstance(prompt, str):
-            ids = tuple(self.tokenizer.encode(prompt, add_special_tokens=True))
-        elif all(isinstance(item, Mapping) for item in prompt):
-            messages = [item for item in prompt if isinstance(item, Mapping)]
-            ids = tuple(self.tokenizer.encode_chat(messages))
-        else:
-            ids = tuple(_token_id(item) for item in prompt)
-        if not ids:
-            raise ValueError("the prompt encodes to no token; give at least one")
-        bad = next((token for token in ids if not 0 <= token < self.network.vocab_size), None)
-        if bad is not None:
-            raise ValueError(
-                f"token id {bad} is outside the vocabulary of {self.network.vocab_size}"
-            )
-        if self.network.mask_token_id in ids:
-            place = ids.index(self.network.mask_token_id)
-            raise ValueError(
-                f"the prompt has the mask token (id {ids[place]}) at place {place}: it stands for "
-                "text that is not decided yet; take it out"
-            )
-        return ids
+        return read_prompt(prompt, self.tokenizer, self.network)
 
     # --- inside
 
@@ -555,16 +500,6 @@ def _steps(sequence: Sequence) -> Step:
         yield from sequence.step_mode.step(sequence)
 
 
-def _token_id(item: object) -> int:
-    """Takes the whole numbers of other libraries, too; a truth value is none."""
-    if isinstance(item, SupportsIndex) and not isinstance(item, bool):
-        return index(item)
-    raise TypeError(
-        "a prompt is text, a list of token ids, or a list of chat messages; "
-        f"it holds a {type(item).__name__}"
-    )
-
-
 def _seed(sampling: Sampling) -> int:
     return secrets.randbits(63) if sampling.seed is None else sampling.seed
 
@@ -587,29 +522,3 @@ class _Live:
                 pick.mask_W,
                 self.span.ranks,
             )
-
-
-class _Totals:
-    """Counters over an engine's life."""
-
-    def __init__(self) -> None:
-        self.forwards = 0
-        self.new_tokens = 0
-        self.prompt_tokens = 0
-        self.cached_prompt_tokens = 0
-        self.drafted = 0
-        self.accepted = 0
-        self.forced = 0
-        self.modes: dict[str, int] = {}
-
-    def admit(self, prompt_tokens: int, cached_prompt_tokens: int) -> None:
-        self.prompt_tokens += prompt_tokens
-        self.cached_prompt_tokens += cached_prompt_tokens
-
-    def add(self, stats: Stats) -> None:
-        self.new_tokens += stats.new_tokens
-        self.drafted += stats.drafted
-        self.accepted += stats.accepted
-        self.forced += stats.forced
-        for mode, count in stats.modes.items():
-            self.modes[mode] = self.modes.get(mode, 0) + count

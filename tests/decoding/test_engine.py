@@ -44,23 +44,12 @@ from decoding.modes.draft import empty_draft
 from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
 from decoding.testing import ScriptedNetwork
+from tests.decoding.modes.scripted import JSON as GRAMMAR
+from tests.decoding.modes.scripted import SCHEMA, TOKENIZER, VOCAB
 from tests.decoding.soundness import assert_all_pages_back, assert_sound, without_times
-from tests.decoding.tiny import byte_tokenizer, metaspace_tokenizer
+from tests.decoding.tiny import metaspace_tokenizer
 
-TOKENIZER = byte_tokenizer()
-VOCAB = 288  # wider than the tokenizer, as padded checkpoints are
 END = TOKENIZER.eos_token_ids[0]
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string", "maxLength": 6},
-        "kind": {"enum": ["cat", "dog"]},
-        "age": {"type": "integer", "minimum": 0, "maximum": 99},
-    },
-    "required": ["name", "kind"],
-    "additionalProperties": False,
-}
-GRAMMAR = Grammar.json_schema(SCHEMA)
 
 
 def new_engine(**kwargs: int) -> Engine:

@@ -1,0 +1,78 @@
+"""What an engine counts over its life."""
+
+from dataclasses import dataclass
+
+from decoding.record import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A moment's view of an engine. Pages are counted, not bytes.
+
+    `forwards` counts calls of the network, however many sequences shared them. New, drafted,
+    accepted and forced tokens are those of requests that are over, prompt tokens those of
+    requests that began; `held_pages` includes what is kept for re-use.
+    """
+
+    live_sequences: int
+    waiting_requests: int
+    free_pages: int
+    held_pages: int
+    forwards: int
+    new_tokens: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    drafted: int
+    accepted: int
+    forced: int
+    modes: dict[str, int]
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of prompt tokens that were found encoded, 0.0 to 1.0."""
+        return self.cached_prompt_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
+
+class Totals:
+    """Counters over an engine's life."""
+
+    def __init__(self) -> None:
+        self.forwards = 0
+        self.new_tokens = 0
+        self.prompt_tokens = 0
+        self.cached_prompt_tokens = 0
+        self.drafted = 0
+        self.accepted = 0
+        self.forced = 0
+        self.modes: dict[str, int] = {}
+
+    def admit(self, prompt_tokens: int, cached_prompt_tokens: int) -> None:
+        self.prompt_tokens += prompt_tokens
+        self.cached_prompt_tokens += cached_prompt_tokens
+
+    def add(self, stats: Stats) -> None:
+        self.new_tokens += stats.new_tokens
+        self.drafted += stats.drafted
+        self.accepted += stats.accepted
+        self.forced += stats.forced
+        for mode, count in stats.modes.items():
+            self.modes[mode] = self.modes.get(mode, 0) + count
+
+    def view(
+        self, *, live_sequences: int, waiting_requests: int, free_pages: int, held_pages: int
+    ) -> EngineStats:
+        """The counters beside what is live now."""
+        return EngineStats(
+            live_sequences=live_sequences,
+            waiting_requests=waiting_requests,
+            free_pages=free_pages,
+            held_pages=held_pages,
+            forwards=self.forwards,
+            new_tokens=self.new_tokens,
+            prompt_tokens=self.prompt_tokens,
+            cached_prompt_tokens=self.cached_prompt_tokens,
+            drafted=self.drafted,
+            accepted=self.accepted,
+            forced=self.forced,
+            modes=dict(self.modes),
+        )
