@@ -7,12 +7,13 @@ Building it needs a C++ compiler when the package is installed. Without one ever
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, c_float, c_int32, c_int64, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int32, c_int64, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
+_VERSION = 1  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -98,7 +99,11 @@ class Forward(ctypes.Structure):
     )
 
 
-_STRUCTURES = (Linear, Layer, Network, Segment, Forward)
+class Best(ctypes.Structure):
+    _fields_ = (("token", c_int64), ("logprob", c_double))
+
+
+_STRUCTURES = (Linear, Layer, Network, Segment, Forward, Best)
 
 
 class NativeUnavailable(Exception):
@@ -109,23 +114,35 @@ class NativeUnavailable(Exception):
 def library() -> ctypes.CDLL:
     """The quickest build that this processor runs. Raises `NativeUnavailable`."""
     found = builds()
-    if not found:
-        raise NativeUnavailable(
-            "the compiled forward was not built: install a C++ compiler (on Debian: apt-get "
-            "install g++), then install the package again"
-        )
-    return found[0]
+    if found:
+        return found[0]
+    built = [path.name for name in _BUILDS for path in _HERE.glob(f"{name}.*")]
+    raise NativeUnavailable(
+        f"of the compiled forward, {', '.join(built)} are of another version of the package or for "
+        "other processors: install the package again"
+        if built
+        else "the compiled forward was not built: install a C++ compiler (on Debian: apt-get "
+        "install g++), then install the package again"
+    )
 
 
 @cache
 def builds() -> Sequence[ctypes.CDLL]:
     """All builds that this processor runs, the quickest first."""
-    loaded = [_load(path) for name in _BUILDS for path in sorted(_HERE.glob(f"{name}.*"))]
-    return [each for each in loaded if each.trimode_supported()]
+    paths = [path for name in _BUILDS for path in sorted(_HERE.glob(f"{name}.*"))]
+    return [each for path in paths if (each := _load(path)) is not None]
 
 
-def _load(path: Path) -> ctypes.CDLL:
-    lib = ctypes.CDLL(str(path))
+def _load(path: Path) -> ctypes.CDLL | None:
+    """None where the build is of another version, or for another processor."""
+    try:
+        lib = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    if not hasattr(lib, "trimode_version") or lib.trimode_version() != _VERSION:
+        return None
+    if not lib.trimode_supported():
+        return None
     lib.trimode_workspace_new.restype = c_void_p
     lib.trimode_workspace_delete.argtypes = [c_void_p]
     lib.trimode_forward.argtypes = [POINTER(Network), POINTER(Forward), c_void_p]
@@ -133,8 +150,10 @@ def _load(path: Path) -> ctypes.CDLL:
     lib.trimode_packed_bytes.argtypes = [c_int64] * 3
     lib.trimode_packed_bytes.restype = c_int64
     lib.trimode_pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p]
+    lib.trimode_pick.argtypes = [c_void_p, c_int64, c_void_p, c_int64, c_double, c_uint64, c_void_p]
+    lib.trimode_pick.restype = None
     lib.trimode_size.argtypes = [c_int64]
     lib.trimode_size.restype = c_int64
     sizes = [lib.trimode_size(index) for index in range(len(_STRUCTURES))]
-    assert sizes == [ctypes.sizeof(each) for each in _STRUCTURES], f"{path} is of another version"
+    assert sizes == [ctypes.sizeof(each) for each in _STRUCTURES], f"{path}: sizes are {sizes}"
     return lib

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "attention.hpp"
+#include "pick.hpp"
 
 struct Layer {
     const float *attention_norm, *mlp_norm, *qk_norm;  // qk_norm: [queries and keys][D] or null
@@ -352,6 +353,9 @@ template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint
 
 extern "C" {
 
+// To be raised with every change of a structure, a signature or a layout below; also in library.py.
+int trimode_version() { return 1; }
+
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {
 #if defined(__AVX512VNNI__)
@@ -388,9 +392,17 @@ int trimode_pack(const float *weight, int64_t outputs, int64_t inputs, int64_t b
                      : pack<8>(weight, int(outputs), int(inputs), out);
 }
 
+// One row's pick (see `pick.hpp`); a temperature of 0 takes the best token.
+void trimode_pick(const float *logits, int64_t count, const int32_t *mask, int64_t never, double temperature,
+                  uint64_t key, Best *out) {
+    const Allowed allowed{logits, count, mask, never};
+    *out = temperature == 0.0 ? best_of(allowed) : sample_of(allowed, temperature, key);
+}
+
 // The layout of the structures, for the caller to compare with its own.
 int64_t trimode_size(int which) {
-    const int64_t sizes[] = {sizeof(Linear), sizeof(Layer), sizeof(Network), sizeof(Segment), sizeof(Forward)};
+    const int64_t sizes[] = {sizeof(Linear), sizeof(Layer), sizeof(Network), sizeof(Segment),
+                             sizeof(Forward), sizeof(Best)};
     return sizes[which];
 }
 }
