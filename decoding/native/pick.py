@@ -34,10 +34,12 @@ def pick(
     `decoding.sampling.gumbel_noise`, `key` its word for seed and position; there is none at
     temperature 0. A row's answer does not depend on the other rows.
     """
+    vocab_size = logits_RV.shape[-1]
+    assert mask_W is None or mask_W.is_contiguous() and mask_W.numel() * 32 >= vocab_size
     best = Best()
     library().trimode_pick(
         logits_RV.data_ptr() + row * logits_RV.stride(0) * logits_RV.element_size(),
-        logits_RV.shape[-1],
+        vocab_size,
         None if mask_W is None else mask_W.data_ptr(),
         -1 if never is None else never,
         temperature,

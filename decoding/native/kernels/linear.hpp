@@ -66,7 +66,8 @@ template <int PLANES> class Rows {
             const float largest = largest_of(larger(size_of(a), size_of(b)));
             // Not a number and infinity must stay visible: they are the scale's then.
             const float poison = sum_of(a * 0.0f + b * 0.0f);
-            const float inverse = largest > 0.0f ? most / largest : 0.0f;
+            // Less than this is nothing: its inverse would be infinite.
+            const float inverse = largest > 1e-30f ? most / largest : 0.0f;
             // 1.5 * 2**23 rounds to the nearest whole number, ties to even.
             const i32x16 whole_a = (i32x16)(a * inverse + 12582912.0f) - 0x4b400000;
             const i32x16 whole_b = (i32x16)(b * inverse + 12582912.0f) - 0x4b400000;
