@@ -1,5 +1,7 @@
 """Whether a row's logits depend on the rows computed with it, for the two profiles.
 
+Each as an engine loads it on a CPU, and on torch alone, as where nothing was compiled.
+
     python -m benchmarks.numerics [--json] [--model smollm2-135m] [--threads 2] [--positions 256]
 
 Every position of a text is computed alone, and again in spans as a verification computes them,
@@ -20,17 +22,21 @@ import torch
 from torch import Tensor
 
 from benchmarks.options import positive, told_as_errors
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import KVStorage, Storage
+from decoding.native.storage import PagedStorage
+from decoding.native.transformer import NativeTransformer
 from decoding.network.base import Network
 from decoding.network.numerics import ChooseNumerics
 from decoding.span import Attention, ForwardBatch, Segment
-from decoding.weights import EMBEDDED, exact_numerics, load, plain_numerics
+from decoding.weights import EMBEDDED, Precision, exact_numerics, load, plain_numerics
 
 TEXT = Path(__file__).parent.parent / "README.md"
 SPANS = (2, 4, 8, 16, 32)
-PROFILES: dict[str, tuple[torch.dtype, ChooseNumerics]] = {
-    "exact": (torch.float32, exact_numerics),
-    "fast": (torch.bfloat16, plain_numerics),
+PROFILES: dict[str, tuple[torch.dtype, ChooseNumerics, Precision | None]] = {
+    "exact": (torch.float32, exact_numerics, Precision.FINE),
+    "fast": (torch.bfloat16, plain_numerics, Precision.COARSE),
+    "exact on torch": (torch.float32, exact_numerics, None),
+    "fast on torch": (torch.bfloat16, plain_numerics, None),
 }
 CPU = torch.device("cpu")
 
@@ -40,6 +46,7 @@ class Difference:
     """Between rows computed alone and the same rows in spans."""
 
     profile: str
+    compiled: bool
     span: int
     largest: float
     flips: float  # share of positions, 0.0 to 1.0
@@ -47,7 +54,7 @@ class Difference:
     cache_equal: bool
 
 
-def forward(network: Network, tokens: list[int], start: int, storage: KVStorage) -> Tensor:
+def forward(network: Network, tokens: list[int], start: int, storage: Storage) -> Tensor:
     """Logits of the tokens behind `start` cached ones."""
     end = start + len(tokens)
     segment = Segment(0, len(tokens), start, slice(0, end), Attention.CAUSAL, adapter=False)
@@ -62,14 +69,25 @@ def forward(network: Network, tokens: list[int], start: int, storage: KVStorage)
     return network.forward(batch, storage)
 
 
-def in_spans(network: Network, tokens: list[int], span: int) -> tuple[Tensor, KVStorage]:
+def in_spans(network: Network, tokens: list[int], span: int) -> tuple[Tensor, list[Tensor]]:
     """Logits of all positions, computed so many at a time, and what that left in the cache."""
     storage = network.allocate_cache(len(tokens))
+    kept = stores(storage)
+    for store in kept:
+        store.zero_()
     logits = [
         forward(network, tokens[start : start + span], start, storage)
         for start in range(0, len(tokens), span)
     ]
-    return torch.cat(logits), storage
+    return torch.cat(logits), kept
+
+
+def stores(storage: Storage) -> list[Tensor]:
+    """The keys and values of all layers."""
+    if isinstance(storage, PagedStorage):
+        return [*storage.keys_PGDN, *storage.values_PGND]
+    assert isinstance(storage, KVStorage)
+    return [*storage.keys_SGD, *storage.values_SGD]
 
 
 def compare(profile: str, network: Network, tokens: list[int]) -> Iterator[Difference]:
@@ -79,18 +97,12 @@ def compare(profile: str, network: Network, tokens: list[int]) -> Iterator[Diffe
         flipped_T = found_TV.argmax(-1) != alone_TV.argmax(-1)
         yield Difference(
             profile,
+            isinstance(network, NativeTransformer),
             span,
             largest=float((found_TV - alone_TV).abs().max()),
             flips=float(flipped_T.float().mean()),
             logits_equal=torch.equal(found_TV, alone_TV),
-            cache_equal=all(
-                torch.equal(one_SGD, other_SGD)
-                for one_SGD, other_SGD in zip(
-                    (*found.keys_SGD, *found.values_SGD),
-                    (*alone.keys_SGD, *alone.values_SGD),
-                    strict=True,
-                )
-            ),
+            cache_equal=all(map(torch.equal, found, alone)),
         )
         print(f"{profile}, spans of {span} done", file=sys.stderr)
 
@@ -107,8 +119,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     found: list[Difference] = []
     with told_as_errors(parser):
-        for profile, (dtype, numerics) in PROFILES.items():
-            loaded = load(args.model, device=CPU, dtype=dtype, numerics=numerics)
+        for profile, (dtype, numerics, native) in PROFILES.items():
+            loaded = load(args.model, device=CPU, dtype=dtype, numerics=numerics, native=native)
             longest = min(args.positions, loaded.network.max_positions)
             tokens = loaded.tokenizer.encode(TEXT.read_text(encoding="utf-8"))[:longest]
             found += compare(profile, loaded.network, list(tokens))
@@ -127,10 +139,11 @@ def report(args: argparse.Namespace, num_positions: int, found: list[Difference]
         print(json.dumps(about, indent=2))
         return
     print(f"{num_positions} positions, {args.threads} threads, against one row at a time")
-    print("profile  rows  largest difference   flips  logits equal  cache equal")
+    print("profile         compiled  rows  largest difference   flips  logits equal  cache equal")
     for each in found:
         print(
-            f"{each.profile:8} {each.span:4}  {each.largest:18.2e}  {each.flips:6.2%}  "
+            f"{each.profile:15} {'yes' if each.compiled else 'no':>8}  {each.span:4}  "
+            f"{each.largest:18.2e}  {each.flips:6.2%}  "
             f"{'yes' if each.logits_equal else 'no':>12}  {'yes' if each.cache_equal else 'no':>11}"
         )
 

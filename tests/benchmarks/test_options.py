@@ -1,16 +1,19 @@
 """Bad settings of the benchmarks are told in a sentence, and every option is explained."""
 
 import argparse
+import itertools
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import (
     acceptance,
     decode,
+    forward,
     grammar_coverage,
     grammar_fuzz,
     grammar_modes,
@@ -24,6 +27,7 @@ from tests.decoding.nemotron import write_nemotron
 MAINS: dict[str, Callable[[], None]] = {
     "acceptance": acceptance.main,
     "decode": decode.main,
+    "forward": forward.main,
     "grammar_coverage": grammar_coverage.main,
     "grammar_fuzz": grammar_fuzz.main,
     "grammar_modes": grammar_modes.main,
@@ -34,6 +38,7 @@ MAINS: dict[str, Callable[[], None]] = {
 WHOLE = {
     "acceptance": ["--draws"],
     "decode": ["--threads", "--repeats", "--tokens"],
+    "forward": ["--threads", "--context", "--repeats"],
     "grammar_coverage": ["--limit"],
     "grammar_fuzz": ["--cases"],
     "grammar_modes": ["--budget", "--block-length"],
@@ -87,7 +92,7 @@ def test_counts_are_positive_whole_numbers(
     assert refusal(name, option, "1.5") == f"argument {option}: '1.5' is not a whole number"
 
 
-@pytest.mark.parametrize("name", ["decode", "modes", "numerics"])
+@pytest.mark.parametrize("name", ["decode", "forward", "modes", "numerics"])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 
@@ -141,4 +146,32 @@ def test_numerics_go_no_further_than_the_context(
     arguments = ["--model", str(tmp_path), "--positions", "9999", "--threads", "1", "--json"]
     monkeypatch.setattr("sys.argv", ["numerics", *arguments])
     numerics.main()
-    assert json.loads(capsys.readouterr().out)["positions"] == 128
+    found = json.loads(capsys.readouterr().out)
+    assert found["positions"] == 128
+    assert [each["profile"] for each in found["results"]] == list(numerics.PROFILES)
+
+
+def test_forwards_of_every_profile_and_number_of_threads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refusal: Callable[..., str],
+) -> None:
+    write_nemotron(tmp_path)
+    monkeypatch.setattr(forward, "ROWS", (1, 3))
+    arguments = ["--model", str(tmp_path), "--context", "20", "--repeats", "2", "--json"]
+    threads = torch.get_num_threads()
+    try:
+        monkeypatch.setattr("sys.argv", ["forward", *arguments])
+        forward.main()
+    finally:
+        torch.set_num_threads(threads)
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [(each["profile"], each["threads"], each["rows"]) for each in results] == [
+        (profile, count, rows)
+        for profile in ("exact", "fast")
+        for count in (1, 2)
+        for rows in (1, 3)
+    ]
+    assert all(0 < each["least"] <= each["median"] for each in results)
+    assert "takes at most 253" in refusal("forward", "--model", tmp_path, "--context", 254)

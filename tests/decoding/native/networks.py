@@ -171,10 +171,29 @@ def row_by_row(network: NativeTransformer, length: int, seed: int, adapter: bool
     tokens = random.Random(seed).choices(range(network.vocab_size), k=length)
     storage = nan_cache(network, length)
     logits = [
-        network.forward(
-            forward_batch([Part([token], range(length), at, adapter=adapter)]), storage
-        )
+        network.forward(forward_batch([Part([token], range(length), at, adapter=adapter)]), storage)
         for at, token in enumerate(tokens)
     ]
     stored = [each[:length].clone() for each in by_slot(storage)]
     return Alone(tokens, adapter, torch.cat(logits), stored)
+
+
+def packable(plain: Transformer) -> Transformer:
+    """The network with its weights, and its adapter's, rounded to what packs without loss."""
+
+    def layer(given: LayerParameters) -> LayerParameters:
+        return replace(
+            given,
+            qkv=symmetric(given.qkv),
+            output=symmetric(given.output),
+            gate_up=symmetric(given.gate_up),
+            down=symmetric(given.down),
+        )
+
+    parameters = replace(
+        plain.parameters,
+        layers=tuple(layer(each) for each in plain.parameters.layers),
+        head_VE=symmetric(plain.parameters.head_VE),
+    )
+    adapter = None if plain.adapter is None else plain.adapter.prepared(symmetric)
+    return Transformer(plain.config, parameters, plain.name, adapter)

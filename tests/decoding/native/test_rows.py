@@ -202,8 +202,8 @@ right = network.forward(batch, network.allocate_cache(48))
 child = os.fork()
 if not child:
     torch.set_num_threads(3)
-    same = [bool((network.forward(batch, network.allocate_cache(48)) == right).all()) for _ in "abc"]
-    os._exit(0 if all(same) else 3)
+    found = [network.forward(batch, network.allocate_cache(48)) for _ in range(3)]
+    os._exit(0 if all(bool((each == right).all()) for each in found) else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

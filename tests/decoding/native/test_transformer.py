@@ -7,12 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from transformers import LlamaForCausalLM
 
 from decoding.native.storage import PagedStorage
 from decoding.native.transformer import NativeTransformer, Precision, why_unsupported
 from decoding.network.transformer import Parameters
 from decoding.span import Attention, ForwardBatch
+from decoding.weights import EMBEDDED, load
+from decoding.weights.embedded import embedded_directory
 from tests.decoding.batches import Part, forward_batch
+from tests.decoding.checkpoints import reference_logits
 from tests.decoding.native.networks import CONFIGS, LLAMA, nan_cache, random_network, slots_of
 
 TOLERANCE = {Precision.FINE: 5e-5, Precision.COARSE: 0.2}
@@ -30,7 +34,7 @@ def tokens_of(count: int, seed: int = 0) -> list[int]:
 
 def batches() -> list[list[Part]]:
     """A prompt, then verifications, blocks and drafts behind it, over pages in any order."""
-    near, far = range(0, 96), slots_of([11, 6, 9, 8, 7, 10])
+    near, far = range(96), slots_of([11, 6, 9, 8, 7, 10])
     block = Attention.BLOCK
     return [
         [Part(tokens_of(37), near, read=[0, 15, 16, 36]), Part(tokens_of(20, 1), far)],
@@ -83,7 +87,9 @@ def test_long_contexts(precision: Precision, build: ctypes.CDLL) -> None:
     assert error_of(found_RV, right_RV) < TOLERANCE[precision]
 
 
-def tiny(precision: Precision = Precision.FINE, build: ctypes.CDLL | None = None):  # type: ignore[no-untyped-def]
+def tiny(
+    precision: Precision = Precision.FINE, build: ctypes.CDLL | None = None
+) -> NativeTransformer:
     plain = random_network(LLAMA)
     return NativeTransformer(plain.config, plain.parameters, "tiny", None, precision, build)
 
@@ -233,3 +239,16 @@ def test_the_batch_is_left_as_it_is() -> None:
         before, (batch.token_ids_T, batch.positions_T, batch.slots_T), strict=True
     ):
         assert torch.equal(one, other)
+
+
+@pytest.mark.embedded
+def test_the_embedded_model_is_that_of_transformers() -> None:
+    loaded = load(EMBEDDED, device=torch.device("cpu"), dtype=torch.float32, native=Precision.FINE)
+    assert isinstance(loaded.network, NativeTransformer)
+    reference = LlamaForCausalLM.from_pretrained(embedded_directory(None, None), dtype="float32")
+    tokens = loaded.tokenizer.encode("The forward in whole numbers, and the forward in floats.")
+    batch = forward_batch([Part(tokens, range(64))])
+    found_RV = loaded.network.forward(batch, loaded.network.allocate_cache(64))
+    right_RV = reference_logits(reference, tokens)
+    assert float((found_RV - right_RV).abs().max()) < 1e-3
+    assert torch.equal(found_RV.argmax(-1), right_RV.argmax(-1))
