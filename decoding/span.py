@@ -7,11 +7,13 @@ Shape legend for the whole package:
     S cache slots, one token each
     L keys visible to a span
     H query heads   G key/value heads   D head width   E hidden width   F feed-forward width
+    B sequences and N rows of each in a forward that is padded to a fixed shape
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+import torch
 from torch import Tensor
 
 MASK = -1
@@ -110,13 +112,19 @@ class Segment:
     attention: Attention
     adapter: bool
 
+    def on(self, device: torch.device) -> "Segment":
+        """The same with its slots there."""
+        if isinstance(self.slots_L, slice):
+            return self
+        return replace(self, slots_L=self.slots_L.to(device))
+
 
 @dataclass(frozen=True, slots=True)
 class ForwardBatch:
     """All spans of one forward, concatenated. Everything the network may know.
 
-    `slots_T` says where each row's keys and values are written; `rows_R` which rows' logits
-    are wanted.
+    The engine builds it in host memory, and the network moves what it needs. `slots_T` says
+    where each row's keys and values are written; `rows_R` which rows' logits are wanted.
     """
 
     token_ids_T: Tensor
@@ -124,3 +132,15 @@ class ForwardBatch:
     slots_T: Tensor
     rows_R: Tensor
     segments: tuple[Segment, ...]
+
+    def on(self, device: torch.device) -> "ForwardBatch":
+        """The same with its tensors there; itself where they are there already."""
+        if self.token_ids_T.device == device:
+            return self
+        return ForwardBatch(
+            token_ids_T=self.token_ids_T.to(device),
+            positions_T=self.positions_T.to(device),
+            slots_T=self.slots_T.to(device),
+            rows_R=self.rows_R.to(device),
+            segments=tuple(segment.on(device) for segment in self.segments),
+        )

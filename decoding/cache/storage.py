@@ -12,10 +12,12 @@ class KVStorage:
 
     Each of `keys_SGD` and `values_SGD` holds one [S, G, D] tensor per layer. Memory is
     reserved at construction and touched by the operating system only as slots are used.
+    The last `num_scratch` slots belong to the network that allocated them, and to no page.
     """
 
     keys_SGD: tuple[Tensor, ...]
     values_SGD: tuple[Tensor, ...]
+    num_scratch: int = 0
 
     @classmethod
     def allocate(
@@ -27,18 +29,20 @@ class KVStorage:
         head_dim: int,
         dtype: torch.dtype,
         device: torch.device,
+        num_scratch: int = 0,
     ) -> "KVStorage":
         """Reserves uninitialised storage; a slot is meaningful only once it was written."""
 
         def layers() -> tuple[Tensor, ...]:
-            shape = (num_slots, num_kv_heads, head_dim)
+            shape = (num_slots + num_scratch, num_kv_heads, head_dim)
             return tuple(torch.empty(shape, dtype=dtype, device=device) for _ in range(num_layers))
 
-        return cls(layers(), layers())
+        return cls(layers(), layers(), num_scratch)
 
     @property
     def num_slots(self) -> int:
-        return self.keys_SGD[0].shape[0]
+        """Slots for tokens; the scratch slots lie behind them."""
+        return self.keys_SGD[0].shape[0] - self.num_scratch
 
     def write(self, layer: int, slots_T: Tensor, keys_TGD: Tensor, values_TGD: Tensor) -> None:
         """Stores the rows' keys and values at their slots. Mutates."""
