@@ -11,6 +11,7 @@ measured times for an assumed number of tokens per cycle of draft and verificati
 
     one          a step of one sequence against the time that reading the weights takes at the
                  bandwidth of a copy; a cycle against that step; plain against captured
+    compiled     the same steps with layers that torch.compile has fused
     concurrency  throughput of autoregressive decoding and of speculation, and where they cross
     attention    the variants of padded attention over a short and a long context
     correctness  captured forwards against plain ones (decides the exit code), and greedy
@@ -32,13 +33,21 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_checks import agreements, same_texts
-from benchmarks.gpu_network import AR, random_transformer, weight_bytes
+from benchmarks.gpu_checks import agreements, error_beside, same_texts
+from benchmarks.gpu_network import (
+    AR,
+    KINDS,
+    forward_of,
+    random_transformer,
+    share,
+    weight_bytes,
+)
 from benchmarks.gpu_report import as_table
 from benchmarks.gpu_times import (
     Settings,
     Times,
     by_attention,
+    compiled,
     copy_bandwidth,
     crossover,
     cycle,
@@ -51,7 +60,7 @@ from decoding.network.captured import CapturedNetwork
 from decoding.network.transformer import Transformer
 
 DTYPE = torch.bfloat16
-TOY_SETTINGS = Settings((1, 2, 4), 4, 32, 64, repeats=2, copy_bytes=2**16)
+TOY_SETTINGS = Settings((1, 2, 4), 4, 32, 64, repeats=2, copy_bytes=2**16, compiler="eager")
 
 
 class Clock:
@@ -105,6 +114,26 @@ def one(subject: Subject) -> dict[str, Any] | None:
     }
 
 
+def compiled_layers(subject: Subject) -> dict[str, Any] | None:
+    if not subject.clock.allows(f"{subject.label}: compiled layers"):
+        return None
+    settings, transformer = subject.settings, subject.transformer
+    context = settings.context
+    try:
+        network = compiled(transformer, settings)
+        errors = {
+            kind: error_beside(
+                network,
+                transformer,
+                forward_of([share(kind, settings.block, context)], context, network.vocab_size),
+            )
+            for kind in KINDS
+        }
+        return {"ms": step_times(network, subject.device, settings, 1, context), "errors": errors}
+    except RuntimeError as error:  # the compiler's; everything else is measured without it
+        return {"failed": str(error).splitlines()[0]}
+
+
 def concurrency(subject: Subject) -> dict[str, Any] | None:
     times: dict[int, Times] = {}
     for count in subject.settings.concurrency:
@@ -150,6 +179,7 @@ def correctness(subject: Subject) -> dict[str, Any] | None:
 PARTS = {
     "correctness": correctness,
     "one": one,
+    "compiled": compiled_layers,
     "concurrency": concurrency,
     "attention": attention,
 }

@@ -14,6 +14,7 @@ from decoding.cache.storage import KVStorage
 from decoding.network.base import Network
 from decoding.network.captured import CapturedNetwork
 from decoding.network.transformer import Transformer
+from decoding.span import ForwardBatch
 from decoding.tokenizer import Tokenizer
 
 TOLERANCE = 1e-3
@@ -88,7 +89,19 @@ def agreement(transformer: Transformer, forwards: int, most_rows: int) -> Agreem
     return Agreement(forwards, error, same / picked, effect, changed)
 
 
+@torch.inference_mode()
+def error_beside(network: Network, transformer: Transformer, batch: ForwardBatch) -> float:
+    """Largest difference of a forward's logits, as a share of the largest one."""
+    num_slots = max(int(batch.slots_T.max()) + 1, 1)
+    ours, theirs = (filled_cache(each, num_slots) for each in (network, transformer))
+    _copy(ours, theirs)
+    logits_RV = network.forward(batch, ours)
+    expected_RV = transformer.forward(batch, theirs)
+    return float((logits_RV - expected_RV).abs().max() / expected_RV.abs().max())
+
+
 def _copy(ours: KVStorage, theirs: KVStorage) -> None:
+    """The slots of pages; scratch slots stay what they are."""
     for mine, other in zip(_stores(ours), _stores(theirs), strict=True):
         mine.copy_(other)
 

@@ -10,8 +10,13 @@ TARGET_SHARE, TARGET_CYCLE = 0.80, 2.3
 
 def as_table(report: Mapping[str, Any]) -> str:
     lines = [f"{report['machine']}, torch {report['torch']}, {report['dtype']}, random weights"]
-    shown = {"one": _one, "concurrency": _concurrency, "attention": _attention}
-    shown["correctness"] = _correctness
+    shown = {
+        "one": _one,
+        "compiled": _compiled,
+        "concurrency": _concurrency,
+        "attention": _attention,
+        "correctness": _correctness,
+    }
     for label, parts in report["results"].items():
         lines += ["", f"== {label}"]
         for name, part in parts.items():
@@ -33,6 +38,14 @@ def _one(part: Mapping[str, Any]) -> Iterator[str]:
     yield f"{'ms':10}" + "".join(f"{kind:>9}" for kind in KINDS)
     for name in ("captured", "plain"):
         yield f"{name:10}" + "".join(f"{part[f'{name}_ms'][kind]:9.2f}" for kind in KINDS)
+
+
+def _compiled(part: Mapping[str, Any]) -> Iterator[str]:
+    if "failed" in part:
+        yield f"compiled layers: failed, {part['failed']}"
+        return
+    yield f"{'compiled':10}" + "".join(f"{part['ms'][kind]:9.2f}" for kind in KINDS)
+    yield f"{'  error':10}" + "".join(f"{part['errors'][kind]:9.1e}" for kind in KINDS)
 
 
 def _concurrency(part: Mapping[str, Any]) -> Iterator[str]:

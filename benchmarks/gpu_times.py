@@ -37,6 +37,7 @@ class Settings:
     repeats: int = 20
     acceptance: tuple[int, ...] = (3, 6, 9)
     copy_bytes: int = 2**30
+    compiler: str = "inductor"
 
 
 Times = dict[str, float]
@@ -121,6 +122,13 @@ def crossover(times: Mapping[int, Times], tokens: int) -> float | None:
             return float(2 ** (last_at + (at - last_at) * last_gain / (last_gain - gain)))
         before = at, gain
     return None
+
+
+def compiled(transformer: Transformer, settings: Settings) -> CapturedNetwork:
+    """With layers that torch has compiled, each shape when it is first met."""
+    torch.compiler.reset()  # torch keeps few shapes, and those of other networks count
+    layer = torch.compile(transformer.layer, backend=settings.compiler)
+    return CapturedNetwork(transformer, run_layer=layer)
 
 
 def by_attention(

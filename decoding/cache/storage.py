@@ -7,6 +7,19 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
+class LayerCache:
+    """Keys and values of one layer."""
+
+    keys_SGD: Tensor
+    values_SGD: Tensor
+
+    def write(self, slots_T: Tensor, keys_TGD: Tensor, values_TGD: Tensor) -> None:
+        """Stores the rows' keys and values at their slots. Mutates."""
+        self.keys_SGD.index_copy_(0, slots_T, keys_TGD)
+        self.values_SGD.index_copy_(0, slots_T, values_TGD)
+
+
+@dataclass(frozen=True, slots=True)
 class KVStorage:
     """Keys and values of every layer, one row per slot (shape legend in `decoding.span`).
 
@@ -44,10 +57,12 @@ class KVStorage:
         """Slots for tokens; the scratch slots lie behind them."""
         return self.keys_SGD[0].shape[0] - self.num_scratch
 
+    def layer(self, index: int) -> LayerCache:
+        return LayerCache(self.keys_SGD[index], self.values_SGD[index])
+
     def write(self, layer: int, slots_T: Tensor, keys_TGD: Tensor, values_TGD: Tensor) -> None:
         """Stores the rows' keys and values at their slots. Mutates."""
-        self.keys_SGD[layer].index_copy_(0, slots_T, keys_TGD)
-        self.values_SGD[layer].index_copy_(0, slots_T, values_TGD)
+        self.layer(layer).write(slots_T, keys_TGD, values_TGD)
 
     def copy(self, source: int, target: int, count: int) -> None:
         """Copies `count` slots in every layer. The two ranges must not overlap. Mutates."""

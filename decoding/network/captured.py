@@ -15,7 +15,7 @@ from decoding.network.buckets import Bucket, Buckets
 from decoding.network.padded_attention import PlanPadded, folded, visible_keys
 from decoding.network.padding import NUM_SCRATCH, PaddedInputs, Scratch
 from decoding.network.replay import Record, Run, recorder_for
-from decoding.network.transformer import Inputs, Transformer
+from decoding.network.transformer import Inputs, RunLayer, Transformer
 from decoding.span import ForwardBatch
 
 
@@ -28,6 +28,9 @@ class CapturedNetwork:
 
     What is recorded holds for one storage, which this network must have allocated; a forward
     over another one starts anew. `num_replayed` and `num_plain` count the forwards of each kind.
+
+    `run_layer` stands in for the transformer's own layer; `torch.compile` of it fuses what lies
+    between the products.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class CapturedNetwork:
         buckets: Buckets = Buckets(),
         attention: PlanPadded = folded,
         record: Record | None = None,
+        run_layer: RunLayer | None = None,
     ) -> None:
         self._transformer = transformer
         self._buckets = buckets
         self._attention = attention
         self._record = record or recorder_for(transformer.device)
+        self._run_layer = run_layer
         self._storage: KVStorage | None = None
         self._captured: dict[Bucket, _Captured] = {}
         self.num_replayed = 0
@@ -119,7 +124,7 @@ class CapturedNetwork:
             inputs = Inputs(
                 padded.token_ids_T.long(), positions_T, padded.slots_T.long(), attends, gate
             )
-            return transformer.encode(inputs, storage)
+            return transformer.encode(inputs, storage, self._run_layer)
 
         return run
 

@@ -29,10 +29,15 @@ class GraphRecorder:
     another runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._pool: Any = None  # a handle without a public type
 
     def __call__(self, run: Run) -> Run:
+        with torch.cuda.device(self._device):
+            return self._record(run)
+
+    def _record(self, run: Run) -> Run:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         # Libraries set themselves up in their first calls, which must not be recorded.
@@ -53,7 +58,7 @@ class GraphRecorder:
 
 
 def recorder_for(device: torch.device) -> Record:
-    return GraphRecorder() if device.type == "cuda" else record_nothing
+    return GraphRecorder(device) if device.type == "cuda" else record_nothing
 
 
 class Staging:
@@ -74,4 +79,4 @@ class Staging:
         """Starts the copy; what is launched on the device afterwards sees it."""
         self.device_X.copy_(self.host_X, non_blocking=True)
         if self._copied is not None:
-            self._copied.record()
+            self._copied.record(torch.cuda.current_stream(self.device_X.device))

@@ -5,14 +5,14 @@ and grouped-query attention (arXiv 2305.13245). What differs between the familie
 `NetworkConfig`; a part a family lacks is None in the parameters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import KVStorage, LayerCache
 from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank, Rows
 from decoding.network.attention import Attend, HeadShape
 from decoding.network.config import NetworkConfig
@@ -70,6 +70,23 @@ class Inputs:
     slots_T: Tensor
     attends: Mapping[int | None, Attend]
     adapted: Rows | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInputs:
+    """One layer's share of a pass: its weights and cache, and what all layers have in common."""
+
+    weights: LayerParameters
+    extra: LayerAdapter
+    cache: LayerCache
+    rotation: Rotation
+    slots_T: Tensor
+    attend: Attend
+    adapted: Rows | None
+
+
+RunLayer = Callable[[Tensor, LayerInputs], Tensor]
+"""`hidden_TE` in and out; writes the layer's keys and values."""
 
 
 class Transformer:
@@ -146,31 +163,48 @@ class Transformer:
         inputs = Inputs(batch.token_ids_T, batch.positions_T, batch.slots_T, attends, adapted)
         return self.read(self.encode(inputs, storage), batch.rows_R)
 
-    def encode(self, inputs: Inputs, storage: KVStorage) -> Tensor:
+    def encode(
+        self, inputs: Inputs, storage: KVStorage, run_layer: RunLayer | None = None
+    ) -> Tensor:
         """All layers: writes the rows' keys and values and returns `hidden_TE`, not yet normed.
 
         Everything it launches depends on the shapes of its inputs alone, and nothing is read
-        back from the device, provided the same holds for the attention.
+        back from the device, provided the same holds for the attention. `run_layer` stands in
+        for `layer`, compiled perhaps.
         """
+        run_layer = run_layer or self.layer
         adapted = inputs.adapted
         rotation = self._rotary.at(inputs.positions_T, self.dtype)
         hidden_TE = F.embedding(inputs.token_ids_T, self._parameters.embedding_VE)
-        for index, layer in enumerate(self._parameters.layers):
-            extra = self._extra(index, adapted)
-            normed_TE = self._norm(hidden_TE, layer.attention_norm_E)
-            queries_THD, keys_TGD, values_TGD = self._heads(
-                layer, extra, normed_TE, rotation, adapted
+        for index, weights in enumerate(self._parameters.layers):
+            one = LayerInputs(
+                weights,
+                self._extra(index, adapted),
+                storage.layer(index),
+                rotation,
+                inputs.slots_T,
+                inputs.attends[self.config.windows[index]],
+                adapted,
             )
-            storage.write(index, inputs.slots_T, keys_TGD, values_TGD)
-            attend = inputs.attends[self.config.windows[index]]
-            seen_THD = attend(queries_THD, storage.keys_SGD[index], storage.values_SGD[index])
-            output_TE = self._project(
-                seen_THD.flatten(1), layer.output, layer.output_bias, extra.output, adapted
-            )
-            hidden_TE = hidden_TE + output_TE
-            normed_TE = self._norm(hidden_TE, layer.mlp_norm_E)
-            hidden_TE = hidden_TE + self._gated_unit(layer, extra, normed_TE, adapted)
+            hidden_TE = run_layer(hidden_TE, one)
         return hidden_TE
+
+    def layer(self, hidden_TE: Tensor, inputs: LayerInputs) -> Tensor:
+        """One layer, from `hidden_TE` to `hidden_TE`; writes the rows' keys and values."""
+        weights, extra, adapted = inputs.weights, inputs.extra, inputs.adapted
+        normed_TE = self._norm(hidden_TE, weights.attention_norm_E)
+        queries_THD, keys_TGD, values_TGD = self._heads(
+            weights, extra, normed_TE, inputs.rotation, adapted
+        )
+        cache = inputs.cache
+        cache.write(inputs.slots_T, keys_TGD, values_TGD)
+        seen_THD = inputs.attend(queries_THD, cache.keys_SGD, cache.values_SGD)
+        output_TE = self._project(
+            seen_THD.flatten(1), weights.output, weights.output_bias, extra.output, adapted
+        )
+        hidden_TE = hidden_TE + output_TE
+        normed_TE = self._norm(hidden_TE, weights.mlp_norm_E)
+        return hidden_TE + self._gated_unit(weights, extra, normed_TE, adapted)
 
     def read(self, hidden_TE: Tensor, rows_R: Tensor) -> Tensor:
         """Float32 `logits_RV` of those rows."""

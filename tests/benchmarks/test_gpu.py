@@ -18,7 +18,7 @@ from benchmarks.nemotron_shapes import SIZES, TOY
 from decoding.network import captured
 
 CPU = torch.device("cpu")
-PARTS = {"one", "concurrency", "attention", "correctness"}
+PARTS = {"one", "compiled", "concurrency", "attention", "correctness"}
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -44,6 +44,8 @@ def test_every_part_at_toy_size(
         parts["one"]["floor_ms"] / parts["one"]["captured_ms"]["ar"]
     )
     assert parts["concurrency"]["sequences"] == [1, 2]
+    assert set(parts["compiled"]["ms"]) == {"ar", "draft", "verify"}
+    assert max(parts["compiled"]["errors"].values()) < 0.05
     assert set(parts["concurrency"]["crossover"]) == {"3", "6", "9"}
     assert set(parts["attention"]["1"]) == {"folded", "grouped", "multiplied"}
     table = gpu.as_table(report)
@@ -62,6 +64,17 @@ def test_a_wrong_forward_is_told_by_the_exit_code(
     with pytest.raises(SystemExit, match="captured forwards are wrong for toy"):
         run_main(monkeypatch, "--parts", "correctness")
     assert "captured equals plain: NO" in capsys.readouterr().out
+
+
+def test_a_compiler_that_fails_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compile_nothing(_: object, backend: str) -> None:
+        raise RuntimeError(f"no {backend} here\nlong story")
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    run_main(monkeypatch, "--parts", "compiled")
+    assert "compiled layers: failed, no eager here\n" in capsys.readouterr().out
 
 
 def test_what_time_does_not_allow_is_named(

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -197,6 +198,26 @@ def test_every_variant_of_attention(name: str, diffusing: Transformer) -> None:
     ]
     both.prefill(parts)
     both.check(forward_batch(parts))
+
+
+def test_a_compiled_layer(diffusing: Transformer) -> None:
+    """The whole layer is one graph, and one for all layers: nothing in it runs as Python."""
+    graphs: list[int] = []
+
+    def backend(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(len(module.graph.nodes))
+        return module.forward
+
+    layer = torch.compile(diffusing.layer, fullgraph=True, backend=backend)
+    captured = CapturedNetwork(diffusing, buckets=BUCKETS, run_layer=layer)
+    both = Both(diffusing, 50, captured)
+    parts = [
+        Part(tokens_of(1, 6), range(25), 12),
+        Part(tokens_of(2, 8), range(25, 50), 17, attention=Attention.BLOCK, adapter=True),
+    ]
+    both.prefill(parts)
+    both.check(forward_batch(parts))
+    assert len(graphs) == 1
 
 
 # --- the adapter

@@ -143,8 +143,9 @@ class FakeCuda:
         self.log: list[str] = []
         self.graph_options: list[dict[str, Any]] = []
         make = self._stand_in
+        monkeypatch.setattr(torch.cuda, "device", self._within("on its device"))
         monkeypatch.setattr(torch.cuda, "Stream", lambda: make("side"))
-        monkeypatch.setattr(torch.cuda, "current_stream", lambda: make("current"))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: make("current"))
         monkeypatch.setattr(torch.cuda, "stream", self._within("on side stream"))
         monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 7))
         monkeypatch.setattr(torch.cuda, "CUDAGraph", self._graph)
@@ -183,9 +184,10 @@ def test_a_graph_is_recorded_behind_a_warm_up_and_only_replayed(
         cuda.log.append("run")
         return out
 
-    record = GraphRecorder()
+    record = GraphRecorder(torch.device("cuda", 1))
     replay = record(run)
     assert cuda.log == [
+        "on its device",
         "side waits",
         "on side stream",
         "run",
@@ -194,6 +196,7 @@ def test_a_graph_is_recorded_behind_a_warm_up_and_only_replayed(
         "captured",
         "run",
         "left: captured",
+        "left: on its device",
     ]
     cuda.log.clear()
     assert replay() is out
@@ -209,9 +212,10 @@ def test_staged_numbers_are_not_overwritten_while_they_travel(
     staging = Staging(3, torch.device("cpu"))
     event = create_autospec(torch.cuda.Event, instance=True)
     monkeypatch.setattr(staging, "_copied", event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the device's stream")
     staging.host_X[:] = torch.tensor([1, 2, 3])
     staging.send()
-    event.record.assert_called_once_with()
+    event.record.assert_called_once_with("the device's stream")
     assert staging.device_X.tolist() == [1, 2, 3]
     staging.wait()
     event.synchronize.assert_called_once_with()
