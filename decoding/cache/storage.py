@@ -19,7 +19,7 @@ class LayerCache:
         self.values_SGD.index_copy_(0, slots_T, values_TGD)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class KVStorage:
     """Keys and values of every layer, one row per slot (shape legend in `decoding.span`).
 

@@ -4,6 +4,9 @@ A forward of one row launches some twenty kernels per layer, each of which takes
 launch than to run. See `docs/adr/0007-captured-forwards.md`.
 """
 
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor
 
@@ -26,8 +29,8 @@ class CapturedNetwork:
     other, among them every long prefill, is the transformer's own. The head runs behind a
     replay and over the rows asked for: its launches hide behind the layers' work.
 
-    What is recorded holds for one storage, which this network must have allocated; a forward
-    over another one starts anew. `num_replayed` and `num_plain` count the forwards of each kind.
+    What is recorded holds for one storage, which this network must have allocated, and goes
+    when that goes. `num_replayed` and `num_plain` count the forwards of each kind.
 
     `run_layer` stands in for the transformer's own layer; `torch.compile` of it fuses what lies
     between the products.
@@ -47,8 +50,7 @@ class CapturedNetwork:
         self._attention = attention
         self._record = record or recorder_for(transformer.device)
         self._run_layer = run_layer
-        self._storage: KVStorage | None = None
-        self._captured: dict[Bucket, _Captured] = {}
+        self._captured: WeakKeyDictionary[KVStorage, dict[Bucket, _Captured]] = WeakKeyDictionary()
         self.num_replayed = 0
         self.num_plain = 0
 
@@ -72,10 +74,9 @@ class CapturedNetwork:
     def has_adapter(self) -> bool:
         return self._transformer.has_adapter
 
-    @property
-    def buckets(self) -> tuple[Bucket, ...]:
-        """What is recorded so far."""
-        return tuple(self._captured)
+    def recorded(self, storage: KVStorage) -> tuple[Bucket, ...]:
+        """The buckets whose forwards are recorded for a storage."""
+        return tuple(self._captured.get(storage, ()))
 
     def allocate_cache(self, num_slots: int) -> KVStorage:
         """As `Network.allocate_cache`, with scratch slots behind."""
@@ -86,7 +87,7 @@ class CapturedNetwork:
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
-        """See `Network.forward`. The batch must be in host memory."""
+        """See `Network.forward`. A batch that is not in host memory is copied back first."""
         bucket = self._buckets.choose(batch)
         if bucket is None or (bucket.adapter and not self.has_adapter):
             self.num_plain += 1
@@ -97,13 +98,13 @@ class CapturedNetwork:
         return self._transformer.read(captured.run(self._record), rows_R)
 
     def _captured_for(self, bucket: Bucket, storage: KVStorage) -> "_Captured":
-        if storage is not self._storage:
-            self._captured.clear()
-            self._storage = storage
-        if bucket not in self._captured:
+        buckets = self._captured.setdefault(storage, {})
+        if bucket not in buckets:
             inputs = PaddedInputs(bucket, Scratch.of(storage), self._transformer.device)
-            self._captured[bucket] = _Captured(inputs, self._layers(bucket, inputs, storage))
-        return self._captured[bucket]
+            # A copy, or what is recorded would keep alive the storage it should go with.
+            layers = self._layers(bucket, inputs, replace(storage))
+            buckets[bucket] = _Captured(inputs, layers)
+        return buckets[bucket]
 
     def _layers(self, bucket: Bucket, padded: PaddedInputs, storage: KVStorage) -> Run:
         """What is recorded: from the inputs' numbers to `hidden_TE`."""

@@ -12,6 +12,7 @@ from decoding.network.buckets import Bucket
 from decoding.network.replay import Staging
 from decoding.span import Attention, ForwardBatch
 
+HOST = torch.device("cpu")
 NUM_SCRATCH = 2
 
 
@@ -70,9 +71,9 @@ class PaddedInputs:
     def fill(self, batch: ForwardBatch) -> Tensor:
         """Sends the forward to the device. Returns `rows_R`, counted in padded rows.
 
-        The batch must be in host memory and fit the bucket. Mutates; `rows_R` holds until the
-        next call.
+        The batch must fit the bucket. Mutates; `rows_R` holds until the next call.
         """
+        batch = batch.on(HOST)
         self._staging.wait()
         padded_T = self._host.write(batch, self._scratch)
         num_read = len(batch.rows_R)

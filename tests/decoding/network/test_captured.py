@@ -4,11 +4,13 @@ On a CPU a replay runs the recorded function again over the same buffers: everyt
 recording itself is the same as on a GPU.
 """
 
+import gc
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -184,7 +186,7 @@ def test_a_bucket_forgets_what_it_held_before(diffusing: Transformer) -> None:
     both.prefill(large)
     for parts in (large, small, large):
         both.check(forward_batch(parts))
-    assert both.captured.buckets == (Bucket(4, 8, 64, True), Bucket(4, 8, 32, True))
+    assert both.captured.recorded(both.storage) == (Bucket(4, 8, 64, True), Bucket(4, 8, 32, True))
     assert both.captured.num_replayed == 3
 
 
@@ -241,14 +243,14 @@ def test_the_adapter_stays_with_its_rows(diffusing: Transformer) -> None:
     ours, _ = both.forward(forward_batch([draft(True), draft(False, first=8)]))
     close(ours[:8], diffusing.forward(forward_batch([draft(True)]), diffusing.allocate_cache(8)))
     close(ours[8:], diffusing.forward(forward_batch([draft(False)]), diffusing.allocate_cache(8)))
-    assert both.captured.buckets == (Bucket(2, 8, 16, True),)
+    assert both.captured.recorded(both.storage) == (Bucket(2, 8, 16, True),)
 
 
 def test_an_adapter_that_is_not_there_is_refused(tmp_path: Path) -> None:
     both = Both(llama(tmp_path), 8)
     with pytest.raises(ValueError, match="has no draft adapter"):
         both.captured.forward(forward_batch([replace(draft(True), tokens=[1])]), both.storage)
-    assert both.captured.buckets == ()
+    assert both.captured.recorded(both.storage) == ()
 
 
 # --- what is recorded, and when
@@ -288,12 +290,20 @@ def test_each_bucket_is_recorded_once_and_replayed_into_the_same_memory(
         close(ours, theirs)
 
 
-def test_another_storage_is_recorded_anew(diffusing: Transformer) -> None:
+def test_what_is_recorded_belongs_to_its_storage(diffusing: Transformer) -> None:
+    """Two engines may share a network; what one leaves behind is not kept."""
     recorder = Recorder()
     captured = CapturedNetwork(diffusing, buckets=BUCKETS, record=recorder)
-    for _ in range(2):
-        Both(diffusing, 8, captured).check(forward_batch([Part([1, 2], range(8))]))
+    batch = forward_batch([Part([1, 2], range(8))])
+    first, second = Both(diffusing, 8, captured), Both(diffusing, 8, captured)
+    for both in (first, second, first, second):
+        both.check(batch)
     assert recorder.recorded == 2
+    keys = ref(first.storage.keys_SGD[0])
+    del first, both
+    gc.collect()
+    assert keys() is None
+    assert captured.recorded(second.storage) == (Bucket(1, 4, 16, False),)
 
 
 def test_what_fits_no_bucket_is_the_plain_forward(plain: Transformer) -> None:
@@ -302,7 +312,7 @@ def test_what_fits_no_bucket_is_the_plain_forward(plain: Transformer) -> None:
     ours, theirs = both.forward(batch)
     assert torch.equal(ours, theirs)
     assert (both.captured.num_replayed, both.captured.num_plain) == (0, 1)
-    assert both.captured.buckets == ()
+    assert both.captured.recorded(both.storage) == ()
 
 
 def test_a_storage_without_scratch_slots_is_refused(plain: Transformer) -> None:
@@ -353,11 +363,12 @@ def test_an_engine_answers_the_same(tmp_path: Path) -> None:
     directory = write_nemotron(tmp_path)
     network = nemotron_like(directory)
     tokenizer = Tokenizer.from_directory(directory)
-    captured = CapturedNetwork(network, buckets=Buckets((4,), (16,), (64,)))
+    recorder = Recorder()
+    captured = CapturedNetwork(network, buckets=Buckets((4,), (16,), (64,)), record=recorder)
     assert answers(captured, tokenizer) == answers(network, tokenizer)
     assert captured.num_replayed > 10
     assert captured.num_plain == 0
-    assert {bucket.adapter for bucket in captured.buckets} == {True, False}
+    assert recorder.recorded == 2  # with the adapter and without
 
 
 def nemotron_like(directory: Path) -> Transformer:
