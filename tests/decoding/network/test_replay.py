@@ -219,3 +219,27 @@ def test_staged_numbers_are_not_overwritten_while_they_travel(
     assert staging.device_X.tolist() == [1, 2, 3]
     staging.wait()
     event.synchronize.assert_called_once_with()
+
+
+def test_numbers_are_written_between_the_wait_and_the_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[str, list[int]]] = []
+    send = Staging.send
+
+    def note_wait(staging: Staging) -> None:
+        seen.append(("wait", staging.host_X.tolist()))
+
+    def note_send(staging: Staging) -> None:
+        seen.append(("send", staging.host_X.tolist()))
+        send(staging)
+
+    monkeypatch.setattr(Staging, "wait", note_wait)
+    monkeypatch.setattr(Staging, "send", note_send)
+    captured = CapturedNetwork(transformer())
+    storage = captured.allocate_cache(64)
+    for start in (3, 4):
+        captured.forward(forward_batch([Part([1], range(20), start)]), storage)
+    assert [name for name, _ in seen] == ["wait", "send"] * 2
+    assert seen[1][1] == seen[2][1], "nothing is written before the second wait"
+    assert seen[2][1] != seen[3][1]
