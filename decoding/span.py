@@ -112,12 +112,6 @@ class Segment:
     attention: Attention
     adapter: bool
 
-    def on(self, device: torch.device) -> "Segment":
-        """The same with its slots there."""
-        if isinstance(self.slots_L, slice):
-            return self
-        return replace(self, slots_L=self.slots_L.to(device))
-
 
 @dataclass(frozen=True, slots=True)
 class ForwardBatch:
@@ -134,13 +128,20 @@ class ForwardBatch:
     segments: tuple[Segment, ...]
 
     def on(self, device: torch.device) -> "ForwardBatch":
-        """The same with its tensors there; itself where they are there already."""
+        """The same with its tensors there, moved in one copy; itself where they are there."""
         if self.token_ids_T.device == device:
             return self
+        parts = [self.token_ids_T, self.positions_T, self.slots_T, self.rows_R]
+        parts += [each.slots_L for each in self.segments if isinstance(each.slots_L, Tensor)]
+        moved = torch.cat([part.cpu() for part in parts]).to(device)
+        there = iter(torch.split(moved, [len(part) for part in parts]))
         return ForwardBatch(
-            token_ids_T=self.token_ids_T.to(device),
-            positions_T=self.positions_T.to(device),
-            slots_T=self.slots_T.to(device),
-            rows_R=self.rows_R.to(device),
-            segments=tuple(segment.on(device) for segment in self.segments),
+            token_ids_T=next(there),
+            positions_T=next(there),
+            slots_T=next(there),
+            rows_R=next(there),
+            segments=tuple(
+                each if isinstance(each.slots_L, slice) else replace(each, slots_L=next(there))
+                for each in self.segments
+            ),
         )

@@ -124,13 +124,12 @@ def test_a_forward_takes_one_copy_to_the_device() -> None:
         assert watch.from_host == ["aten.copy_.default"]
 
 
-def test_a_plain_forward_moves_its_batch() -> None:
+def test_a_plain_forward_takes_one_copy_too() -> None:
     captured = CapturedNetwork(transformer(), buckets=Buckets(num_rows=(1,)))
     with Watch() as watch:
         captured.forward(forward_batch(PARTS), captured.allocate_cache(64))
     assert captured.num_plain == 1
-    assert all(name.startswith("aten.to.") for name in watch.from_host)
-    assert len(watch.from_host) == 5  # tokens, positions, slots, rows, one sequence's slots
+    assert watch.from_host == ["aten.to.dtype_layout"]
 
 
 # --- the lines that are CUDA's own, against stand-ins with CUDA's signatures
@@ -243,3 +242,20 @@ def test_numbers_are_written_between_the_wait_and_the_copy(
     assert [name for name, _ in seen] == ["wait", "send"] * 2
     assert seen[1][1] == seen[2][1], "nothing is written before the second wait"
     assert seen[2][1] != seen[3][1]
+
+
+def test_a_batch_moves_whole() -> None:
+    batch = forward_batch([*PARTS, Part([6, 7], [9, 3, 5])])
+    same_place = torch.device("cpu", 0)  # another name of the host, so that numbers can be read
+    assert batch.on(torch.device("cpu")) is batch
+    moved = batch.on(same_place)
+    assert moved is not batch
+    for name in ("token_ids_T", "positions_T", "slots_T", "rows_R"):
+        assert torch.equal(getattr(moved, name), getattr(batch, name)), name
+    for ours, theirs in zip(moved.segments, batch.segments, strict=True):
+        assert replace(ours, slots_L=slice(0)) == replace(theirs, slots_L=slice(0))
+        if isinstance(theirs.slots_L, slice):
+            assert ours.slots_L == theirs.slots_L
+        else:
+            assert isinstance(ours.slots_L, Tensor)
+            assert torch.equal(ours.slots_L, theirs.slots_L)
