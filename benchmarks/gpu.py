@@ -14,10 +14,11 @@ measured times for an assumed number of tokens per cycle of draft and verificati
     compiled     the same steps with layers that torch.compile has fused
     concurrency  throughput of autoregressive decoding and of speculation, and where they cross
     attention    the variants of padded attention over a short and a long context
-    correctness  captured forwards against plain ones (decides the exit code), and greedy
-                 self-speculation against autoregressive decoding
+    correctness  captured forwards against plain ones, and greedy self-speculation against
+                 autoregressive decoding
 
-Weights are made on the device. What would begin after `--seconds` is left out and named.
+The exit code says whether captured forwards are right and every part ran. Weights are made on the
+device. What would begin after `--seconds` is left out and named.
 """
 
 import argparse
@@ -27,7 +28,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -42,7 +42,7 @@ from benchmarks.gpu_network import (
     share,
     weight_bytes,
 )
-from benchmarks.gpu_report import as_table
+from benchmarks.gpu_report import as_table, plot
 from benchmarks.gpu_times import (
     Settings,
     Times,
@@ -119,19 +119,18 @@ def compiled_layers(subject: Subject) -> dict[str, Any] | None:
         return None
     settings, transformer = subject.settings, subject.transformer
     context = settings.context
-    try:
-        network = compiled(transformer, settings)
-        errors = {
-            kind: error_beside(
-                network,
-                transformer,
-                forward_of([share(kind, settings.block, context)], context, network.vocab_size),
-            )
-            for kind in KINDS
-        }
-        return {"ms": step_times(network, subject.device, settings, 1, context), "errors": errors}
-    except RuntimeError as error:  # the compiler's; everything else is measured without it
-        return {"failed": str(error).splitlines()[0]}
+    network = compiled(transformer, settings)
+    errors = {
+        kind: error_beside(
+            network,
+            transformer,
+            forward_of([share(kind, settings.block, context)], context, network.vocab_size),
+        )
+        for kind in KINDS
+    }
+    times = step_times(network, subject.device, settings, 1, context)
+    torch.compiler.reset()  # it keeps the weights alive
+    return {"ms": times, "errors": errors}
 
 
 def concurrency(subject: Subject) -> dict[str, Any] | None:
@@ -141,8 +140,9 @@ def concurrency(subject: Subject) -> dict[str, Any] | None:
             break
         try:
             times[count] = subject.times(count, captured=True)
-        except torch.OutOfMemoryError:
-            subject.clock.left_out.append(f"{subject.label}: {count} sequences (memory)")
+        except RuntimeError as error:  # memory, mostly; what is measured so far counts
+            name = type(error).__name__
+            subject.clock.left_out.append(f"{subject.label}: {count} sequences ({name})")
             break
         finally:
             free(subject.device)
@@ -185,6 +185,18 @@ PARTS = {
 }
 
 
+def attempt(name: str, subject: Subject) -> dict[str, Any] | None:
+    """A part's report. Where the device or the compiler fails, the other parts still count."""
+    try:
+        return PARTS[name](subject)
+    except RuntimeError as error:
+        told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        progress(f"{subject.label}: {name} failed, {told}")
+        return {"failed": told}
+    finally:
+        free(subject.device)
+
+
 def free(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -213,7 +225,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if not clock.allows(f"{label}: weights"):
             continue
         subject = Subject(label, size, random_transformer(size, DTYPE, device), settings, clock)
-        results[label] = {name: PARTS[name](subject) for name in args.parts}
+        results[label] = {name: attempt(name, subject) for name in args.parts}
         del subject
         free(device)
     return {
@@ -228,27 +240,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _machine(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-
-
-def plot(report: dict[str, Any], file: str) -> None:
-    """Throughput over concurrency, one picture per size. Needs matplotlib."""
-    pyplot = import_module("matplotlib.pyplot")
-    measured = {
-        label: parts["concurrency"]
-        for label, parts in report["results"].items()
-        if parts.get("concurrency")
-    }
-    if not measured:
-        raise ValueError("nothing to plot: the part 'concurrency' was not measured")
-    figure, axes = pyplot.subplots(1, len(measured), squeeze=False, figsize=(6 * len(measured), 5))
-    for axis, (label, part) in zip(axes[0], measured.items(), strict=True):
-        for name, rates in part["tokens_per_second"].items():
-            axis.plot(part["sequences"], rates, marker="o", label=name)
-        axis.set(xscale="log", yscale="log", xlabel="sequences", title=label)
-        axis.set_ylabel("tokens per second, all sequences")
-        axis.legend()
-    figure.suptitle(f"{report['machine']}, random weights, assumed acceptance")
-    figure.savefig(file)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -269,9 +260,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def wrong(report: dict[str, Any]) -> Iterator[str]:
     for label, parts in report["results"].items():
-        checked = parts.get("correctness")
-        if checked and not checked["is_right"]:
-            yield label
+        for name, part in parts.items():
+            if part and "failed" in part:
+                yield f"{label}: {name} failed"
+            elif part and not part.get("is_right", True):
+                yield f"{label}: captured forwards are wrong"
 
 
 def main() -> None:
@@ -284,7 +277,7 @@ def main() -> None:
         with told_as_errors(parser):
             plot(report, args.plot)
     if bad := list(wrong(report)):
-        sys.exit(f"captured forwards are wrong for {', '.join(bad)}")
+        sys.exit("; ".join(bad))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The tables of `benchmarks.gpu`."""
+"""The tables and the picture of `benchmarks.gpu`."""
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from benchmarks.gpu_network import KINDS
@@ -20,7 +21,10 @@ def as_table(report: Mapping[str, Any]) -> str:
     for label, parts in report["results"].items():
         lines += ["", f"== {label}"]
         for name, part in parts.items():
-            lines += shown[name](part) if part else []
+            if part and "failed" in part:
+                lines.append(f"{name}: failed, {part['failed']}")
+            elif part:
+                lines += shown[name](part)
     if report["left_out"]:
         lines += ["", "left out: " + "; ".join(report["left_out"])]
     return "\n".join(lines)
@@ -41,9 +45,6 @@ def _one(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _compiled(part: Mapping[str, Any]) -> Iterator[str]:
-    if "failed" in part:
-        yield f"compiled layers: failed, {part['failed']}"
-        return
     yield f"{'compiled':10}" + "".join(f"{part['ms'][kind]:9.2f}" for kind in KINDS)
     yield f"{'  error':10}" + "".join(f"{part['errors'][kind]:9.1e}" for kind in KINDS)
 
@@ -90,3 +91,24 @@ def _correctness(part: Mapping[str, Any]) -> Iterator[str]:
     yield f"self-speculation equals autoregressive in {texts['equal_tokens']:.1%} of tokens"
     for name, taken in texts["engine_ms_per_forward"].items():
         yield f"engine, {name}: {taken:.2f} ms per forward"
+
+
+def plot(report: dict[str, Any], file: str) -> None:
+    """Throughput over concurrency, one picture per size. Needs matplotlib."""
+    pyplot = import_module("matplotlib.pyplot")
+    measured = {
+        label: parts["concurrency"]
+        for label, parts in report["results"].items()
+        if parts.get("concurrency")
+    }
+    if not measured:
+        raise ValueError("nothing to plot: the part 'concurrency' was not measured")
+    figure, axes = pyplot.subplots(1, len(measured), squeeze=False, figsize=(6 * len(measured), 5))
+    for axis, (label, part) in zip(axes[0], measured.items(), strict=True):
+        for name, rates in part["tokens_per_second"].items():
+            axis.plot(part["sequences"], rates, marker="o", label=name)
+        axis.set(xscale="log", yscale="log", xlabel="sequences", title=label)
+        axis.set_ylabel("tokens per second, all sequences")
+        axis.legend()
+    figure.suptitle(f"{report['machine']}, random weights, assumed acceptance")
+    figure.savefig(file)

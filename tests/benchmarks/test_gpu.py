@@ -61,20 +61,23 @@ def test_a_wrong_forward_is_told_by_the_exit_code(
         return torch.ones(*positions_BN.shape, num_keys, dtype=torch.bool)
 
     monkeypatch.setattr(captured, "visible_keys", all_visible)
-    with pytest.raises(SystemExit, match="captured forwards are wrong for toy"):
+    with pytest.raises(SystemExit, match="toy: captured forwards are wrong"):
         run_main(monkeypatch, "--parts", "correctness")
     assert "captured equals plain: NO" in capsys.readouterr().out
 
 
-def test_a_compiler_that_fails_is_told(
+def test_a_part_that_fails_leaves_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def compile_nothing(_: object, backend: str) -> None:
         raise RuntimeError(f"no {backend} here\nlong story")
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    run_main(monkeypatch, "--parts", "compiled")
-    assert "compiled layers: failed, no eager here\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="toy: compiled failed"):
+        run_main(monkeypatch, "--parts", "compiled", "one")
+    told = capsys.readouterr().out
+    assert "compiled: failed, RuntimeError: no eager here\n" in told
+    assert "draft + verify over one step" in told
 
 
 def test_what_time_does_not_allow_is_named(
@@ -98,7 +101,7 @@ def test_too_little_memory_ends_the_climb(
     monkeypatch.setattr(gpu, "step_times", short)
     run_main(monkeypatch, "--parts", "concurrency", "--json")
     report = json.loads(capsys.readouterr().out)
-    assert report["left_out"] == ["toy: 2 sequences (memory)"]
+    assert report["left_out"] == ["toy: 2 sequences (OutOfMemoryError)"]
     assert report["results"]["toy"]["concurrency"]["sequences"] == [1]
 
 
