@@ -121,6 +121,7 @@ def forward_of(shares: list[Share], stride: int, vocab_size: int, seed: int = 0)
 def filled_cache(network: Network, num_slots: int) -> KVStorage:
     """As if every slot had been encoded."""
     storage = network.allocate_cache(num_slots)
+    assert isinstance(storage, KVStorage)
     for store_SGD in (*storage.keys_SGD, *storage.values_SGD):
         store_SGD[:num_slots].normal_()
     return storage

@@ -28,12 +28,12 @@ from decoding.sampling import Choice, Sampling, pick_tokens
 from decoding.sequence import Sequence
 from decoding.span import MASK, ForwardBatch, Scores, Segment, Span
 from decoding.tokenizer import Tokenizer
-from decoding.weights import DEFAULT_ADAPTER, Progress, load
+from decoding.weights import DEFAULT_ADAPTER, Precision, Progress, load
 
 Profile = Literal["exact", "fast"]
-_NUMERICS: dict[Profile, tuple[torch.dtype, ChooseNumerics]] = {
-    "exact": (torch.float32, exact_numerics),
-    "fast": (torch.bfloat16, plain_numerics),
+_NUMERICS: dict[Profile, tuple[torch.dtype, ChooseNumerics, Precision]] = {
+    "exact": (torch.float32, exact_numerics, Precision.FINE),
+    "fast": (torch.bfloat16, plain_numerics, Precision.COARSE),
 }
 
 
@@ -99,13 +99,14 @@ class Engine:
         place = torch.device(device)
         if place.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} is not there: torch sees no GPU; use 'cpu'")
-        dtype, numerics = _NUMERICS[profile]
+        dtype, numerics, precision = _NUMERICS[profile]
         loaded = load(
             source,
             device=place,
             dtype=dtype,
             adapter=adapter,
             numerics=numerics,
+            native=precision,
             cache_dir=cache_dir,
             progress=progress,
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from decoding.cache.pages import PagePool
 from decoding.cache.prefix import PrefixIndex
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Lease:
 class PagedCache:
     """Hands out pages, shares encoded prefixes, and takes pages back."""
 
-    def __init__(self, storage: KVStorage, page_size: int) -> None:
+    def __init__(self, storage: Storage, page_size: int) -> None:
         if storage.num_slots < page_size:
             raise ValueError(
                 f"a cache of {storage.num_slots} tokens holds no page of {page_size}; "

@@ -1,9 +1,24 @@
 """The tensors that hold keys and values. Who owns which slot is decided in `pages`."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Storage(Protocol):
+    """What the cache needs of a network's storage: slots, one token each, numbered from 0."""
+
+    @property
+    def num_slots(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Copies `count` slots in every layer; both begin pages and do not overlap. Mutates."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,10 @@ class KVStorage:
 
     def layer(self, index: int) -> LayerCache:
         return LayerCache(self.keys_SGD[index], self.values_SGD[index])
+
+    @property
+    def device(self) -> torch.device:
+        return self.keys_SGD[0].device
 
     def write(self, layer: int, slots_T: Tensor, keys_TGD: Tensor, values_TGD: Tensor) -> None:
         """Stores the rows' keys and values at their slots. Mutates."""

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import KVStorage, Storage
 from decoding.network.adapter import Gate
 from decoding.network.attention import Attend
 from decoding.network.base import Network
@@ -86,8 +86,9 @@ class CapturedNetwork:
         return storage
 
     @torch.inference_mode()
-    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         """See `Network.forward`. A batch that is not in host memory is copied back first."""
+        assert isinstance(storage, KVStorage)
         bucket = self._buckets.choose(batch)
         if bucket is None or (bucket.adapter and not self.has_adapter):
             self.num_plain += 1
@@ -146,6 +147,8 @@ class _Captured:
         return self._replay()
 
 
-def captured_on_gpu(transformer: Transformer) -> Network:
+def captured_on_gpu(network: Network) -> Network:
     """The network itself, or around it what replays its forwards where the device can."""
-    return CapturedNetwork(transformer) if transformer.device.type == "cuda" else transformer
+    if isinstance(network, Transformer) and network.device.type == "cuda":
+        return CapturedNetwork(network)
+    return network

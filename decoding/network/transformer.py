@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from decoding.cache.storage import KVStorage, LayerCache
+from decoding.cache.storage import KVStorage, LayerCache, Storage
 from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank, Rows
 from decoding.network.attention import Attend, HeadShape
 from decoding.network.config import NetworkConfig
@@ -90,7 +90,10 @@ RunLayer = Callable[[Tensor, LayerInputs], Tensor]
 
 
 class Transformer:
-    """A `decoding.network.base.Network` over given parameters. Holds no other state."""
+    """A `decoding.network.base.Network` over given parameters. Holds no other state.
+
+    `parameters` and `adapter` are laid out as `numerics` wants them.
+    """
 
     def __init__(
         self,
@@ -101,9 +104,9 @@ class Transformer:
         numerics: Numerics | None = None,
     ) -> None:
         self.config = config
-        self._parameters = parameters
+        self.parameters = parameters
         self._name = name
-        self._adapter = adapter
+        self.adapter = adapter
         self._rotary = RotaryEmbedding(config.rope, config.head_dim, self.device)
         self._numerics = numerics or plain_numerics(self.dtype, self.device)
         self._linear = self._numerics.linear
@@ -128,15 +131,15 @@ class Transformer:
 
     @property
     def has_adapter(self) -> bool:
-        return self._adapter is not None
+        return self.adapter is not None
 
     @property
     def device(self) -> torch.device:
-        return self._parameters.embedding_VE.device
+        return self.parameters.embedding_VE.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self._parameters.embedding_VE.dtype
+        return self.parameters.embedding_VE.dtype
 
     def allocate_cache(self, num_slots: int, num_scratch: int = 0) -> KVStorage:
         return KVStorage.allocate(
@@ -150,8 +153,9 @@ class Transformer:
         )
 
     @torch.inference_mode()
-    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter."""
+        assert isinstance(storage, KVStorage)
         batch = batch.on(self.device)
         attends = {
             window: self._numerics.plan_attention(
@@ -175,8 +179,8 @@ class Transformer:
         run_layer = run_layer or self.layer
         adapted = inputs.adapted
         rotation = self._rotary.at(inputs.positions_T, self.dtype)
-        hidden_TE = F.embedding(inputs.token_ids_T, self._parameters.embedding_VE)
-        for index, weights in enumerate(self._parameters.layers):
+        hidden_TE = F.embedding(inputs.token_ids_T, self.parameters.embedding_VE)
+        for index, weights in enumerate(self.parameters.layers):
             one = LayerInputs(
                 weights,
                 self._extra(index, adapted),
@@ -208,23 +212,23 @@ class Transformer:
 
     def read(self, hidden_TE: Tensor, rows_R: Tensor) -> Tensor:
         """Float32 `logits_RV` of those rows."""
-        hidden_RE = self._norm(hidden_TE[rows_R], self._parameters.norm_E)
-        return self._linear(hidden_RE, self._parameters.head_VE, None).float()
+        hidden_RE = self._norm(hidden_TE[rows_R], self.parameters.norm_E)
+        return self._linear(hidden_RE, self.parameters.head_VE, None).float()
 
     def _norm(self, hidden_TE: Tensor, scale_E: Tensor) -> Tensor:
         return F.rms_norm(hidden_TE, scale_E.shape, scale_E, self.config.norm_eps)
 
     def _adapted_rows(self, segments: Sequence[Segment]) -> Rows | None:
-        if self._adapter is not None:
-            return self._adapter.rows_of(segments, self.device)
+        if self.adapter is not None:
+            return self.adapter.rows_of(segments, self.device)
         if any(segment.adapter for segment in segments):
             raise ValueError(f"{self.name} has no draft adapter")
         return None
 
     def _extra(self, layer: int, adapted: Rows | None) -> LayerAdapter:
-        if self._adapter is None or adapted is None:
+        if self.adapter is None or adapted is None:
             return NO_ADAPTER
-        return self._adapter.layers[layer]
+        return self.adapter.layers[layer]
 
     def _project(
         self,

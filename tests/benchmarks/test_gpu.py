@@ -155,7 +155,7 @@ def test_weights_are_those_of_the_models() -> None:
 
 
 def test_weights_are_all_read_but_the_embedding_and_the_adapter() -> None:
-    held = random_transformer(TOY, torch.float32, CPU)._parameters
+    held = random_transformer(TOY, torch.float32, CPU).parameters
     layers = [
         tensor
         for layer in held.layers
