@@ -108,7 +108,7 @@ def _opened(
             print(f"opening {peer.name}", file=sys.stderr)
             try:
                 peer.open(model, setting)
-            except Exception as error:  # noqa: BLE001 - told in the report
+            except Exception as error:
                 if peer in required:
                     raise
                 reason = f"it does not open: {error!r}"[:300]

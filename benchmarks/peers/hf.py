@@ -108,7 +108,7 @@ class Transformers:
             self._cache = DynamicCache(config=self._network.config)
         shared = min(shared_length(self._cached, ask.prompt), len(ask.prompt) - 1)
         if shared < len(self._cached):
-            self._cache.crop(shared)
+            self._cache.crop(shared - len(self._cached))  # negative: so many tokens are removed
         out = self._run([ask.prompt], ask, self._cache)
         # The last token was picked and never encoded.
         self._cached = out[0][:-1]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from benchmarks.peers.base import Answer, Ask, Conversation, Model, Setting, not_installed
+from benchmarks.peers.base import Answer, Ask, Conversation, Model, Setting, compact, not_installed
 from benchmarks.peers.quantised import FORMATS, SHIPPED, quantised
 
 FAMILY = "llama.cpp"
@@ -107,7 +107,7 @@ def _complete(server: Any, ask: Ask, slot: int) -> Answer:
         "ignore_eos": ask.schema is None,
     }
     if ask.schema is not None:
-        request["json_schema"] = {**ask.schema, "x-guidance": {"whitespace_flexible": False}}
+        request["json_schema"] = compact(ask.schema)
     answer = server.handle_completions(request)
     if "choices" not in answer:
         raise RuntimeError(f"llama.cpp refused the request: {json.dumps(answer)[:300]}")

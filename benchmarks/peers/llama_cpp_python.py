@@ -17,9 +17,7 @@ from benchmarks.peers.base import Answer, Ask, Model, Serial, Setting, not_insta
 from benchmarks.peers.quantised import FORMATS, quantised
 
 FAMILY = "llama-cpp-python"
-_INSTALL = (
-    "pip install llama-cpp-python (builds llama.cpp for this processor in about a quarter of an hour)"
-)
+_INSTALL = "pip install llama-cpp-python (builds llama.cpp for this processor in about a quarter of an hour)"
 
 
 @dataclass
@@ -29,6 +27,7 @@ class LlamaCppPython(Serial):
     family: str = FAMILY
     has_grammar: bool = True
     _llama: Any = None
+    _ends: tuple[int, ...] = ()
     _grammars: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -41,6 +40,7 @@ class LlamaCppPython(Serial):
     def open(self, model: Model, setting: Setting) -> None:
         if model.gguf is None:
             raise FileNotFoundError("the model has no GGUF file")
+        self._ends = model.tokenizer.eos_token_ids
         draft = None
         if self.lookup:
             speculative = import_module("llama_cpp.llama_speculative")
@@ -70,13 +70,17 @@ class LlamaCppPython(Serial):
     def _to_end(self, tokens: Iterator[int]) -> Iterator[int]:
         for token in tokens:
             yield token
-            if self._llama._model.token_is_eog(token):
+            if token in self._ends:
                 return
 
     def _grammar(self, schema: str) -> Any:
         if schema not in self._grammars:
-            grammar = import_module("llama_cpp").LlamaGrammar
-            self._grammars[schema] = grammar.from_json_schema(schema, verbose=False)
+            module = import_module("llama_cpp.llama_grammar")
+            rules = module.json_schema_to_gbnf(schema).splitlines()
+            # Compact JSON, which spares it tokens.
+            compact = ['space ::= ""' if rule.startswith("space ::=") else rule for rule in rules]
+            grammar = module.LlamaGrammar.from_string("\n".join(compact), verbose=False)
+            self._grammars[schema] = grammar
         return self._grammars[schema]
 
 

@@ -24,6 +24,7 @@ class Sample:
     where there is a schema, valid under it."""
 
     seconds: float
+    processor_seconds: float
     tasks: int
     finished: int
     tokens: int
@@ -33,12 +34,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Medians over the rounds. Seconds are wall time and include reading the prompts."""
+    """Medians over the rounds. Seconds are wall time and include reading the prompts.
+
+    Processor seconds are those of all threads. Where they are well below the wall time times
+    the threads, the contender waited, for others on the machine or for itself.
+    """
 
     tokens_per_second: float
     tasks_per_second: float
     characters_per_second: float
     seconds_per_task: float
+    processor_seconds_per_task: float
     tokens_per_task: float
     characters_per_task: float
     prompt_tokens_per_task: float
@@ -65,8 +71,9 @@ def measure(
     clock: Clock = time.perf_counter,
 ) -> Outcome:
     """Every contender does every job of a round before the next job comes. The first round warms
-    up and is not counted. A contender that fails is left out with its error, unless it is
-    `required`."""
+    up and is not counted. A schema is met once before it is timed, so that who keeps compiled
+    grammars has it. A contender that fails is left out with its error, unless it is `required`.
+    """
     outcome = Outcome(workload)
     able: list[Peer] = []
     for peer in contenders:
@@ -75,16 +82,21 @@ def measure(
         else:
             able.append(peer)
     rounds: dict[str, list[Sample]] = {peer.name: [] for peer in able}
+    met: set[str] = set()
     for number in range(repeats + 1):
+        jobs = workload.jobs(number)
+        new = _new_schemas(jobs, met)
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in able}
-        for turn, job in enumerate(workload.jobs(number)):
+        for turn, job in enumerate(jobs):
             shift = (number + turn) % max(len(able), 1)
             for peer in (*able[shift:], *able[:shift]):
                 if peer.name in outcome.left_out:
                     continue
                 try:
+                    if turn == 0:
+                        _meet(peer, new)
                     samples[peer.name].append(_timed(peer, job, clock))
-                except Exception as error:  # noqa: BLE001 - told in the report
+                except Exception as error:
                     if peer in required:
                         raise
                     outcome.left_out[peer.name] = f"it failed: {error!r}"[:300]
@@ -99,16 +111,33 @@ def measure(
     return outcome
 
 
+def _new_schemas(jobs: Sequence[Job], met: set[str]) -> list[Ask]:
+    """One ask for each schema that was not met before."""
+    found: list[Ask] = []
+    for ask in (ask for job in jobs for asks in job for ask in asks if ask.schema is not None):
+        key = json.dumps(ask.schema)
+        if key not in met:
+            met.add(key)
+            found.append(ask)
+    return found
+
+
+def _meet(peer: Peer, asks: Sequence[Ask]) -> None:
+    # From the prompt's end, so that no prefix cache knows the prompt afterwards.
+    for ask in asks:
+        peer.generate(Ask(ask.prompt[-1:], 2, ask.schema))
+
+
 def _timed(peer: Peer, job: Job, clock: Clock) -> Sample:
     time.sleep(_PAUSE_SECONDS)
-    started = clock()
+    started, processor = clock(), time.process_time()
     if len(job) > 1:
         answers = peer.concurrent(job)
     elif len(job[0]) > 1:
         answers = [peer.converse(job[0])]
     else:
         answers = [[peer.generate(job[0][0])]]
-    seconds = clock() - started
+    seconds, processor = clock() - started, time.process_time() - processor
     for asks, given in zip(job, answers, strict=True):
         for ask, answer in zip(asks, given, strict=True):
             _check_prompt(ask, answer)
@@ -119,6 +148,7 @@ def _timed(peer: Peer, job: Job, clock: Clock) -> Sample:
     )
     return Sample(
         seconds=seconds,
+        processor_seconds=processor,
         tasks=len(job),
         finished=sum(done),
         tokens=sum(answer.tokens for answer in flat),
@@ -159,6 +189,7 @@ def figures(rounds: Sequence[Sample]) -> Figures:
         tasks_per_second=median(lambda each: each.finished / each.seconds),
         characters_per_second=median(lambda each: each.characters / each.seconds),
         seconds_per_task=median(lambda each: each.seconds / each.tasks),
+        processor_seconds_per_task=median(lambda each: each.processor_seconds / each.tasks),
         tokens_per_task=median(lambda each: each.tokens / each.tasks),
         characters_per_task=median(lambda each: each.characters / each.tasks),
         prompt_tokens_per_task=median(lambda each: each.prompt_tokens / each.tasks),

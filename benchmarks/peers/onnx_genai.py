@@ -14,6 +14,7 @@ from benchmarks.peers.base import (
     Model,
     Serial,
     Setting,
+    compact,
     not_installed,
 )
 
@@ -81,7 +82,7 @@ class OnnxGenai(Serial):
         shortest = longest if ask.schema is None else 0
         params.set_search_options(do_sample=False, max_length=longest + 1, min_length=shortest)
         if ask.schema is not None:
-            params.set_guidance("json_schema", json.dumps(ask.schema))
+            params.set_guidance("json_schema", json.dumps(compact(ask.schema)))
         return self._module.Generator(self._model, params)
 
 

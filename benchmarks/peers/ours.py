@@ -1,8 +1,10 @@
 """Our decoder, one contender for each mode, over weights that are loaded once."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks.peers.base import Answer, Ask, Conversation, Model, Setting
 from decoding import (
@@ -56,6 +58,7 @@ class Ours:
     family: str = FAMILY
     has_grammar: bool = True
     _engine: Engine | None = None
+    _grammars: dict[str, Grammar] = field(default_factory=dict)
 
     def missing(self) -> str:
         return ""
@@ -94,7 +97,7 @@ class Ours:
         return self._engine
 
     def _add(self, ask: Ask) -> int:
-        grammar = None if ask.schema is None else Grammar.json_schema(dict(ask.schema))
+        grammar = None if ask.schema is None else self._grammar(dict(ask.schema))
         request = Request(
             ask.prompt, mode=self.mode, grammar=grammar, max_new_tokens=ask.max_tokens
         )
@@ -102,6 +105,13 @@ class Ours:
             return self.engine.add(request)
         with _endless(self.engine.tokenizer):
             return self.engine.add(request)
+
+    def _grammar(self, schema: dict[str, Any]) -> Grammar:
+        """Kept, as a caller keeps the grammar of a tool."""
+        key = json.dumps(schema)
+        if key not in self._grammars:
+            self._grammars[key] = Grammar.json_schema(schema)
+        return self._grammars[key]
 
 
 @contextmanager

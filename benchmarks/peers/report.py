@@ -98,19 +98,24 @@ def table(report: Mapping[str, Any]) -> str:
     lines = []
     for name, found in report["workloads"].items():
         lines.append(f"{name} (compared by {found['unit']} per second; {found['source']})")
-        lines.append(f"  {'':34} tokens/s  tasks/s  chars/s  s/task  tokens  chars  finished")
+        lines.append(
+            f"  {'':34} tokens/s  tasks/s  chars/s  s/task   cpu s  tokens  chars  finished"
+        )
         for contender, each in found["details"].items():
             mark = "*" if contender in (found["best_ours"], found["best_peer"]) else " "
             done = f"{each['finished']}/{each['tasks']}"
             lines.append(
                 f"{mark} {contender:34} {each['tokens_per_second']:8.1f} "
                 f"{each['tasks_per_second']:8.3f} {each['characters_per_second']:8.1f} "
-                f"{each['seconds_per_task']:7.2f} {each['tokens_per_task']:7.1f} "
+                f"{each['seconds_per_task']:7.2f} "
+                f"{each['processor_seconds_per_task']:7.2f} {each['tokens_per_task']:7.1f} "
                 f"{each['characters_per_task']:6.1f} {done:>9}"
             )
         for label, key in (("peer", "best_peer"), ("transformers", "transformers")):
             value = found[f"ratio_to_{key}"]
-            lines.append(f"  ours to the best {label}: {'none' if value is None else f'{value:.2f}'}")
+            lines.append(
+                f"  ours to the best {label}: {'none' if value is None else f'{value:.2f}'}"
+            )
         lines += [f"  left out: {peer}: {why}" for peer, why in found["left_out"].items()]
         lines.append("")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ find the last round's answers. Only the agents' system prompt is the same in all
 is in use; after the warm-up round a contender may hold it encoded.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,12 @@ def workloads(
     tokenizer: Tokenizer, amount: Amount, wheel: Path | None = None
 ) -> dict[str, Workload]:
     calls, source = _tool_questions(wheel)
-    free = {
-        name: [(each, None) for each in (*WORKLOADS[name], *MORE[name])] for name in MORE
-    }  # type: Mapping[str, Sequence[Question]]
-    found = [Workload("tool_json", "tasks", source, _single(calls, tokenizer, "tool_json", CALL_TOKENS), True)]
+    free = {name: [(each, None) for each in (*WORKLOADS[name], *MORE[name])] for name in MORE}  # type: Mapping[str, Sequence[Question]]
+    found = [
+        Workload(
+            "tool_json", "tasks", source, _single(calls, tokenizer, "tool_json", CALL_TOKENS), True
+        )
+    ]
     for name, questions in free.items():
         jobs = _single(questions, tokenizer, name, amount.answer_tokens)
         found.append(Workload(name, "tokens", "benchmarks.workloads", jobs, False))
