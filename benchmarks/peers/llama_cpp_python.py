@@ -17,7 +17,7 @@ from benchmarks.peers.base import Answer, Ask, Model, Serial, Setting, not_insta
 from benchmarks.peers.quantised import FORMATS, quantised
 
 FAMILY = "llama-cpp-python"
-_INSTALL = "pip install llama-cpp-python (builds llama.cpp for this processor in about a quarter of an hour)"
+_INSTALL = "pip install llama-cpp-python, which builds llama.cpp in about a quarter of an hour"
 
 
 @dataclass

@@ -5,7 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import jsonschema
@@ -75,12 +75,10 @@ def measure(
     grammars has it. A contender that fails is left out with its error, unless it is `required`.
     """
     outcome = Outcome(workload)
-    able: list[Peer] = []
+    able = [peer for peer in contenders if peer.has_grammar or not workload.has_schemas]
     for peer in contenders:
-        if workload.has_schemas and not peer.has_grammar:
+        if peer not in able:
             outcome.left_out[peer.name] = "it has no grammars, and this workload needs them"
-        else:
-            able.append(peer)
     rounds: dict[str, list[Sample]] = {peer.name: [] for peer in able}
     met: set[str] = set()
     for number in range(repeats + 1):
@@ -88,8 +86,7 @@ def measure(
         new = _new_schemas(jobs, met)
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in able}
         for turn, job in enumerate(jobs):
-            shift = (number + turn) % max(len(able), 1)
-            for peer in (*able[shift:], *able[:shift]):
+            for peer in _in_turn(able, number + turn):
                 if peer.name in outcome.left_out:
                     continue
                 try:
@@ -101,14 +98,19 @@ def measure(
                         raise
                     outcome.left_out[peer.name] = f"it failed: {error!r}"[:300]
         if number:
-            for name, each in samples.items():
-                if name not in outcome.left_out:
-                    rounds[name].append(_sum(each))
+            for peer in able:
+                rounds[peer.name].append(_sum(samples[peer.name]))
         print(f"{workload.name}: round {number} of {repeats} done", file=sys.stderr)
     outcome.figures = {
         name: figures(each) for name, each in rounds.items() if name not in outcome.left_out
     }
     return outcome
+
+
+def _in_turn(contenders: Sequence[Peer], number: int) -> Sequence[Peer]:
+    """Another begins each time."""
+    start = number % max(len(contenders), 1)
+    return [*contenders[start:], *contenders[:start]]
 
 
 def _new_schemas(jobs: Sequence[Job], met: set[str]) -> list[Ask]:
@@ -176,8 +178,8 @@ def is_finished(ask: Ask, answer: Answer) -> bool:
 
 
 def _sum(samples: Sequence[Sample]) -> Sample:
-    fields = [asdict(each) for each in samples]
-    return Sample(**{key: sum(each[key] for each in fields) for key in fields[0]})
+    names = [field.name for field in fields(Sample)]
+    return Sample(**{name: sum(getattr(each, name) for each in samples) for name in names})
 
 
 def figures(rounds: Sequence[Sample]) -> Figures:

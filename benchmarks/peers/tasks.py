@@ -53,7 +53,9 @@ def workloads(
     tokenizer: Tokenizer, amount: Amount, wheel: Path | None = None
 ) -> dict[str, Workload]:
     calls, source = _tool_questions(wheel)
-    free = {name: [(each, None) for each in (*WORKLOADS[name], *MORE[name])] for name in MORE}  # type: Mapping[str, Sequence[Question]]
+    free: dict[str, list[Question]] = {
+        name: [(each, None) for each in (*WORKLOADS[name], *MORE[name])] for name in MORE
+    }
     found = [
         Workload(
             "tool_json", "tasks", source, _single(calls, tokenizer, "tool_json", CALL_TOKENS), True
@@ -79,9 +81,9 @@ def workloads(
 def _tool_questions(wheel: Path | None) -> tuple[list[Question], str]:
     """Those of BFCL; where it is not there, our own tool tasks."""
     try:
-        return [bfcl.task(entry) for entry in bfcl.entries(wheel)], "bfcl-eval"
+        return [*map(bfcl.task, bfcl.entries(wheel))], "bfcl-eval"
     except FileNotFoundError as absent:
-        own = [(task, tool_schema()) for task in WORKLOADS["tool"]]
+        own: list[Question] = [(task, tool_schema()) for task in WORKLOADS["tool"]]
         return own, f"benchmarks.workloads, because {absent}"
 
 
