@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, own: Sequence[Peer], peers: Sequence[Peer]) ->
     if args.quick:
         repeats = 1
         amount = Amount(answer_tokens=min(args.tokens, 16), agents=2, turns=3, concurrent_turns=2)
-    chosen = [peer for peer in peers if _is_asked_for(peer, args.peers)]
+    chosen = _chosen(peers, args.peers)
     setting = Setting(args.threads, amount.agents, _ROOM)
     contenders, left_out = _opened([*own, *chosen], model, setting, required=own)
     found = workloads(model.tokenizer, amount, args.bfcl)
@@ -92,8 +92,17 @@ def run(args: argparse.Namespace, own: Sequence[Peer], peers: Sequence[Peer]) ->
     }
 
 
-def _is_asked_for(peer: Peer, names: Sequence[str]) -> bool:
-    return any(peer.family == name or peer.name.startswith(name) for name in names)
+def _chosen(peers: Sequence[Peer], names: Sequence[str]) -> list[Peer]:
+    """Those whose family is named, or whose own name begins so."""
+
+    def is_named(peer: Peer, name: str) -> bool:
+        return peer.family == name or peer.name.startswith(name)
+
+    for name in names:
+        if not any(is_named(peer, name) for peer in peers):
+            known = "; ".join(peer.name for peer in peers)
+            raise ValueError(f"no peer is called {name!r}; there are: {known}")
+    return [peer for peer in peers if any(is_named(peer, name) for name in names)]
 
 
 def _opened(
@@ -138,7 +147,7 @@ def _gguf() -> Path | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.peers", description=str(__doc__).splitlines()[0]
+        prog="benchmarks.peers", description=str(__doc__).splitlines()[0]
     )
     add = parser.add_argument
     add("--json", action="store_true", help="print JSON instead of a table")

@@ -83,6 +83,8 @@ def _tool_questions(wheel: Path | None) -> tuple[list[Question], str]:
     try:
         return [*map(bfcl.task, bfcl.entries(wheel))], "bfcl-eval"
     except FileNotFoundError as absent:
+        if wheel is not None:
+            raise
         own: list[Question] = [(task, tool_schema()) for task in WORKLOADS["tool"]]
         return own, f"benchmarks.workloads, because {absent}"
 
