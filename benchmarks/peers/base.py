@@ -75,6 +75,11 @@ class Peer(Protocol):
         """Whether it can answer under a schema."""
         ...
 
+    @property
+    def is_for_schemas_only(self) -> bool:
+        """Whether it is the same as another contender where there is no schema."""
+        ...
+
     def missing(self) -> str:
         """Why it cannot be measured here and what to install; empty where it can."""
         ...

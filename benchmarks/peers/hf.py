@@ -77,6 +77,10 @@ class Transformers:
     def has_grammar(self) -> bool:
         return self.constrainer is not None
 
+    @property
+    def is_for_schemas_only(self) -> bool:
+        return self.constrainer is not None
+
     def missing(self) -> str:
         return "" if self.constrainer is None else self.constrainer.missing()
 

@@ -30,6 +30,7 @@ class LlamaCpp:
     speculation: str = ""
     family: str = FAMILY
     has_grammar: bool = True
+    is_for_schemas_only: bool = False
     _single: Any = None
     _slots: Any = None
 

@@ -26,6 +26,7 @@ class LlamaCppPython(Serial):
     lookup: bool = False
     family: str = FAMILY
     has_grammar: bool = True
+    is_for_schemas_only: bool = False
     _llama: Any = None
     _ends: tuple[int, ...] = ()
     _grammars: dict[str, Any] = field(default_factory=dict)

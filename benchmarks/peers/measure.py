@@ -75,10 +75,12 @@ def measure(
     grammars has it. A contender that fails is left out with its error, unless it is `required`.
     """
     outcome = Outcome(workload)
-    able = [peer for peer in contenders if peer.has_grammar or not workload.has_schemas]
+    able: list[Peer] = []
     for peer in contenders:
-        if peer not in able:
-            outcome.left_out[peer.name] = "it has no grammars, and this workload needs them"
+        if reason := _unfit(workload, peer):
+            outcome.left_out[peer.name] = reason
+        else:
+            able.append(peer)
     rounds: dict[str, list[Sample]] = {peer.name: [] for peer in able}
     met: set[str] = set()
     for number in range(repeats + 1):
@@ -105,6 +107,14 @@ def measure(
         name: figures(each) for name, each in rounds.items() if name not in outcome.left_out
     }
     return outcome
+
+
+def _unfit(workload: Workload, peer: Peer) -> str:
+    if workload.has_schemas and not peer.has_grammar:
+        return "it has no grammars, and this workload needs them"
+    if not workload.has_schemas and peer.is_for_schemas_only:
+        return "without a schema it is the same as the contender without grammars"
+    return ""
 
 
 def _in_turn(contenders: Sequence[Peer], number: int) -> Sequence[Peer]:

@@ -29,6 +29,7 @@ class OnnxGenai(Serial):
     name: str = f"{FAMILY} int4"
     family: str = FAMILY
     has_grammar: bool = True
+    is_for_schemas_only: bool = False
     _module: Any = None
     _model: Any = None
     _tokenizer: Any = None

@@ -57,6 +57,7 @@ class Ours:
     weights: Weights
     family: str = FAMILY
     has_grammar: bool = True
+    is_for_schemas_only: bool = False
     _engine: Engine | None = None
     _grammars: dict[str, Grammar] = field(default_factory=dict)
 

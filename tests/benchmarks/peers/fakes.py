@@ -27,6 +27,7 @@ class FakePeer(Serial):
     text: str = json.dumps({"a": 1})
     family: str = "fake"
     has_grammar: bool = True
+    is_for_schemas_only: bool = False
     reason: str = ""
     fails: Exception | None = None
     miscounts: int = 0

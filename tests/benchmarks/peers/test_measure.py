@@ -129,6 +129,15 @@ def test_who_cannot_is_left_out_with_a_reason_and_the_others_go_on() -> None:
     assert "3 tokens as 4" in outcome.left_out["another prompt"]
 
 
+def test_who_only_adds_grammars_is_not_measured_without_schemas() -> None:
+    clock = Clock()
+    contenders = [FakePeer("plain", clock), FakePeer("more", clock, is_for_schemas_only=True)]
+    outcome = run(workload("tokens", ((PROSE,),)), contenders, clock)
+    assert outcome.figures.keys() == {"plain"}
+    assert "without a schema" in outcome.left_out["more"]
+    assert run(workload("tasks", ((CALL,),)), contenders, clock).left_out == {}
+
+
 def test_who_is_required_may_not_fail() -> None:
     clock = Clock()
     broken = FakePeer("broken", clock, fails=RuntimeError("out of paper"))
