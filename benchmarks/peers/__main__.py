@@ -66,7 +66,13 @@ def run(args: argparse.Namespace, own: Sequence[Peer], peers: Sequence[Peer]) ->
     repeats = args.repeats
     if args.quick:
         repeats = 1
-        amount = Amount(answer_tokens=min(args.tokens, 16), agents=2, turns=3, concurrent_turns=2)
+        amount = Amount(
+            answer_tokens=min(args.tokens, 16),
+            most_questions=1,
+            agents=2,
+            turns=3,
+            concurrent_turns=2,
+        )
     chosen = _chosen(peers, args.peers)
     setting = Setting(args.threads, amount.agents, _ROOM)
     contenders, left_out = _opened([*own, *chosen], model, setting, required=own)

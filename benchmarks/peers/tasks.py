@@ -38,9 +38,10 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much work a round is. `answer_tokens` are those of code and prose."""
+    """How much work a round is: `most_questions` of tool_json, code and prose; `answer_tokens` are those of code and prose."""
 
     answer_tokens: int = 96
+    most_questions: int = 4
     agents: int = 8
     turns: int = TURNS
     concurrent_turns: int = CONCURRENT_TURNS
@@ -52,17 +53,24 @@ Question = tuple[Task, dict[str, Any] | None]
 def workloads(
     tokenizer: Tokenizer, amount: Amount, wheel: Path | None = None
 ) -> dict[str, Workload]:
+    def per_round(name: str) -> int:
+        return min(_PER_ROUND[name], amount.most_questions)
+
     calls, source = _tool_questions(wheel)
     free: dict[str, list[Question]] = {
         name: [(each, None) for each in (*WORKLOADS[name], *MORE[name])] for name in MORE
     }
     found = [
         Workload(
-            "tool_json", "tasks", source, _single(calls, tokenizer, "tool_json", CALL_TOKENS), True
+            "tool_json",
+            "tasks",
+            source,
+            _single(calls, tokenizer, per_round("tool_json"), CALL_TOKENS),
+            True,
         )
     ]
     for name, questions in free.items():
-        jobs = _single(questions, tokenizer, name, amount.answer_tokens)
+        jobs = _single(questions, tokenizer, per_round(name), amount.answer_tokens)
         found.append(Workload(name, "tokens", "benchmarks.workloads", jobs, False))
 
     def alone(number: int) -> list[Job]:
@@ -90,12 +98,12 @@ def _tool_questions(wheel: Path | None) -> tuple[list[Question], str]:
 
 
 def _single(
-    questions: Sequence[Question], tokenizer: Tokenizer, name: str, max_tokens: int
+    questions: Sequence[Question], tokenizer: Tokenizer, per_round: int, max_tokens: int
 ) -> Callable[[int], list[Job]]:
     """Rounds of single questions that come one after another. When all have been asked they
     come again, marked, so that the prompts still differ from their first token of the question
     on; what was generated is then no longer new to a drafter that remembers."""
-    count = min(_PER_ROUND[name], len(questions))
+    count = min(per_round, len(questions))
 
     def jobs(number: int) -> list[Job]:
         jobs: list[Job] = []
