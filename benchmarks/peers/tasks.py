@@ -38,7 +38,8 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much work a round is: `most_questions` of tool_json, code and prose; `answer_tokens` are those of code and prose."""
+    """How much work a round is. `most_questions` bounds tool_json, code and prose;
+    `answer_tokens` are those of code and prose."""
 
     answer_tokens: int = 96
     most_questions: int = 4
