@@ -19,6 +19,7 @@ from benchmarks import (
     modes,
     numerics,
 )
+from benchmarks.peers import __main__ as peers
 from tests.decoding.checkpoints import save_checkpoint
 from tests.decoding.nemotron import write_nemotron
 
@@ -32,6 +33,7 @@ MAINS: dict[str, Callable[[], None]] = {
     "large_checkpoint": large_checkpoint.main,
     "modes": modes.main,
     "numerics": numerics.main,
+    "peers": peers.main,
 }
 WHOLE = {
     "acceptance": ["--draws"],
@@ -43,6 +45,7 @@ WHOLE = {
     "large_checkpoint": ["--layers", "--tokens", "--block-length", "--threads"],
     "modes": ["--threads", "--blocks", "--tasks", "--tokens", "--repeats", "--cache-tokens"],
     "numerics": ["--threads", "--positions"],
+    "peers": ["--threads", "--repeats", "--tokens"],
 }
 
 
@@ -90,7 +93,7 @@ def test_counts_are_positive_whole_numbers(
     assert refusal(name, option, "1.5") == f"argument {option}: '1.5' is not a whole number"
 
 
-@pytest.mark.parametrize("name", ["decode", "modes", "numerics"])
+@pytest.mark.parametrize("name", ["decode", "modes", "numerics", "peers"])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 
@@ -112,6 +115,14 @@ def test_a_prompt_beyond_the_context_of_decode(
     monkeypatch.setattr(decode, "why_no_peer", lambda source: "not now")
     said = refusal("decode", "--model", tmp_path, "--tokens", 2, "--repeats", 1)
     assert "context holds 128" in said
+
+
+def test_peers_and_data_that_are_not_there(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    save_checkpoint("llama", tmp_path)
+    assert "no peer is called 'lama'" in refusal("peers", "--model", tmp_path, "--peers", "lama")
+    wheel = tmp_path / "absent.whl"
+    said = refusal("peers", "--model", tmp_path, "--peers", "--bfcl", wheel, "--profile", "exact")
+    assert str(wheel) in said
 
 
 def test_cases_that_are_none(tmp_path: Path, refusal: Callable[..., str]) -> None:
