@@ -41,6 +41,11 @@ class PagedCache:
                 f"a cache of {storage.num_slots} tokens holds no page of {page_size}; "
                 "raise cache_tokens"
             )
+        if page_size % storage.page_multiple:
+            raise ValueError(
+                f"this network needs a page_size that {storage.page_multiple} divides, "
+                f"not {page_size}"
+            )
         self.storage = storage
         self.pool = PagePool(storage.num_slots // page_size, page_size)
         self.index = PrefixIndex(self.pool)

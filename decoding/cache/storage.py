@@ -16,6 +16,11 @@ class Storage(Protocol):
     @property
     def device(self) -> torch.device: ...
 
+    @property
+    def page_multiple(self) -> int:
+        """What the size of the cache's pages must be a multiple of."""
+        ...
+
     def copy(self, source: int, target: int, count: int) -> None:
         """Copies `count` slots in every layer; both begin pages and do not overlap. Mutates."""
         ...
@@ -78,6 +83,10 @@ class KVStorage:
     @property
     def device(self) -> torch.device:
         return self.keys_SGD[0].device
+
+    @property
+    def page_multiple(self) -> int:
+        return 1
 
     def write(self, layer: int, slots_T: Tensor, keys_TGD: Tensor, values_TGD: Tensor) -> None:
         """Stores the rows' keys and values at their slots. Mutates."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 1  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 2  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -127,9 +127,9 @@ def library() -> ctypes.CDLL:
 
 
 @cache
-def builds() -> Sequence[ctypes.CDLL]:
-    """All builds that this processor runs, the quickest first."""
-    paths = [path for name in _BUILDS for path in sorted(_HERE.glob(f"{name}.*"))]
+def builds(directory: Path = _HERE) -> Sequence[ctypes.CDLL]:
+    """All builds in the directory that this processor runs, the quickest first."""
+    paths = [path for name in _BUILDS for path in sorted(directory.glob(f"{name}.*"))]
     return [each for path in paths if (each := _load(path)) is not None]
 
 
@@ -146,10 +146,11 @@ def _load(path: Path) -> ctypes.CDLL | None:
     lib.trimode_workspace_new.restype = c_void_p
     lib.trimode_workspace_delete.argtypes = [c_void_p]
     lib.trimode_forward.argtypes = [POINTER(Network), POINTER(Forward), c_void_p]
-    lib.trimode_forward.restype = None
+    lib.trimode_forward.restype = c_int32
     lib.trimode_packed_bytes.argtypes = [c_int64] * 3
     lib.trimode_packed_bytes.restype = c_int64
     lib.trimode_pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p]
+    lib.trimode_pack.restype = c_int32
     lib.trimode_pick.argtypes = [c_void_p, c_int64, c_void_p, c_int64, c_double, c_uint64, c_void_p]
     lib.trimode_pick.restype = None
     lib.trimode_size.argtypes = [c_int64]

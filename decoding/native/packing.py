@@ -62,7 +62,8 @@ def pack(
 ) -> PackedLinear:
     """Packs [outputs, inputs] to 4 bits where that loses nothing, else to the nearest 8.
 
-    Weights that were dequantised from GGUF's Q4_0, Q4_1 or Q8_0 lose nothing.
+    Weights that were dequantised from GGUF's Q4_0, Q4_1 or Q8_0 lose nothing. Raises
+    `ValueError` for infinities, NaN and numbers beyond those of half precision times 127.
     """
     outputs, inputs = weight.shape
     packed, bits, is_exact = _packed(weight, widths)
@@ -75,7 +76,7 @@ def pack(
 
 
 def packs_exactly(weight: Tensor) -> bool:
-    """Whether packing loses nothing of [outputs, inputs]."""
+    """Whether packing loses nothing of [outputs, inputs]. Raises `ValueError` as `pack` does."""
     return _packed(weight, (4, 8))[2]
 
 
@@ -87,7 +88,10 @@ def _packed(weight: Tensor, widths: Sequence[int]) -> tuple[Tensor, int, bool]:
     for bits in widths:
         size = lib.trimode_packed_bytes(outputs, inputs, bits)
         packed = torch.empty(size, dtype=torch.uint8)
-        if lib.trimode_pack(rows.data_ptr(), outputs, inputs, bits, packed.data_ptr()):
+        answer = lib.trimode_pack(rows.data_ptr(), outputs, inputs, bits, packed.data_ptr())
+        if answer < 0:
+            raise ValueError("a weight is infinite, not a number, or too large to be packed")
+        if answer:
             return packed, bits, True
     return packed, bits, False
 

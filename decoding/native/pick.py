@@ -1,6 +1,6 @@
 """One token from a row of logits on a CPU, in two passes over it."""
 
-from ctypes import byref
+from ctypes import CDLL, byref
 
 import torch
 from torch import Tensor
@@ -26,18 +26,22 @@ def pick(
     never: int | None,
     temperature: float = 0.0,
     key: int = 0,
+    build: CDLL | None = None,
 ) -> tuple[int, float]:
     """The allowed token with the largest logit / `temperature` + noise, and its log-probability.
 
     The probability is among the allowed tokens, without temperature. `mask_W` holds packed int32
     words, None where all is allowed; `never` is a token that is not. The noise is that of
     `decoding.sampling.gumbel_noise`, `key` its word for seed and position; there is none at
-    temperature 0. A row's answer does not depend on the other rows.
+    temperature 0. A row's answer does not depend on the other rows. `build` is one of
+    `library.builds()`, the quickest by default.
     """
+    vocab_size = logits_RV.shape[-1]
+    assert mask_W is None or (mask_W.is_contiguous() and mask_W.numel() * 32 >= vocab_size)
     best = Best()
-    library().trimode_pick(
+    (build or library()).trimode_pick(
         logits_RV.data_ptr() + row * logits_RV.stride(0) * logits_RV.element_size(),
-        logits_RV.shape[-1],
+        vocab_size,
         None if mask_W is None else mask_W.data_ptr(),
         -1 if never is None else never,
         temperature,

@@ -44,6 +44,10 @@ class PagedStorage:
     def device(self) -> torch.device:
         return self.keys_PGDN[0].device
 
+    @property
+    def page_multiple(self) -> int:
+        return PAGE
+
     def copy(self, source: int, target: int, count: int) -> None:
         """Copies `count` slots in every layer, from and to the beginnings of pages. Mutates.
 

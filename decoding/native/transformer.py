@@ -6,7 +6,7 @@ decoding here as it does in float32, at the speed that the weights can be read f
 """
 
 from collections.abc import Sequence
-from ctypes import addressof, byref, c_void_p
+from ctypes import CDLL, addressof, byref, c_void_p
 from enum import Enum
 from typing import TypeVar
 
@@ -51,16 +51,20 @@ class NativeTransformer:
         name: str,
         adapter: Adapter | None = None,
         precision: Precision = Precision.COARSE,
+        build: CDLL | None = None,
     ) -> None:
-        """Raises `NativeUnavailable` where nothing was compiled, `ValueError` for a shape that
-        `why_unsupported` names."""
+        """`build` is one of `library.builds()`, the quickest by default.
+
+        Raises `NativeUnavailable` where nothing was compiled, `ValueError` for a shape that
+        `why_unsupported` names and for a weight that cannot be packed, saying which.
+        """
         reason = why_unsupported(config)
         if reason:
             raise ValueError(reason)
         self.config = config
         self.precision = precision
         self._name = name
-        self._library = library.library()
+        self._library = build or library.library()
         self._rotary = RotaryEmbedding(config.rope, config.head_dim, torch.device("cpu"))
         self._has_adapter = adapter is not None
         self._kept: list[object] = []  # what the structures point to
@@ -116,13 +120,13 @@ class NativeTransformer:
 
     def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter
-        where there is none, and for slots that are not in pages of 16 positions."""
+        where there is none, and for slots that are not in pages of 16 positions, `IndexError`
+        for tokens without an embedding and slots beyond the storage, `MemoryError`."""
         assert isinstance(storage, PagedStorage)
-        if ((batch.slots_T - batch.positions_T) % PAGE).any():
-            raise ValueError(f"{self.name} needs an engine with a page_size that {PAGE} divides")
+        self._check(batch, storage)
         segments, pages = _layout(batch.segments)
         adapted = self._adapted(batch)
-        self._cover(max(segment.start + segment.num_rows for segment in batch.segments))
+        self._cover(max((each.start + each.num_rows for each in batch.segments), default=0))
         pointers = c_void_p * self.config.num_layers
         keys = pointers(*(store.data_ptr() for store in storage.keys_PGDN))
         values = pointers(*(store.data_ptr() for store in storage.values_PGND))
@@ -143,8 +147,21 @@ class NativeTransformer:
             values=addressof(values),
             logits=logits_RV.data_ptr(),
         )
-        self._library.trimode_forward(byref(self._structure), byref(call), self._workspace)
+        if self._library.trimode_forward(byref(self._structure), byref(call), self._workspace):
+            raise MemoryError(f"a forward of {call.num_rows} rows")
         return logits_RV[:, : self.config.vocab_size]
+
+    def _check(self, batch: ForwardBatch, storage: PagedStorage) -> None:
+        """Refuses what would make the compiled code read or write where it should not."""
+        tokens_T, slots_T = batch.token_ids_T.numpy(), batch.slots_T.numpy()
+        if not len(tokens_T):
+            return
+        if tokens_T.min() < 0 or tokens_T.max() >= self._num_embeddings:
+            raise IndexError(f"{self.name} embeds the tokens 0 to {self._num_embeddings - 1} only")
+        if slots_T.min() < 0 or slots_T.max() >= storage.num_slots:
+            raise IndexError(f"the storage has the slots 0 to {storage.num_slots - 1} only")
+        if ((slots_T - batch.positions_T.numpy()) % PAGE).any():
+            raise ValueError(f"{self.name} needs an engine with a page_size that {PAGE} divides")
 
     def _adapted(self, batch: ForwardBatch) -> NDArray[np.uint8] | None:
         """Which rows get the adapter's terms; None for no row."""
@@ -175,9 +192,12 @@ class NativeTransformer:
     def _network(self, parameters: Parameters, adapter: Adapter | None) -> library.Network:
         config = self.config
         extras = [NO_ADAPTER] * config.num_layers if adapter is None else adapter.layers
+        self._num_embeddings = len(parameters.embedding_VE)
         layers = [
-            self._layer(*each)
-            for each in zip(parameters.layers, config.windows, extras, strict=True)
+            self._layer(f"layer {index}", *each)
+            for index, each in enumerate(
+                zip(parameters.layers, config.windows, extras, strict=True)
+            )
         ]
         return library.Network(
             num_layers=config.num_layers,
@@ -192,11 +212,11 @@ class NativeTransformer:
             layers=self._keep((library.Layer * len(layers))(*layers)),
             embedding=self._floats(parameters.embedding_VE),
             norm=self._floats(_widened(parameters.norm_E)),
-            head=self._linear(parameters.head_VE, None),
+            head=self._linear("the output head", parameters.head_VE, None),
         )
 
     def _layer(
-        self, layer: LayerParameters, window: int | None, extra: LayerAdapter
+        self, place: str, layer: LayerParameters, window: int | None, extra: LayerAdapter
     ) -> library.Layer:
         qk_norm = layer.qk_norm_XD
         return library.Layer(
@@ -204,27 +224,34 @@ class NativeTransformer:
             mlp_norm=self._floats(_widened(layer.mlp_norm_E)),
             qk_norm=None if qk_norm is None else self._floats(qk_norm),
             window=window or 0,
-            qkv=self._linear(layer.qkv, layer.qkv_bias),
-            output=self._linear(layer.output, layer.output_bias),
-            gate_up=self._linear(layer.gate_up, layer.gate_up_bias),
-            down=self._linear(layer.down, layer.down_bias),
-            qkv_extra=self._low_rank(extra.qkv),
-            output_extra=self._low_rank(extra.output),
-            gate_up_extra=self._low_rank(extra.gate_up),
-            down_extra=self._low_rank(extra.down),
+            qkv=self._linear(f"{place}, qkv", layer.qkv, layer.qkv_bias),
+            output=self._linear(f"{place}, output", layer.output, layer.output_bias),
+            gate_up=self._linear(f"{place}, gate_up", layer.gate_up, layer.gate_up_bias),
+            down=self._linear(f"{place}, down", layer.down, layer.down_bias),
+            qkv_extra=self._low_rank(f"{place}, qkv of the adapter", extra.qkv),
+            output_extra=self._low_rank(f"{place}, output of the adapter", extra.output),
+            gate_up_extra=self._low_rank(f"{place}, gate_up of the adapter", extra.gate_up),
+            down_extra=self._low_rank(f"{place}, down of the adapter", extra.down),
         )
 
-    def _linear(self, weight: Tensor, bias: Tensor | None) -> library.Linear:
-        packed = self._keep(pack(weight, bias, self._arena))
+    def _linear(self, place: str, weight: Tensor, bias: Tensor | None) -> library.Linear:
+        packed = self._pack(place, weight, bias)
         self._linears.append(packed)
         return packed.structure()
 
-    def _low_rank(self, low_rank: LowRank | None) -> library.LowRank:
+    def _low_rank(self, place: str, low_rank: LowRank | None) -> library.LowRank:
         if low_rank is None:
             return library.LowRank()
-        down = self._keep(pack(low_rank.down, None, self._arena, widths=(8,)))
-        up = self._keep(pack(low_rank.up, None, self._arena, widths=(8,)))
-        return library.LowRank(down.structure(), up.structure())
+        parts = (self._pack(place, each, None, (8,)) for each in (low_rank.down, low_rank.up))
+        return library.LowRank(*(part.structure() for part in parts))
+
+    def _pack(
+        self, place: str, weight: Tensor, bias: Tensor | None, widths: Sequence[int] = (4, 8)
+    ) -> PackedLinear:
+        try:
+            return self._keep(pack(weight, bias, self._arena, widths=widths))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
 
     def _floats(self, numbers: Tensor) -> int:
         return self._keep(numbers.detach().to("cpu", torch.float32).contiguous()).data_ptr()

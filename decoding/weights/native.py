@@ -1,10 +1,12 @@
 """From a checkpoint to the compiled forward, where it can take it."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
+from decoding.errors import WeightsError
 from decoding.native.library import NativeUnavailable, library
 from decoding.native.packing import packs_exactly
 from decoding.native.transformer import NativeTransformer, Precision, why_unsupported
@@ -12,10 +14,7 @@ from decoding.network.numerics import Numerics, plain_numerics
 from decoding.weights.checkpoint import read_network
 
 _SAMPLE_ROWS = 8
-
-
-class _Inexact(Exception):
-    """A weight would be rounded."""
+_CPU = torch.device("cpu")
 
 
 def read_native(
@@ -24,7 +23,8 @@ def read_native(
     """The network on the compiled forward; None where that was not built or lacks something.
 
     With `Precision.FINE` also None where a weight is not equal, bit for bit, to what is packed
-    of it: then the network would not be the one that was published. Raises `WeightsError`.
+    of it: then the network would not be the one that was published. An adapter is packed to
+    8 bits in any case. Raises `WeightsError`, also for weights that are not finite.
     """
     try:
         library()
@@ -32,29 +32,38 @@ def read_native(
         return None
     fine = precision is Precision.FINE
     try:
-        plain = read_network(
-            directory,
-            dtype=torch.float32 if fine else None,
-            device=torch.device("cpu"),
-            name=name,
-            adapter=adapter,
-            numerics=_refusing if fine else plain_numerics,
-        )
-    except _Inexact:
-        return None
-    if why_unsupported(plain.config):
-        return None
-    network = NativeTransformer(plain.config, plain.parameters, name, plain.adapter, precision)
+        if fine and not packs_exactly(_sample(directory, name)):
+            return None
+        dtype = torch.float32 if fine else None
+        plain = read_network(directory, dtype=dtype, device=_CPU, name=name, adapter=adapter)
+        if why_unsupported(plain.config):
+            return None
+        network = NativeTransformer(plain.config, plain.parameters, name, plain.adapter, precision)
+    except ValueError as error:
+        raise WeightsError(str(error), directory) from None
     return network if network.is_exact or not fine else None
 
 
-def _refusing(dtype: torch.dtype, device: torch.device) -> Numerics:
-    """Gives up at the first weight that would be rounded, rather than reading all of them."""
-    plain = plain_numerics(dtype, device)
-    return Numerics(_exact_or_refused, plain.linear, plain.plan_attention, plain.silu)
+class _Sampled(Exception):
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
 
 
-def _exact_or_refused(weight: Tensor) -> Tensor:
-    if not packs_exactly(weight[:_SAMPLE_ROWS]):
-        raise _Inexact
-    return weight
+def _sample(directory: Path, name: str) -> Tensor:
+    """A few rows of the first weight, which tell most checkpoints whose weights would be rounded.
+
+    Nothing behind it is read.
+    """
+
+    def stop(weight: Tensor) -> NoReturn:
+        raise _Sampled(weight[:_SAMPLE_ROWS])
+
+    def stopping(dtype: torch.dtype, device: torch.device) -> Numerics:
+        plain = plain_numerics(dtype, device)
+        return Numerics(stop, plain.linear, plain.plan_attention, plain.silu)
+
+    try:
+        read_network(directory, dtype=torch.float32, device=_CPU, name=name, numerics=stopping)
+    except _Sampled as sampled:
+        return sampled.weight
+    raise AssertionError("a network without weights")

@@ -96,17 +96,18 @@ inline float soften(float *scores, const Sight &sight, int row) {
 }
 
 // Attention of query heads that share one key head. `queries` are scaled already and there are
-// `sharing` of them per row; `scratch` holds a score for each query and position, padded to pages.
+// `sharing` of them per row; `scratch` grows to a score for each of four queries and each position.
 template <class Value>
 void attend(const Pages<Value> &pages, int head, const Sight &sight, int count, int sharing,
-            const float *const *queries, float *scratch, float *const *out) {
+            const float *const *queries, std::vector<float> &scratch, float *const *out) {
     constexpr int MOST = 4;
     const int stride = (sight.end + PAGE - 1) / PAGE * PAGE;
+    if (scratch.size() < size_t(stride) * MOST) scratch.resize(size_t(stride) * MOST);
     for (int first = 0; first < count; first += MOST) {
         const int some = std::min(MOST, count - first);
         float *scores[MOST];
         float totals[MOST];
-        for (int q = 0; q < some; ++q) scores[q] = scratch + size_t(q) * stride;
+        for (int q = 0; q < some; ++q) scores[q] = scratch.data() + size_t(q) * stride;
         for (int at = sight.first; at < sight.end; at += PAGE) {
             const Value *keys = pages.keys + pages.place(at / PAGE, head);
             switch (some) {

@@ -4,6 +4,7 @@
 // Widths are padded to multiples of 32 with zeros; what is padded stays zero throughout.
 #include <memory>
 #include <mutex>
+#include <new>
 
 #include "attention.hpp"
 #include "pick.hpp"
@@ -51,7 +52,6 @@ int padded(int width) { return (width + GROUP - 1) / GROUP * GROUP; }
 struct Workspace {
     std::mutex busy;
     std::vector<float> hidden, normed, qkv, seen, both, inner, low;
-    std::vector<float> scores;  // of one task each
     Rows<1> coarse[3];
     Rows<3> fine[3];
     std::vector<int> low_of;
@@ -213,15 +213,11 @@ template <int PLANES, class Value> class Run {
             int first, head;
         };
         std::vector<Task> tasks;
-        int64_t longest = 0;
         for (int64_t index = 0; index < ask.num_segments; ++index) {
             const Segment &segment = ask.segments[index];
-            longest = std::max(longest, segment.start + segment.num_rows);
             for (int first = 0; first < segment.num_rows; first += TILE)
                 for (int head = 0; head < net.num_kv_heads; ++head) tasks.push_back({&segment, first, head});
         }
-        const size_t scratch = size_t(padded(int(longest))) * 4;
-        float *scores = grown(space.scores, scratch * tasks.size());
         pool.each(opened, int(tasks.size()), [&](int index) {
             const Task &task = tasks[index];
             const Segment &segment = *task.segment;
@@ -243,7 +239,8 @@ template <int PLANES, class Value> class Run {
             }
             const Sight sight{begin[0] / PAGE * PAGE, until[some - 1], begin, until};
             const Pages<Value> pages{keys, values, ask.pages + segment.first_page, net.num_kv_heads, net.head_dim};
-            attend(pages, task.head, sight, some * sharing, sharing, queries, scores + scratch * index, out);
+            thread_local std::vector<float> scores;
+            attend(pages, task.head, sight, some * sharing, sharing, queries, scores, out);
         });
     }
 
@@ -289,13 +286,11 @@ template <int PLANES> void run_planes(const Network &network, const Forward &for
         Run<PLANES, float>(network, forward, space, pool, opened)();
 }
 
-// q, d and m of one group with d q + m equal to every weight, bit for bit; false where there are none.
-bool fit_affine(const float *w, uint16_t &d, uint16_t &m, uint8_t *q) {
-    const auto [least, most] = std::minmax_element(w, w + GROUP);
-    d = float_to_half((*most - *least) / 15.0f), m = float_to_half(*least);
+// The q with d q + m equal to every weight of a group, bit for bit; false where there are none.
+bool levels_of(const float *w, uint16_t d, uint16_t m, uint8_t *q) {
     const float step = half_to_float(d), base = half_to_float(m);
     for (int i = 0; i < GROUP; ++i) {
-        const float level = step > 0.0f ? std::nearbyint((w[i] - base) / step) : 0.0f;
+        const float level = step != 0.0f ? std::nearbyint((w[i] - base) / step) : 0.0f;
         if (!(level >= 0.0f && level <= 15.0f)) return false;
         q[i] = uint8_t(level);
         volatile const float scaled = step * level;  // as it was dequantised: two roundings
@@ -304,13 +299,24 @@ bool fit_affine(const float *w, uint16_t &d, uint16_t &m, uint8_t *q) {
     return true;
 }
 
+// q, d and m of one group that lose nothing of it; false where there are none.
+bool fit_affine(const float *w, uint16_t &d, uint16_t &m, uint8_t *q) {
+    const auto [least, most] = std::minmax_element(w, w + GROUP);
+    d = float_to_half((*most - *least) / 15.0f), m = float_to_half(*least);
+    if (levels_of(w, d, m, q)) return true;
+    // Q4_0 has d (q - 8) instead, and the weight furthest from 0 is its -8 d.
+    const float furthest = -*least > *most ? *least : *most;
+    d = float_to_half(furthest / -8.0f), m = float_to_half(furthest);
+    return levels_of(w, d, m, q);
+}
+
 // q and d of one group with d (q - 128) nearest to the weights; whether it is equal to all of them.
 bool fit_symmetric(const float *w, uint16_t &d, uint8_t *q) {
     float most = 0.0f;
     for (int i = 0; i < GROUP; ++i) most = std::max(most, std::fabs(w[i]));
     d = float_to_half(most / 127.0f);
     float step = half_to_float(d);
-    if (step > 0.0f && most / step > 127.49f) step = half_to_float(++d);
+    if (most > 127.49f * step) step = half_to_float(++d);
     bool exact = true;
     for (int i = 0; i < GROUP; ++i) {
         const float level = step > 0.0f ? std::nearbyint(w[i] / step) : 0.0f;
@@ -318,6 +324,11 @@ bool fit_symmetric(const float *w, uint16_t &d, uint8_t *q) {
         exact = exact && level * step == w[i];
     }
     return exact;
+}
+
+// Whether a half-precision number of a step this large is finite, as the weight's own are.
+bool can_pack(const float *weight, size_t count) {
+    return std::all_of(weight, weight + count, [](float w) { return std::fabs(w) <= 127.0f * 65504.0f; });
 }
 
 template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint8_t *out) {
@@ -354,7 +365,7 @@ template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 1; }
+int trimode_version() { return 2; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {
@@ -371,14 +382,21 @@ int trimode_supported() {
 void *trimode_workspace_new() { return new Workspace; }
 void trimode_workspace_delete(void *space) { delete static_cast<Workspace *>(space); }
 
-void trimode_forward(const Network *network, const Forward *forward, void *space) {
+// Returns 0, or 1 where memory ran out.
+int trimode_forward(const Network *network, const Forward *forward, void *space) {
     Workspace &own = *static_cast<Workspace *>(space);
     std::lock_guard<std::mutex> guard(own.busy);
     Pool &pool = Pool::shared();
     const bool opened = pool.open(int(forward->threads));
-    network->planes == 1 ? run_planes<1>(*network, *forward, own, pool, opened)
-                         : run_planes<3>(*network, *forward, own, pool, opened);
+    int failed = 0;
+    try {
+        network->planes == 1 ? run_planes<1>(*network, *forward, own, pool, opened)
+                             : run_planes<3>(*network, *forward, own, pool, opened);
+    } catch (const std::bad_alloc &) {
+        failed = 1;
+    }
     if (opened) pool.close();
+    return failed;
 }
 
 int64_t trimode_packed_bytes(int64_t outputs, int64_t inputs, int64_t bits) {
@@ -386,8 +404,9 @@ int64_t trimode_packed_bytes(int64_t outputs, int64_t inputs, int64_t bits) {
 }
 
 // Packs a [outputs][inputs] weight. Returns whether what is packed equals it bit for bit; with 4
-// bits nothing else is packed.
+// bits nothing else is packed. -1 for a weight that holds infinities, NaN, or numbers too large.
 int trimode_pack(const float *weight, int64_t outputs, int64_t inputs, int64_t bits, uint8_t *out) {
+    if (!can_pack(weight, size_t(outputs * inputs))) return -1;
     return bits == 4 ? pack<4>(weight, int(outputs), int(inputs), out)
                      : pack<8>(weight, int(outputs), int(inputs), out);
 }

@@ -75,7 +75,8 @@ template <int PLANES> class Rows {
                 poison += load<Floats>(at + i) * 0.0f;
             }
             const float largest = largest_of(most_lanes);
-            const float inverse = largest > 0.0f ? most / largest : 0.0f;
+            // Less than this is nothing: its inverse would be infinite.
+            const float inverse = largest > 1e-30f ? most / largest : 0.0f;
             const size_t own = place(row, group);
             Ints sum = {};
             for (int i = 0; i < GROUP; i += LANES) {

@@ -87,8 +87,9 @@ inline Best sample_of(const Allowed &allowed, double temperature, uint64_t key) 
     const float inverse = float(1.0 / temperature), margin = 1e-3f + 1e-6f * std::fabs(float(most));
     allowed.each([&](int64_t first, Floats v) {
         // As -log(u) >= 1 - u, a token whose 1 - u is above e**(logit / T - most) has lost. The margin
-        // covers the rounding of this estimate.
-        const Floats bound = exp_of(larger(v * inverse - float(most), splat(-80.0f)) + margin);
+        // covers the rounding of this estimate; where it is no number, the token is looked at.
+        const Floats excess = v * inverse - float(most) + margin;
+        const Floats bound = exp_of(larger(excess < 80.0f ? excess : splat(80.0f), splat(-80.0f)));
         const int64_t last = std::min<int64_t>(LANES, allowed.count - first);
         for (int64_t lane = 0; lane < last; ++lane) {
             if (1.0 - uniform(first + lane) > double(bound[lane]) || v[lane] == Allowed::lowest) continue;

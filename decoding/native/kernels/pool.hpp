@@ -8,26 +8,37 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <pthread.h>
 #include <sched.h>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 class Pool {
   public:
-    // The process's threads. Never destroyed: at exit they may still be asleep in it.
+    // The process's threads. Never destroyed: at exit they may still be asleep in it. A forked
+    // process has none of its parent's threads, and gets a pool of its own.
     static Pool &shared() {
-        static Pool *pool = new Pool;
+        static Pool *pool = [] {
+            pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });
+            return new Pool;
+        }();
         return *pool;
     }
 
-    // Wakes `count` - 1 helpers until `close`. Where another forward has them, there are none.
+    // Wakes `count` - 1 helpers until `close`, or as many as the system grants. Where another
+    // forward has them, there are none.
     bool open(int count) {
         if (count < 2 || !owner_.try_lock()) return false;
         std::lock_guard<std::mutex> guard(asleep_);
-        while (int(threads_.size()) < count - 1) {
-            const int number = int(threads_.size());
-            threads_.emplace_back([this, number] { serve(number); });
-            threads_.back().detach();
+        try {
+            while (int(threads_.size()) < count - 1) {
+                const int number = int(threads_.size());
+                threads_.emplace_back([this, number] { serve(number); });
+                threads_.back().detach();
+            }
+        } catch (const std::system_error &) {
+            // Those there are do the work.
         }
         helpers_.store(count - 1, std::memory_order_release);
         wake_.notify_all();
@@ -41,7 +52,7 @@ class Pool {
 
     // Runs body(index) for each index in [0, count) and returns when all are done.
     template <class Body> void each(bool opened, int count, const Body &body) {
-        if (!opened || count == 1) {
+        if (!opened || count == 1 || count > int(Ticket::MASK)) {
             for (int index = 0; index < count; ++index) body(index);
             return;
         }
@@ -52,7 +63,7 @@ class Pool {
         ++epoch_;
         ticket_.store(Ticket::of(epoch_, count), std::memory_order_release);
         work();
-        while (done_.load(std::memory_order_acquire) != count) relax();
+        for (int idle = 1; done_.load(std::memory_order_acquire) != count; ++idle) wait(idle);
     }
 
   private:
@@ -87,12 +98,13 @@ class Pool {
             }
             for (int idle = 1; helpers_.load(std::memory_order_acquire) > number; ++idle) {
                 work();
-                if (idle % 4096) relax(); else sched_yield();
+                wait(idle);
             }
         }
     }
 
-    static void relax() {
+    static void wait(int idle) {
+        if (idle % 4096 == 0) return void(sched_yield());
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif

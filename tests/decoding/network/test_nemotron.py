@@ -239,13 +239,13 @@ def test_a_mask_token_beyond_the_vocabulary(directory: Path, tmp_path: Path, tie
     assert logits(network, [1, VOCAB, 2]).shape == (3, VOCAB)
     assert torch.equal(logits(network, tokens_of(9)), logits(plain, tokens_of(9)))
     tensors = load_file(tmp_path / ADAPTER / "adapter_model.safetensors")
-    network._parameters.embedding_VE[7] = tensors["mask_embedding"]
+    network.parameters.embedding_VE[7] = tensors["mask_embedding"]
     torch.testing.assert_close(logits(network, [1, VOCAB, 2])[:2], logits(network, [1, 7, 2])[:2])
 
 
 def test_the_tied_head_is_no_second_copy(tmp_path: Path) -> None:
     write_nemotron(tmp_path, tied=True, mask_embedding=True)
-    parameters = read(tmp_path, tmp_path / ADAPTER)._parameters
+    parameters = read(tmp_path, tmp_path / ADAPTER).parameters
     assert parameters.embedding_VE.shape[0] == VOCAB + 1
     assert parameters.head_VE.shape[0] == VOCAB
     assert parameters.head_VE.data_ptr() == parameters.embedding_VE.data_ptr()
