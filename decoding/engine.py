@@ -20,6 +20,7 @@ from decoding.errors import CacheExhausted, ContextOverflow, DecodingError, Engi
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode, Step
 from decoding.network.base import Network
+from decoding.network.captured import captured_on_gpu
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
 from decoding.prompt import read_prompt
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
@@ -109,7 +110,9 @@ class Engine:
             cache_dir=cache_dir,
             progress=progress,
         )
-        return cls(loaded.network, loaded.tokenizer, cache_tokens=cache_tokens, max_live=max_live)
+        # Replays round otherwise than plain forwards, which "exact" promises not to.
+        network = captured_on_gpu(loaded.network) if profile == "fast" else loaded.network
+        return cls(network, loaded.tokenizer, cache_tokens=cache_tokens, max_live=max_live)
 
     # --- the core: add, step, abort, close
 

@@ -14,7 +14,7 @@ from decoding.cache.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One live sequence's right to pages. Position p lies in slot `slots_C[p]`.
+    """One live sequence's right to pages. Position p lies in slot `slots_C[p]`, on the host.
 
     The first `num_cached` positions were already encoded when the lease was opened. `run` is
     the first slot where all pages lie side by side, else None.
@@ -91,9 +91,8 @@ class PagedCache:
 
     def _lease(self, pages: tuple[int, ...], num_cached: int) -> Lease:
         size = self.pool.page_size
-        device = self.storage.device
         first_P = torch.tensor(pages, dtype=torch.int64) * size
-        slots_C = (first_P[:, None] + torch.arange(size)).flatten().to(device)
+        slots_C = (first_P[:, None] + torch.arange(size)).flatten()
         side_by_side = all(b == a + 1 for a, b in pairwise(pages))
         return Lease(pages, num_cached, slots_C, pages[0] * size if side_by_side else None)
 

@@ -1,7 +1,6 @@
 """Bad settings of the benchmarks are told in a sentence, and every option is explained."""
 
 import argparse
-import itertools
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from benchmarks import (
     acceptance,
     decode,
     forward,
+    gpu,
     grammar_coverage,
     grammar_fuzz,
     grammar_modes,
@@ -21,6 +21,7 @@ from benchmarks import (
     modes,
     numerics,
 )
+from benchmarks.peers import __main__ as peers
 from tests.decoding.checkpoints import save_checkpoint
 from tests.decoding.nemotron import write_nemotron
 
@@ -28,23 +29,27 @@ MAINS: dict[str, Callable[[], None]] = {
     "acceptance": acceptance.main,
     "decode": decode.main,
     "forward": forward.main,
+    "gpu": gpu.main,
     "grammar_coverage": grammar_coverage.main,
     "grammar_fuzz": grammar_fuzz.main,
     "grammar_modes": grammar_modes.main,
     "large_checkpoint": large_checkpoint.main,
     "modes": modes.main,
     "numerics": numerics.main,
+    "peers": peers.main,
 }
 WHOLE = {
     "acceptance": ["--draws"],
     "decode": ["--threads", "--repeats", "--tokens"],
     "forward": ["--threads", "--context", "--repeats"],
+    "gpu": ["--concurrency", "--block", "--context", "--repeats", "--seconds"],
     "grammar_coverage": ["--limit"],
     "grammar_fuzz": ["--cases"],
     "grammar_modes": ["--budget", "--block-length"],
     "large_checkpoint": ["--layers", "--tokens", "--block-length", "--threads"],
     "modes": ["--threads", "--blocks", "--tasks", "--tokens", "--repeats", "--cache-tokens"],
     "numerics": ["--threads", "--positions"],
+    "peers": ["--threads", "--repeats", "--tokens"],
 }
 
 
@@ -93,6 +98,7 @@ def test_counts_are_positive_whole_numbers(
 
 
 @pytest.mark.parametrize("name", ["decode", "forward", "modes", "numerics"])
+@pytest.mark.parametrize("name", ["decode", "modes", "numerics", "peers"])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 
@@ -114,6 +120,14 @@ def test_a_prompt_beyond_the_context_of_decode(
     monkeypatch.setattr(decode, "why_no_peer", lambda source: "not now")
     said = refusal("decode", "--model", tmp_path, "--tokens", 2, "--repeats", 1)
     assert "context holds 128" in said
+
+
+def test_peers_and_data_that_are_not_there(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    save_checkpoint("llama", tmp_path)
+    assert "no peer is called 'lama'" in refusal("peers", "--model", tmp_path, "--peers", "lama")
+    wheel = tmp_path / "absent.whl"
+    said = refusal("peers", "--model", tmp_path, "--peers", "--bfcl", wheel, "--profile", "exact")
+    assert str(wheel) in said
 
 
 def test_cases_that_are_none(tmp_path: Path, refusal: Callable[..., str]) -> None:

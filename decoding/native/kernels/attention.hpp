@@ -1,7 +1,7 @@
 // Softmax attention of a few rows over the pages of one sequence, each row by itself.
 //
 // Pages hold 16 positions: keys as [head][D][16], values as [head][16][D], so that a block of scores
-// is 16 lanes wide and no key is gathered. A row's scores, its sums and its mix of values run over
+// is a vector wide and no key is gathered. A row's scores, its sums and its mix of values run over
 // positions from left to right. A position that a row does not see weighs 0, and adding zeros
 // changes nothing: rows that see different positions may share a tile.
 #pragma once
@@ -10,7 +10,8 @@
 
 #include "linear.hpp"
 
-constexpr int PAGE = LANES;
+constexpr int PAGE = 16;
+constexpr int PAGE_VECTORS = PAGE / LANES;
 
 template <class Value> struct Pages {
     const Value *keys, *values;  // of one layer
@@ -30,22 +31,24 @@ struct Sight {
 
 template <int COUNT, class Value>
 inline void score(const Value *keys, int width, const float *const *queries, float *const *scores, int at) {
-    f32x16 acc[COUNT] = {};
-    for (int d = 0; d < width; ++d) {
-        const f32x16 key = load_values(keys + d * PAGE);
+    for (int v = 0; v < PAGE_VECTORS; ++v) {
+        Floats acc[COUNT] = {};
+        for (int d = 0; d < width; ++d) {
+            const Floats key = load_values(keys + d * PAGE + v * LANES);
 #pragma GCC unroll 8
-        for (int q = 0; q < COUNT; ++q) acc[q] += key * queries[q][d];
+            for (int q = 0; q < COUNT; ++q) acc[q] += key * queries[q][d];
+        }
+        for (int q = 0; q < COUNT; ++q) store(scores[q] + at + v * LANES, acc[q]);
     }
-    for (int q = 0; q < COUNT; ++q) store(scores[q] + at, acc[q]);
 }
 
 template <int COUNT, int VECTORS, class Value>
 inline void mix(const Pages<Value> &pages, int head, int column, const Sight &sight,
-                const float *const *weights, f32x16 (&acc)[COUNT][VECTORS]) {
+                const float *const *weights, Floats (&acc)[COUNT][VECTORS]) {
     for (int position = sight.first; position < sight.end; ++position) {
         const Value *value =
             pages.values + pages.place(position / PAGE, head) + position % PAGE * pages.width + column;
-        f32x16 lanes[VECTORS];
+        Floats lanes[VECTORS];
         for (int v = 0; v < VECTORS; ++v) lanes[v] = load_values(value + LANES * v);
 #pragma GCC unroll 8
         for (int q = 0; q < COUNT; ++q)
@@ -58,7 +61,7 @@ template <int COUNT, int VECTORS, class Value>
 inline void mix_columns(const Pages<Value> &pages, int head, const Sight &sight, const float *const *weights,
                         const float *totals, float *const *out) {
     for (int column = 0; column < pages.width; column += LANES * VECTORS) {
-        f32x16 acc[COUNT][VECTORS] = {};
+        Floats acc[COUNT][VECTORS] = {};
         mix<COUNT, VECTORS>(pages, head, column, sight, weights, acc);
         for (int q = 0; q < COUNT; ++q)
             for (int v = 0; v < VECTORS; ++v) store(out[q] + column + LANES * v, acc[q][v] / totals[q]);
@@ -80,12 +83,12 @@ inline float soften(float *scores, const Sight &sight, int row) {
     for (int at = sight.first; at < begin; ++at) scores[at] = -std::numeric_limits<float>::infinity();
     const int padded = (sight.end + PAGE - 1) / PAGE * PAGE;
     for (int at = until; at < padded; ++at) scores[at] = -std::numeric_limits<float>::infinity();
-    f32x16 most = load<f32x16>(scores + sight.first);
-    for (int at = sight.first + PAGE; at < padded; at += PAGE) most = larger(most, load<f32x16>(scores + at));
+    Floats most = load<Floats>(scores + sight.first);
+    for (int at = sight.first; at < padded; at += LANES) most = larger(most, load<Floats>(scores + at));
     const float largest = largest_of(most);
-    f32x16 total = {};
-    for (int at = sight.first; at < padded; at += PAGE) {
-        const f32x16 weight = exp_of(load<f32x16>(scores + at) - largest);
+    Floats total = {};
+    for (int at = sight.first; at < padded; at += LANES) {
+        const Floats weight = exp_of(load<Floats>(scores + at) - largest);
         store(scores + at, weight);
         total += weight;
     }

@@ -68,24 +68,24 @@ template <class T> T *grown(std::vector<T> &v, size_t size) {
 }
 
 void rms_norm(const float *in, const float *scale, int width, int stride, float eps, float *out) {
-    f32x16 squares = {};
+    Floats squares = {};
     for (int at = 0; at < stride; at += LANES) {
-        const f32x16 v = load<f32x16>(in + at);
+        const Floats v = load<Floats>(in + at);
         squares += v * v;
     }
     const float factor = 1.0f / std::sqrt(sum_of(squares) / float(width) + eps);
     for (int at = 0; at < stride; at += LANES)
-        store(out + at, load<f32x16>(in + at) * factor * load<f32x16>(scale + at));
+        store(out + at, load<Floats>(in + at) * factor * load<Floats>(scale + at));
 }
 
 // silu(gate) * up
 void gate(const float *gates, const float *ups, int width, float *out) {
     int at = 0;
-    const auto silu = [](f32x16 g) { return g / (exp_of(-larger(g, splat(-87.0f))) + 1.0f); };
+    const auto silu = [](Floats g) { return g / (exp_of(-larger(g, splat(-87.0f))) + 1.0f); };
     for (; at + LANES <= width; at += LANES)
-        store(out + at, silu(load<f32x16>(gates + at)) * load<f32x16>(ups + at));
+        store(out + at, silu(load<Floats>(gates + at)) * load<Floats>(ups + at));
     if (at == width) return;
-    f32x16 g = {}, u = {};
+    Floats g = {}, u = {};
     std::memcpy(&g, gates + at, sizeof(float) * (width - at));
     std::memcpy(&u, ups + at, sizeof(float) * (width - at));
     store(out + at, silu(g) * u);
@@ -145,7 +145,7 @@ template <int PLANES, class Value> class Run {
         const int rank = extra.down.outputs;
         float *low = grown(space.low, size_t(num_adapted) * rank);
         product(pool, opened, extra.down, extra.down, Batch<PLANES>{adapted_rows, num_adapted},
-                [&](int place, int output, f32x16 v) { store(low + size_t(place) * rank + output, v); });
+                [&](int place, int output, Floats v) { store(low + size_t(place) * rank + output, v); });
         low_rows.resize(num_adapted, rank);
         pool.each(opened, num_adapted, [&](int place) { low_rows.set(place, low + size_t(place) * rank); });
         product(pool, opened, linear, extra.up, Batch<PLANES>{rows, count, &low_rows, low_of}, sink);
@@ -158,16 +158,16 @@ template <int PLANES, class Value> class Run {
     }
 
     auto into_hidden() {
-        return [this](int row, int output, f32x16 v) {
+        return [this](int row, int output, Floats v) {
             float *at = hidden + size_t(row) * width + output;
-            store(at, load<f32x16>(at) + v);
+            store(at, load<Floats>(at) + v);
         };
     }
 
     void attention(int index) {
         const Layer &layer = net.layers[index];
         quantise(width, [&](int row) { return norm(row, layer.attention_norm); });
-        project(layer.qkv, layer.qkv_extra, [&](int row, int output, f32x16 v) {
+        project(layer.qkv, layer.qkv_extra, [&](int row, int output, Floats v) {
             store(qkv + size_t(row) * qkv_width + output, v);
         });
         Value *keys = static_cast<Value *>(ask.keys[index]), *values = static_cast<Value *>(ask.values[index]);
@@ -246,7 +246,7 @@ template <int PLANES, class Value> class Run {
 
     void feed_forward(const Layer &layer) {
         quantise(width, [&](int row) { return norm(row, layer.mlp_norm); });
-        project(layer.gate_up, layer.gate_up_extra, [&](int row, int output, f32x16 v) {
+        project(layer.gate_up, layer.gate_up_extra, [&](int row, int output, Floats v) {
             store(both + size_t(row) * both_width + output, v);
         });
         quantise(inner_width, [&](int row) {
@@ -263,7 +263,7 @@ template <int PLANES, class Value> class Run {
         if (!wanted) return;
         rows.resize(wanted, width);
         pool.each(opened, wanted, [&](int place) { rows.set(place, norm(int(ask.read[place]), net.norm)); });
-        product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int output, f32x16 v) {
+        product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int output, Floats v) {
             store(ask.logits + size_t(place) * net.head.outputs + output, v);
         });
     }
@@ -347,10 +347,10 @@ template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint
                 exact = false;
             }
             uint8_t *group = out + (size_t(n / COLUMNS) * groups + g) * group_bytes(BITS);
-            const int column = n % COLUMNS, lane = column % LANES, half = column / LANES;
+            const int column = n % COLUMNS;
             std::memcpy(group + 2 * column, &d, 2);
             if (BITS == 4) std::memcpy(group + 64 + 2 * column, &m, 2);
-            uint8_t *lines = group + (BITS == 4 ? 128 : 64) + 64 * half + 4 * lane;
+            uint8_t *lines = group + (BITS == 4 ? 128 : 64) + 4 * column;
             for (int i = 0; i < GROUP; ++i) {
                 if (BITS == 8) lines[128 * (i / 4) + i % 4] = q[i];
                 else lines[128 * (i / 4 % 4) + i % 4] |= uint8_t(i < 16 ? q[i] : q[i] << 4);

@@ -20,6 +20,13 @@
 constexpr int GROUP = 32;    // inputs that share a scale
 constexpr int COLUMNS = 32;  // outputs that lie side by side in a packed weight
 
+// A tile: so many rows by so many vectors of outputs, whose sums stay in registers.
+#if defined(__AVX512VNNI__)
+constexpr int MOST_ROWS = 6, TILE_VECTORS = 2;
+#else
+constexpr int MOST_ROWS = 4, TILE_VECTORS = 1;
+#endif
+
 // Bytes of a group of a packed block of outputs: 32 d, with 4 bits 32 m, then the q in lines of 128
 // bytes: line t holds inputs 4 t to 4 t + 3 of each output side by side, with 4 bits those in the
 // low halves of its bytes and inputs 16 + 4 t to 16 + 4 t + 3 in the high ones.
@@ -62,31 +69,36 @@ template <int PLANES> class Rows {
         constexpr float most = PLANES == 1 ? 127.0f : 2097151.0f;
         for (int group = 0; group < groups_; ++group) {
             const float *at = values + group * GROUP;
-            const f32x16 a = load<f32x16>(at), b = load<f32x16>(at + LANES);
-            const float largest = largest_of(larger(size_of(a), size_of(b)));
-            // Not a number and infinity must stay visible: they are the scale's then.
-            const float poison = sum_of(a * 0.0f + b * 0.0f);
+            Floats most_lanes = {}, poison = {};
+            for (int i = 0; i < GROUP; i += LANES) {
+                most_lanes = larger(most_lanes, size_of(load<Floats>(at + i)));
+                poison += load<Floats>(at + i) * 0.0f;
+            }
+            const float largest = largest_of(most_lanes);
             // Less than this is nothing: its inverse would be infinite.
             const float inverse = largest > 1e-30f ? most / largest : 0.0f;
-            // 1.5 * 2**23 rounds to the nearest whole number, ties to even.
-            const i32x16 whole_a = (i32x16)(a * inverse + 12582912.0f) - 0x4b400000;
-            const i32x16 whole_b = (i32x16)(b * inverse + 12582912.0f) - 0x4b400000;
             const size_t own = place(row, group);
-            scales_[own] = largest / most + poison;
-            sums_[own] = scales_[own] * float(sum_of(whole_a + whole_b));
-            split(whole_a, bytes_.data() + own * BYTES);
-            split(whole_b, bytes_.data() + own * BYTES + LANES);
+            Ints sum = {};
+            for (int i = 0; i < GROUP; i += LANES) {
+                // 1.5 * 2**23 rounds to the nearest whole number, ties to even.
+                const Ints whole = (Ints)(load<Floats>(at + i) * inverse + 12582912.0f) - 0x4b400000;
+                sum += whole;
+                split(whole, bytes_.data() + own * BYTES + i);
+            }
+            // Not a number and infinity must stay visible: they become the scale's.
+            scales_[own] = largest / most + sum_of(poison);
+            sums_[own] = scales_[own] * float(sum_of(sum));
         }
     }
 
   private:
-    static void split(i32x16 whole, int8_t *out) {
+    static void split(Ints whole, int8_t *out) {
         if constexpr (PLANES == 1) {
-            store(out, __builtin_convertvector(whole, s8x16));
+            store(out, __builtin_convertvector(whole, FewBytes));
         } else {
-            store(out, __builtin_convertvector(whole >> 14, s8x16));
-            store(out + GROUP, __builtin_convertvector(whole >> 7 & 127, s8x16));
-            store(out + 2 * GROUP, __builtin_convertvector(whole & 127, s8x16));
+            store(out, __builtin_convertvector(whole >> 14, FewBytes));
+            store(out + GROUP, __builtin_convertvector(whole >> 7 & 127, FewBytes));
+            store(out + 2 * GROUP, __builtin_convertvector(whole & 127, FewBytes));
         }
     }
 
@@ -95,67 +107,74 @@ template <int PLANES> class Rows {
     std::vector<float> scales_, sums_;
 };
 
-// dots[row][vector] += the products of four inputs of each row with 16 outputs' q of them.
-template <bool WIDE, int BYTES, int COUNT, int VECTORS>
-inline void add_inputs(i32x16 (&dots)[COUNT][VECTORS], const u8x64 (&q)[VECTORS], const int8_t *inputs) {
+// Adds the products of four inputs of each row with some outputs' q of them.
+template <int BYTES, bool WIDE, int COUNT, int VECTORS>
+inline void add_inputs(Dots<WIDE> (&dots)[COUNT][VECTORS], const Bytes (&q)[VECTORS], const int8_t *inputs) {
 #pragma GCC unroll 8
     for (int row = 0; row < COUNT; ++row) {
         int32_t four;
         std::memcpy(&four, inputs + row * BYTES, 4);
 #pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; ++v) dots[row][v] = add_dot<WIDE>(dots[row][v], q[v], four);
+        for (int v = 0; v < VECTORS; ++v) dots[row][v].add(q[v], four);
     }
 }
 
-// acc[row][vector] += the products of COUNT rows with 16 * VECTORS outputs of a block.
+// Adds one plane of a group: `lines` are its q, `inputs` the rows' bytes.
+template <int BITS, int BYTES, bool WIDE, int COUNT, int VECTORS>
+inline void add_plane(Dots<WIDE> (&dots)[COUNT][VECTORS], const uint8_t *lines, const int8_t *inputs) {
+#pragma GCC unroll 8
+    for (int line = 0; line < BITS; ++line) {  // in the order of memory, which is read once
+        Bytes q[VECTORS];
+        for (int v = 0; v < VECTORS; ++v) q[v] = load<Bytes>(lines + 128 * line + 4 * LANES * v);
+        if constexpr (BITS == 8) {
+            add_inputs<BYTES>(dots, q, inputs + 4 * line);
+        } else {
+            const Bytes low = splat_byte(15);
+            Bytes high[VECTORS];
+            for (int v = 0; v < VECTORS; ++v) high[v] = (Bytes)((Words)q[v] >> 4) & low, q[v] &= low;
+            add_inputs<BYTES>(dots, q, inputs + 4 * line);
+            add_inputs<BYTES>(dots, high, inputs + 16 + 4 * line);
+        }
+    }
+}
+
+// acc[row][vector] += the products of COUNT rows with VECTORS vectors of a block's outputs.
 template <int BITS, int PLANES, int COUNT, int VECTORS>
 inline void multiply(const Linear &linear, const uint8_t *block, int first_vector,
-                     const Rows<PLANES> &rows, int first_row, f32x16 (&acc)[COUNT][VECTORS]) {
+                     const Rows<PLANES> &rows, int first_row, Floats (&acc)[COUNT][VECTORS]) {
     constexpr int BYTES = Rows<PLANES>::BYTES;
     const int groups = linear.inputs / GROUP, stride = rows.stride(first_row);
     const int8_t *bytes = rows.bytes(first_row);
     const float *scales = rows.scales(first_row), *sums = rows.sums(first_row);
     for (int group = 0; group < groups; ++group) {
         const uint16_t *numbers = reinterpret_cast<const uint16_t *>(block) + LANES * first_vector;
-        const uint8_t *packed = block + (BITS == 4 ? 128 : 64) + 64 * first_vector;
-        f32x16 d[VECTORS];
+        const uint8_t *lines = block + (BITS == 4 ? 128 : 64) + 4 * LANES * first_vector;
+        Floats d[VECTORS];
         for (int v = 0; v < VECTORS; ++v) d[v] = load_values(numbers + LANES * v);
-        i32x16 dots[COUNT][VECTORS] = {};
+        Ints held[COUNT][VECTORS];
 #pragma GCC unroll 3
         for (int plane = 0; plane < PLANES; ++plane) {
-#pragma GCC unroll 8
-            for (int line = 0; line < BITS; ++line) {  // in the order of memory: it is read once
-                u8x64 q[VECTORS];
-                for (int v = 0; v < VECTORS; ++v) q[v] = load<u8x64>(packed + 128 * line + 64 * v);
-                const int8_t *inputs = bytes + plane * GROUP + 4 * line;
-                if constexpr (BITS == 8) {
-                    add_inputs<true, BYTES>(dots, q, inputs);
-                } else {
-                    const u8x64 low = splat_byte(15);
-                    u8x64 high[VECTORS];
-                    for (int v = 0; v < VECTORS; ++v) high[v] = (u8x64)((u16x32)q[v] >> 4) & low, q[v] &= low;
-                    add_inputs<false, BYTES>(dots, q, inputs);
-                    add_inputs<false, BYTES>(dots, high, inputs + 16);
-                }
-            }
+            Dots<BITS == 8> dots[COUNT][VECTORS];
+            add_plane<BITS, BYTES>(dots, lines, bytes + plane * GROUP);
             const bool holds = PLANES == 3 && plane == 0;  // the first two planes fit one integer
             const float weight = PLANES == 3 && plane == 1 ? 128.0f : 1.0f;
 #pragma GCC unroll 8
             for (int row = 0; row < COUNT; ++row) {
 #pragma GCC unroll 2
                 for (int v = 0; v < VECTORS; ++v) {
+                    const Ints total = dots[row][v].total();
                     if (holds) {
-                        dots[row][v] <<= 7;
-                        continue;
+                        held[row][v] = total << 7;
+                    } else {
+                        const Ints whole = plane == 1 ? held[row][v] + total : total;
+                        acc[row][v] += to_float(whole) * (scales[row] * weight) * d[v];
                     }
-                    acc[row][v] += to_float(dots[row][v]) * (scales[row] * weight) * d[v];
-                    if (plane + 1 < PLANES) dots[row][v] = i32x16{};
                 }
             }
         }
 #pragma GCC unroll 2
         for (int v = 0; v < VECTORS; ++v) {
-            const f32x16 m = BITS == 4 ? load_values(numbers + COLUMNS + LANES * v) : d[v] * -128.0f;
+            const Floats m = BITS == 4 ? load_values(numbers + COLUMNS + LANES * v) : d[v] * -128.0f;
 #pragma GCC unroll 8
             for (int row = 0; row < COUNT; ++row) acc[row][v] += m * sums[row];
         }
@@ -180,7 +199,7 @@ template <int PLANES> struct Batch {
 template <int PLANES, int COUNT, class Sink>
 void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &batch, int block, int vector,
                    int row, const Sink &sink) {
-    f32x16 acc[COUNT][TILE_VECTORS] = {};
+    Floats acc[COUNT][TILE_VECTORS] = {};
     if (linear.bits == 4)
         multiply<4>(linear, linear.block(block), vector, batch.rows, row, acc);
     else
@@ -188,13 +207,13 @@ void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &
     for (int place = 0; place < COUNT; ++place) {
         const int low = batch.low_of ? batch.low_of[row + place] : -1;
         if (low >= 0) {
-            f32x16 term[1][TILE_VECTORS] = {};
+            Floats term[1][TILE_VECTORS] = {};
             multiply<8>(up, up.block(block), vector, *batch.low, low, term);
             for (int v = 0; v < TILE_VECTORS; ++v) acc[place][v] += term[0][v];
         }
         for (int v = 0; v < TILE_VECTORS; ++v) {
             const int output = block * COLUMNS + (vector + v) * LANES;
-            if (linear.bias) acc[place][v] += load<f32x16>(linear.bias + output);
+            if (linear.bias) acc[place][v] += load<Floats>(linear.bias + output);
             sink(row + place, output, acc[place][v]);
         }
     }

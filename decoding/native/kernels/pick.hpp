@@ -20,44 +20,48 @@ struct Allowed {
 
     static constexpr float lowest = -std::numeric_limits<float>::infinity();
 
-    f32x16 at(int64_t first) const {
-        f32x16 v = splat(lowest);
-        if (first + LANES <= count) v = load<f32x16>(logits + first);
+    Floats at(int64_t first) const {
+        Floats v = splat(lowest);
+        if (first + LANES <= count) v = load<Floats>(logits + first);
         else std::memcpy(&v, logits + first, sizeof(float) * (count - first));
         if (mask) {
             const int32_t bits = int32_t(uint32_t(mask[first / 32]) >> (first % 32));
-            v = (bits >> LANE & 1) ? v : splat(lowest);
+            v = (bits >> numbers() & 1) ? v : splat(lowest);
         }
         if (never >= first && never < first + LANES) v[never - first] = lowest;
         return v;
     }
 
-    // Calls use(first, logits of tokens [first, first + 16)), -inf for those not allowed.
+    // Calls use(first, logits from token `first` on), -inf for those not allowed.
     template <class Use> void each(const Use &use) const {
         for (int64_t first = 0; first < count; first += LANES) {
             // Most words of a strict mask are empty.
-            if (mask && first % 32 == 0 && mask[first / 32] == 0) first += LANES;
+            if (mask && first % 32 == 0 && mask[first / 32] == 0) first += 32 - LANES;
             else use(first, at(first));
         }
     }
 
-    static constexpr i32x16 LANE = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    static Ints numbers() {
+        Ints v;
+        for (int lane = 0; lane < LANES; ++lane) v[lane] = lane;
+        return v;
+    }
 };
 
 // Of equal logits the first counts. Where one is not a number, neither is the log-probability.
 inline Best best_of(const Allowed &allowed) {
-    f32x16 most = splat(Allowed::lowest);
-    i32x16 where = {};
-    allowed.each([&](int64_t first, f32x16 v) {
-        where = v > most ? Allowed::LANE + int32_t(first) : where;
+    Floats most = splat(Allowed::lowest);
+    Ints where = {};
+    allowed.each([&](int64_t first, Floats v) {
+        where = v > most ? Allowed::numbers() + int32_t(first) : where;
         most = v > most ? v : most;
     });
     const float largest = largest_of(most);
     int64_t token = allowed.count;
     for (int i = 0; i < LANES; ++i)
         if (most[i] == largest) token = std::min<int64_t>(token, where[i]);
-    f32x16 sums = {};
-    allowed.each([&](int64_t, f32x16 v) { sums += exp_of(v - largest); });
+    Floats sums = {};
+    allowed.each([&](int64_t, Floats v) { sums += exp_of(v - largest); });
     return {token == allowed.count ? 0 : token, -std::log(double(sum_of(sums)))};
 }
 
@@ -81,11 +85,11 @@ inline Best sample_of(const Allowed &allowed, double temperature, uint64_t key) 
     int64_t token = best.token;
     double most = noisy(token);
     const float inverse = float(1.0 / temperature), margin = 1e-3f + 1e-6f * std::fabs(float(most));
-    allowed.each([&](int64_t first, f32x16 v) {
+    allowed.each([&](int64_t first, Floats v) {
         // As -log(u) >= 1 - u, a token whose 1 - u is above e**(logit / T - most) has lost. The margin
         // covers the rounding of this estimate; where it is no number, the token is looked at.
-        const f32x16 excess = v * inverse - float(most) + margin;
-        const f32x16 bound = exp_of(larger(excess < 80.0f ? excess : splat(80.0f), splat(-80.0f)));
+        const Floats excess = v * inverse - float(most) + margin;
+        const Floats bound = exp_of(larger(excess < 80.0f ? excess : splat(80.0f), splat(-80.0f)));
         const int64_t last = std::min<int64_t>(LANES, allowed.count - first);
         for (int64_t lane = 0; lane < last; ++lane) {
             if (1.0 - uniform(first + lane) > double(bound[lane]) || v[lane] == Allowed::lowest) continue;

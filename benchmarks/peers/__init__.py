@@ -1,0 +1,1 @@
+"""Our decoder beside what a user would run instead. `python -m benchmarks.peers --help`."""
