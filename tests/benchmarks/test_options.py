@@ -97,8 +97,7 @@ def test_counts_are_positive_whole_numbers(
     assert refusal(name, option, "1.5") == f"argument {option}: '1.5' is not a whole number"
 
 
-@pytest.mark.parametrize("name", ["decode", "forward", "modes", "numerics"])
-@pytest.mark.parametrize("name", ["decode", "modes", "numerics", "peers"])
+@pytest.mark.parametrize("name", ["decode", "forward", "modes", "numerics", "peers"])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 

@@ -77,9 +77,9 @@ def symmetric(weight: Tensor) -> Tensor:
     """The weight as it comes back from GGUF's Q8_0: d q, with q from -127 to 127."""
     out, width = weight.shape
     groups = torch.nn.functional.pad(weight, (0, -width % 32)).reshape(out, -1, 32)
-    d = (groups.abs().amax(-1, keepdim=True) / 127).half().float()
-    q = torch.where(d > 0, groups / d, 0.0).round()
-    return (q * d).reshape(out, -1)[:, :width].contiguous()
+    step = groups.abs().amax(-1, keepdim=True) / 127
+    q = torch.where(step > 0, groups / step, 0.0).round()
+    return (q * step.half().float()).reshape(out, -1)[:, :width].contiguous()
 
 
 def random_network(config: NetworkConfig, *, rank: int | None = None, seed: int = 0) -> Transformer:
