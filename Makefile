@@ -12,7 +12,7 @@ help: ## list the targets
 
 setup: $(READY) ## create .venv and install everything the other targets use
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(wildcard decoding/native/kernels/*)
 	@echo "== setting up .venv (the first time takes some minutes: torch is large)"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=..." % v)'
 	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }

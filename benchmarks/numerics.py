@@ -5,8 +5,9 @@ Each as an engine loads it on a CPU, and on torch alone, as where nothing was co
     python -m benchmarks.numerics [--json] [--model smollm2-135m] [--threads 2] [--positions 256]
 
 Every position of a text is computed alone, and again in spans as a verification computes them,
-each over the same cached prefix. A flip is a position whose most likely token changes. The text
-is this project's README.
+each over the same cached prefix. A flip is a position whose most likely token changes. Each
+profile is also held against float32 on torch, both computed one row at a time. The text is this
+project's README.
 """
 
 import argparse
@@ -32,13 +33,25 @@ from decoding.weights import EMBEDDED, Precision, exact_numerics, load, plain_nu
 
 TEXT = Path(__file__).parent.parent / "README.md"
 SPANS = (2, 4, 8, 16, 32)
+REFERENCE = "exact on torch"
 PROFILES: dict[str, tuple[torch.dtype, ChooseNumerics, Precision | None]] = {
+    REFERENCE: (torch.float32, exact_numerics, None),
     "exact": (torch.float32, exact_numerics, Precision.FINE),
     "fast": (torch.bfloat16, plain_numerics, Precision.COARSE),
-    "exact on torch": (torch.float32, exact_numerics, None),
     "fast on torch": (torch.bfloat16, plain_numerics, None),
 }
 CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """Between a profile's logits and those of float32 on torch, one row at a time in both."""
+
+    profile: str
+    compiled: bool
+    largest: float
+    root_mean_square: float
+    flips: float  # share of positions, 0.0 to 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +103,32 @@ def stores(storage: Storage) -> list[Tensor]:
     return [*storage.keys_SGD, *storage.values_SGD]
 
 
-def compare(profile: str, network: Network, tokens: list[int]) -> Iterator[Difference]:
-    alone_TV, alone = in_spans(network, tokens, 1)
+def flips(one_TV: Tensor, other_TV: Tensor) -> float:
+    return float((one_TV.argmax(-1) != other_TV.argmax(-1)).float().mean())
+
+
+def distance(profile: str, network: Network, found_TV: Tensor, right_TV: Tensor) -> Distance:
+    difference_TV = found_TV - right_TV
+    return Distance(
+        profile,
+        isinstance(network, NativeTransformer),
+        largest=float(difference_TV.abs().max()),
+        root_mean_square=float(difference_TV.square().mean().sqrt()),
+        flips=flips(found_TV, right_TV),
+    )
+
+
+def compare(
+    profile: str, network: Network, tokens: list[int], alone_TV: Tensor, alone: list[Tensor]
+) -> Iterator[Difference]:
     for span in SPANS:
         found_TV, found = in_spans(network, tokens, span)
-        flipped_T = found_TV.argmax(-1) != alone_TV.argmax(-1)
         yield Difference(
             profile,
             isinstance(network, NativeTransformer),
             span,
             largest=float((found_TV - alone_TV).abs().max()),
-            flips=float(flipped_T.float().mean()),
+            flips=flips(found_TV, alone_TV),
             logits_equal=torch.equal(found_TV, alone_TV),
             cache_equal=all(map(torch.equal, found, alone)),
         )
@@ -118,16 +146,26 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     found: list[Difference] = []
+    distances: list[Distance] = []
+    right_TV: Tensor | None = None
     with told_as_errors(parser):
         for profile, (dtype, numerics, native) in PROFILES.items():
             loaded = load(args.model, device=CPU, dtype=dtype, numerics=numerics, native=native)
             longest = min(args.positions, loaded.network.max_positions)
             tokens = loaded.tokenizer.encode(TEXT.read_text(encoding="utf-8"))[:longest]
-            found += compare(profile, loaded.network, list(tokens))
-    report(args, len(tokens), found)
+            alone_TV, alone = in_spans(loaded.network, list(tokens), 1)
+            found += compare(profile, loaded.network, list(tokens), alone_TV, alone)
+            right_TV = alone_TV if right_TV is None else right_TV  # the reference comes first
+            distances.append(distance(profile, loaded.network, alone_TV, right_TV))
+    report(args, len(tokens), found, distances)
 
 
-def report(args: argparse.Namespace, num_positions: int, found: list[Difference]) -> None:
+def report(
+    args: argparse.Namespace,
+    num_positions: int,
+    found: list[Difference],
+    distances: list[Distance],
+) -> None:
     if args.json:
         about = {
             "machine": {"processor": platform.machine(), "threads": args.threads},
@@ -135,6 +173,7 @@ def report(args: argparse.Namespace, num_positions: int, found: list[Difference]
             "model": args.model,
             "positions": num_positions,
             "results": [asdict(each) for each in found],
+            "distances": [asdict(each) for each in distances],
         }
         print(json.dumps(about, indent=2))
         return
@@ -145,6 +184,13 @@ def report(args: argparse.Namespace, num_positions: int, found: list[Difference]
             f"{each.profile:15} {'yes' if each.compiled else 'no':>8}  {each.span:4}  "
             f"{each.largest:18.2e}  {each.flips:6.2%}  "
             f"{'yes' if each.logits_equal else 'no':>12}  {'yes' if each.cache_equal else 'no':>11}"
+        )
+    print(f"\nagainst '{REFERENCE}', one row at a time in both")
+    print("profile         compiled  largest difference  root mean square   flips")
+    for line in distances:
+        print(
+            f"{line.profile:15} {'yes' if line.compiled else 'no':>8}  {line.largest:18.2e}  "
+            f"{line.root_mean_square:16.2e}  {line.flips:6.2%}"
         )
 
 

@@ -86,9 +86,10 @@ class Engine:
     ) -> "Engine":
         """Loads "smollm2-135m", a local Hugging Face directory, or a cached hub id.
 
-        `profile` "exact" computes in float32, and a token's numbers never depend on what they
-        are computed with, to the last bit; "fast" computes in bfloat16, where near-ties may
-        fall differently in different modes. `adapter` names the draft adapter's sub-folder
+        `profile` "exact" computes as finely as float32, and a token's numbers never depend on what
+        they are computed with, to the last bit. "fast" keeps that on the compiled forward, with
+        rows of 8 bits; elsewhere it computes in bfloat16, where near-ties may fall differently in
+        different modes. `adapter` names the draft adapter's sub-folder
         of the checkpoint, or a folder elsewhere; the default one may be absent, and None loads
         none. `cache_tokens` bounds the tokens of all sequences together; memory is touched as
         it is used. `progress` is told about slow work (converting the embedded weights, the

@@ -162,6 +162,9 @@ def test_numerics_go_no_further_than_the_context(
     found = json.loads(capsys.readouterr().out)
     assert found["positions"] == 128
     assert [each["profile"] for each in found["results"]] == list(numerics.PROFILES)
+    reference, *others = found["distances"]
+    assert (reference["profile"], reference["largest"]) == (numerics.REFERENCE, 0.0)
+    assert len(others) == 3
 
 
 def test_forwards_of_every_profile_and_number_of_threads(
