@@ -10,7 +10,7 @@ from decoding.detokenizer import Detokenizer
 from decoding.modes import DecodeMode
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import Committed, Completion, FinishReason, Request
-from decoding.span import Span
+from decoding.span import Purpose
 from decoding.stopping import StopStrings
 
 # An enum's `.value` is a slow lookup for what every report needs.
@@ -49,7 +49,6 @@ class Sequence:
         self.num_drafted = 0
         self.lease: Lease | None = None
         self.finish_reason: FinishReason | None = None
-        self.num_published_pages = 0
         self.max_length = len(prompt_ids) + max_new_tokens
         self._records: list[TokenRecord] = []
         self._forwards: list[ForwardRecord] = []
@@ -168,12 +167,16 @@ class Sequence:
             self._text.append(self._stop_strings.flush())
             self.finish_reason = reason
 
-    def count_forward(self, span: Span, started: float, seconds: float, sequences: int) -> None:
-        """Books a forward in which `span` took part; `started` is by `time.perf_counter`."""
+    def count_forward(
+        self, purpose: Purpose, rows: int, sequences: int, started: float, seconds: float
+    ) -> None:
+        """Books a forward in which the sequence had `rows`; `started` is by `perf_counter`."""
         after = started - self._started
-        record = ForwardRecord(span.purpose, len(span.tokens), sequences, after, seconds)
-        self._forwards.append(record)
-        self._num_forwards += bool(span.picks)
+        self._forwards.append(ForwardRecord(purpose, rows, sequences, after, seconds))
+
+    def count_answer(self) -> None:
+        """Books that the last forward answered picks."""
+        self._num_forwards += 1
 
     def fork(
         self, request_id: int, request: Request, mode: DecodeMode, seed: int, text: Detokenizer

@@ -48,7 +48,7 @@ def run(cache: PagedCache, tokens: list[int], capacity: int | None = None) -> in
     assert lease is not None
     encode(cache, lease, tokens, lease.num_cached)
     assert seen(cache, lease, len(tokens)) == tokens
-    cache.close(lease, tokens)
+    cache.close(lease, tokens, len(tokens))
     return lease.num_cached
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_leased_when_pages_are_short_and_nothing_leaks() -> None:
     free = cache.pool.num_free
     assert cache.open(list(range(100, 110)), PAGE * 2) is None
     assert cache.pool.num_free == free
-    cache.close(lease, [])
+    cache.close(lease, [], 0)
     assert cache.pool.num_free == NUM_PAGES
 
 
@@ -169,15 +169,15 @@ def test_any_interleaving_keeps_pages_and_contents(script: list[tuple]) -> None:
                 tokens.append(number)
                 encode(cache, lease, tokens, len(tokens) - 1)
             elif name == "publish":
-                cache.publish(lease, tokens)
+                cache.publish(lease, tokens, len(tokens))
             elif name == "close":
                 del live[what % len(live)]
-                cache.close(lease, tokens)
+                cache.close(lease, tokens, len(tokens))
         cache.pool.check()
         for lease, tokens, _ in live:
             assert seen(cache, lease, len(tokens)) == tokens
     for lease, tokens, _ in live:
-        cache.close(lease, tokens)
+        cache.close(lease, tokens, len(tokens))
     cache.pool.check()
     assert cache.pool.num_pages - cache.pool.num_free == len(cache.index)
     cache.index.evict(NUM_PAGES)
