@@ -15,7 +15,7 @@ from decoding.constraint import Constraint
 from decoding.deadlines import Deadlines
 from decoding.engine_stats import EngineStats, Totals
 from decoding.errors import CacheExhausted, ContextOverflow, EngineClosed, NotFinite, QueueFull
-from decoding.forward import batch_rows
+from decoding.forward import plan_forward
 from decoding.live import Live
 from decoding.modes import DecodeMode
 from decoding.network.base import Network
@@ -63,6 +63,7 @@ class Core:
         # Modes that write masks are refused by networks without a mask token.
         self._mask_token = MASK if network.mask_token_id is None else network.mask_token_id
         self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size)
+        self._device = self._cache.storage.keys_SGD[0].device
         self._waiting = Admission(self._cache, max_live)
         self._live: dict[int, Live] = {}
         self._max_waiting = max_waiting
@@ -231,18 +232,17 @@ class Core:
     def _forward(self, served: list[Live]) -> list[Scores | None]:
         """One forward over the rows that each was given. None for spans that go on."""
         started = time.perf_counter()
-        batch = batch_rows(served, self._mask_token, self._cache.storage.keys_SGD[0].device)
-        logits_RV = self.network.forward(batch, self._cache.storage)
-        choices = [choice for one in served for choice in one.choices()]
-        picked = pick_tokens(logits_RV, choices, never=self.network.mask_token_id)
+        forward = plan_forward(served, self._mask_token, self._device)
+        logits_RV = self.network.forward(forward.batch, self._cache.storage)
+        picked = pick_tokens(logits_RV, forward.choices, never=self.network.mask_token_id)
         seconds = time.perf_counter() - started
-        self._totals.count_forward(len(batch.token_ids_T))
+        self._totals.count_forward(forward.num_rows)
         answers: list[Scores | None] = []
         first = 0
         for one in served:
-            last = first + one.num_picks
-            answers.append(picked.part(first, last) if one.is_answered else None)
             one.count_forward(self._totals.forwards, started, seconds, len(served))
+            last = first + one.num_picks
+            answers.append(picked.part(first, last) if one.is_ending else None)
             first = last
         return answers
 
@@ -257,11 +257,13 @@ class Core:
         """Sends a sequence its scores and takes its next span, or its end."""
         sequence = one.sequence
         try:
-            if scores is None and one.num_rows:
-                one.move_on()
-            else:
+            if scores is not None:
                 self._check_finite(one, scores)
                 one.resume(scores)
+            elif one.num_rows:
+                one.move_on()
+            else:
+                one.resume(None)
         except StopIteration:
             self._finish(sequence)
         except Exception as error:  # noqa: BLE001 - handed to whoever made the request
@@ -273,8 +275,8 @@ class Core:
             self._publish(sequence)
             self._report(sequence)
 
-    def _check_finite(self, one: Live, scores: Scores | None) -> None:
-        for pick, logprob in zip(one.span.picks, scores.logprobs if scores else (), strict=False):
+    def _check_finite(self, one: Live, scores: Scores) -> None:
+        for pick, logprob in zip(one.span.picks, scores.logprobs, strict=True):
             if not isfinite(logprob):
                 raise NotFinite(self.network.name, pick.position)
 

@@ -1,10 +1,9 @@
 """A sequence that is being decoded: its steps, and the span it waits for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from decoding.modes import Step
-from decoding.sampling import Choice
+from decoding.record import ForwardRecord
 from decoding.sequence import Sequence
 from decoding.span import Attention, Purpose, Scores, Span
 
@@ -16,7 +15,8 @@ class Live:
     """One entry of a forward.
 
     The first `num_done` rows of the pending span are evaluated already; the next `num_rows` are
-    evaluated in the forward under way. `served` is the number of the last forward with a share.
+    evaluated in the forward under way, which answers `num_picks`: all or none of the span's.
+    `served` is the number of the last forward with a share.
     """
 
     sequence: Sequence
@@ -24,6 +24,7 @@ class Live:
     span: Span = _NOTHING
     num_done: int = 0
     num_rows: int = 0
+    num_picks: int = 0
     served: int = 0
 
     def __post_init__(self) -> None:
@@ -37,11 +38,27 @@ class Live:
         self.span = next(self.steps) if scores is None else self.steps.send(scores)
         self.num_done = 0
 
+    def take(self, num_rows: int) -> None:
+        """Gives the span so many rows of the next forward."""
+        self.num_rows = num_rows
+        self.num_picks = len(self.span.picks) if num_rows == self.num_left else 0
+
     def move_on(self) -> None:
-        """Books the rows of a forward that did not answer the span: their tokens are final."""
+        """Books the rows of a forward that did not end the span: their tokens are final."""
         self.num_done += self.num_rows
         sequence = self.sequence
         sequence.num_cached = max(sequence.num_cached, self.span.start + self.num_done)
+
+    def count_forward(self, number: int, started: float, seconds: float, sequences: int) -> None:
+        """Books the forward under way, the engine's `number`th, shared by `sequences`."""
+        self.served = number
+        purpose = self.span.purpose if self.num_picks else Purpose.PREFILL
+        self.sequence.count_forward(
+            ForwardRecord(
+                purpose, self.num_rows, sequences, started - self.sequence.started, seconds
+            ),
+            is_prefill=not self.num_picks,
+        )
 
     @property
     def num_left(self) -> int:
@@ -49,22 +66,9 @@ class Live:
         return len(self.span.tokens) - self.num_done
 
     @property
-    def is_answered(self) -> bool:
+    def is_ending(self) -> bool:
         """Whether the forward under way ends the span."""
         return self.num_rows == self.num_left
-
-    @property
-    def num_picks(self) -> int:
-        """Picks that the forward under way answers."""
-        return len(self.span.picks) if self.is_answered else 0
-
-    def count_forward(self, number: int, started: float, seconds: float, sequences: int) -> None:
-        """Books the forward under way, the engine's `number`th, shared by `sequences`."""
-        self.served = number
-        purpose = self.span.purpose if self.num_picks else Purpose.PREFILL
-        self.sequence.count_forward(purpose, self.num_rows, sequences, started, seconds)
-        if self.num_picks:
-            self.sequence.count_answer()
 
     @property
     def num_ahead(self) -> int:
@@ -80,15 +84,6 @@ class Live:
     def is_reading(self) -> bool:
         """Whether the sequence still encodes its prompt and can do so piece by piece."""
         return self.sequence.num_cached < self.sequence.num_prompt and self.num_ahead > 0
-
-    def choices(self) -> Iterator[Choice]:
-        """The sampling problems of the picks that the forward under way answers."""
-        if not self.is_answered:
-            return
-        sequence, ranks = self.sequence, self.span.ranks
-        sampling, seed = sequence.request.sampling, sequence.seed
-        for pick in self.span.picks:
-            yield Choice(sampling, seed, pick.position, pick.mask_W, ranks)
 
 
 def _steps(sequence: Sequence) -> Step:

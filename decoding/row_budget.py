@@ -18,12 +18,13 @@ def share_rows(live: Iterable[Live], budget: int) -> list[Live]:
     everyone = list(live)
     total = 0
     for one in everyone:
-        one.num_rows = one.num_left
-        total += one.num_rows
+        num_left = len(one.span.tokens) - one.num_done
+        one.num_rows, one.num_picks = num_left, len(one.span.picks)
+        total += num_left
     if total <= budget:
         return everyone
     for one in everyone:
-        one.num_rows = 0
+        one.take(0)
     in_order = sorted(everyone, key=attrgetter("served"))
     readers = [one for one in in_order if one.is_reading]
     left = budget - _serve([one for one in in_order if not one.is_reading], budget)
@@ -37,11 +38,11 @@ def _serve(decoding: list[Live], budget: int) -> int:
     for one in decoding:
         room = budget - given
         if one.num_left <= room:
-            one.num_rows = one.num_left
+            one.take(one.num_left)
         elif one.num_ahead and room:
-            one.num_rows = min(one.num_ahead, room)
+            one.take(min(one.num_ahead, room))
         elif not given:
-            one.num_rows = one.num_left
+            one.take(one.num_left)
         given += one.num_rows
     return given
 
@@ -51,5 +52,5 @@ def _share(readers: list[Live], rows: int) -> None:
     readers.sort(key=attrgetter("num_left"))
     for place, one in enumerate(readers):
         share = rows // (len(readers) - place)
-        one.num_rows = one.num_left if one.num_left <= share else min(share, one.num_ahead)
+        one.take(one.num_left if one.num_left <= share else min(share, one.num_ahead))
         rows -= one.num_rows
