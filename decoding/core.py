@@ -73,6 +73,7 @@ class Core:
         self._deadlines = Deadlines()
         self._undelivered: list[Event] = []
         self._next_id = 0
+        self._num_turns = 0
         self._closed = False
         self._totals = Totals()
 
@@ -240,7 +241,8 @@ class Core:
         answers: list[Scores | None] = []
         first = 0
         for one in served:
-            one.count_forward(self._totals.forwards, started, seconds, len(served))
+            self._num_turns += 1
+            one.count_forward(self._num_turns, started, seconds, len(served))
             last = first + one.num_picks
             answers.append(picked.part(first, last) if one.is_ending else None)
             first = last

@@ -16,7 +16,7 @@ class Live:
 
     The first `num_done` rows of the pending span are evaluated already; the next `num_rows` are
     evaluated in the forward under way, which answers `num_picks`: all or none of the span's.
-    `served` is the number of the last forward with a share.
+    `served` orders the sequences by when they last had a share.
     """
 
     sequence: Sequence
@@ -49,9 +49,9 @@ class Live:
         sequence = self.sequence
         sequence.num_cached = max(sequence.num_cached, self.span.start + self.num_done)
 
-    def count_forward(self, number: int, started: float, seconds: float, sequences: int) -> None:
-        """Books the forward under way, the engine's `number`th, shared by `sequences`."""
-        self.served = number
+    def count_forward(self, turn: int, started: float, seconds: float, sequences: int) -> None:
+        """Books the forward under way, shared by `sequences`; `turn` grows with each share."""
+        self.served = turn
         purpose = self.span.purpose if self.num_picks else Purpose.PREFILL
         self.sequence.count_forward(
             ForwardRecord(

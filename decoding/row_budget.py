@@ -29,14 +29,14 @@ def share_rows(live: Iterable[Live], budget: int) -> list[Live]:
     readers = [one for one in in_order if one.is_reading]
     left = budget - _serve([one for one in in_order if not one.is_reading], budget)
     _share(readers[: max(0, left)], left)
-    return [one for one in everyone if one.num_rows]
+    return [one for one in in_order if one.num_rows]
 
 
 def _serve(decoding: list[Live], budget: int) -> int:
     """Gives each all it waits for while that fits; returns how many rows were given."""
     given = 0
     for one in decoding:
-        room = budget - given
+        room = max(0, budget - given)
         if one.num_left <= room:
             one.take(one.num_left)
         elif one.num_ahead and room:

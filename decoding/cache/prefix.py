@@ -82,8 +82,8 @@ class PrefixIndex:
         return Match(tuple(nodes), last, tail, num_tail)
 
     def add(self, parent: Node, tokens: Key, page: int) -> Node:
-        """The child of `parent` that holds exactly `tokens`: the one there is, else a new one
-        for `page`, which gains a holder.
+        """The child of `parent` that begins with `tokens`: the one there is, else a new one for
+        `page`, which gains a holder.
 
         A new child takes the place of what it continues: the node of the same page, and partial
         pages that nobody writes to.
@@ -94,6 +94,9 @@ class PrefixIndex:
         alike = parent.alike(tokens)
         if tokens in alike:
             return alike[tokens]
+        for other in alike.values():
+            if other.tokens[: len(tokens)] == tokens:
+                return other
         for other in [each for each in alike.values() if not each.writer]:
             if other.tokens == tokens[: len(other.tokens)]:
                 self._remove(other)
