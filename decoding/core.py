@@ -1,9 +1,7 @@
 """The synchronous core: advances every live sequence, one forward at a time."""
 
-import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from math import isfinite
 from types import TracebackType
 
@@ -11,15 +9,14 @@ import torch
 
 from decoding.admission import Admission
 from decoding.cache.paged import PagedCache
-from decoding.constraint import Constraint
 from decoding.deadlines import Deadlines
 from decoding.engine_stats import EngineStats, Totals
-from decoding.errors import CacheExhausted, ContextOverflow, EngineClosed, NotFinite, QueueFull
+from decoding.errors import EngineClosed, NotFinite, QueueFull
 from decoding.forward import plan_forward
+from decoding.intake import Intake
 from decoding.live import Live
 from decoding.modes import DecodeMode
 from decoding.network.base import Network
-from decoding.prompt import read_prompt
 from decoding.request import DeadlineExceeded, Event, Failed, Finished, Prompt, Request
 from decoding.row_budget import share_rows
 from decoding.sampling import Sampling, pick_tokens
@@ -64,6 +61,7 @@ class Core:
         self._mask_token = MASK if network.mask_token_id is None else network.mask_token_id
         self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size)
         self._device = self._cache.storage.keys_SGD[0].device
+        self._intake = Intake(network, tokenizer, self._cache)
         self._waiting = Admission(self._cache, max_live)
         self._live: dict[int, Live] = {}
         self._max_waiting = max_waiting
@@ -86,8 +84,7 @@ class Core:
         `CacheExhausted`, `UnsupportedMode`, or `GrammarError`.
         """
         self._check_open()
-        mode = request.mode.fit(self.network)
-        return self._queue(self._sequence(request, mode, self.encode(request.prompt)))
+        return self._queue(self._intake.sequence(self._next_id, request))
 
     def fork(
         self,
@@ -114,24 +111,9 @@ class Core:
                 "the request is not being decoded; fork it before its last event, or add a new "
                 "request with its tokens as the prompt"
             )
-        limit = parent.room if max_new_tokens is None else min(max_new_tokens, parent.room)
-        request = replace(
-            parent.request,
-            prompt=tuple(parent.tokens),
-            mode=mode or parent.request.mode,
-            sampling=sampling or parent.request.sampling,
-            max_new_tokens=limit,
-        )
-        self._check_fits(parent.length + limit)
+        child = self._intake.fork(self._next_id, parent, mode, sampling, max_new_tokens)
         if parent.lease is not None:
             self._cache.publish_all(parent.lease, parent.tokens, parent.num_cached)
-        child = parent.fork(
-            self._next_id,
-            request,
-            parent.mode if mode is None else mode.fit(self.network),
-            _seed(request.sampling),
-            self.tokenizer.detokenizer(),
-        )
         return self._queue(child)
 
     def switch(self, request_id: int, mode: DecodeMode) -> bool:
@@ -159,7 +141,7 @@ class Core:
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of a prompt in any of its forms. Raises `ValueError` or `TypeError`."""
-        return read_prompt(prompt, self.tokenizer, self.network)
+        return self._intake.encode(prompt)
 
     # --- the loop
 
@@ -350,46 +332,12 @@ class Core:
         if self._max_waiting is not None and not self.has_room:
             raise QueueFull(len(self._waiting), self._max_waiting)
 
-    def _check_fits(self, num_tokens: int) -> None:
-        needed = self._cache.pages_for(num_tokens)
-        if needed > self._cache.pool.num_pages:
-            raise CacheExhausted(needed, self._cache.pool.num_pages)
-
-    def _sequence(
-        self, request: Request, mode: DecodeMode, prompt_ids: tuple[int, ...]
-    ) -> Sequence:
-        room = self.network.max_positions - len(prompt_ids)
-        if room < 1:
-            raise ContextOverflow(len(prompt_ids), self.network.max_positions)
-        max_new_tokens = min(request.max_new_tokens, room)
-        self._check_fits(len(prompt_ids) + max_new_tokens)
-        constraint = None
-        if request.grammar is not None:
-            compiled = request.grammar.compile(self.tokenizer, self.network.vocab_size)
-            budget = max_new_tokens if request.close_at_budget else None
-            constraint = Constraint(compiled.matcher(), budget)
-        return Sequence(
-            self._next_id,
-            request,
-            prompt_ids,
-            mode=mode,
-            seed=_seed(request.sampling),
-            max_new_tokens=max_new_tokens,
-            end_token_ids=frozenset((*self.tokenizer.eos_token_ids, *request.stop_token_ids)),
-            detokenizer=self.tokenizer.detokenizer(),
-            constraint=constraint,
-        )
-
     def _queue(self, sequence: Sequence) -> int:
         self._next_id += 1
         self._waiting.add(sequence, self._totals.forwards)
         if sequence.request.deadline is not None:
             self._deadlines.add(sequence.request_id, self._clock() + sequence.request.deadline)
         return sequence.request_id
-
-
-def _seed(sampling: Sampling) -> int:
-    return secrets.randbits(63) if sampling.seed is None else sampling.seed
 
 
 def _check_limit(name: str, limit: int) -> None:
