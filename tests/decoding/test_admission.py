@@ -1,6 +1,11 @@
 """Who starts when: priority, ageing, large beside small, one prefix read once, deadlines."""
 
+import random
+from dataclasses import replace
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from decoding import (
     Committed,
@@ -336,3 +341,62 @@ def test_the_profile_is_told() -> None:
     assert new_engine().stats().profile == "custom"
     network = ScriptedNetwork(VOCAB)
     assert Engine(network, TOKENIZER, profile="exact").stats().profile == "exact"
+
+
+# --- everything at once
+
+beginnings = st.sampled_from([[], [1, 2, 3, 4] * 4, [1, 2, 3, 4] * 8, [5] * 20])
+loads = st.lists(
+    st.builds(
+        lambda shared, own, **options: Request([*shared, *own], **options),
+        beginnings,
+        st.lists(st.integers(0, 3), min_size=1, max_size=6),
+        max_new_tokens=st.integers(1, 24),
+        priority=st.integers(-1, 2),
+        deadline=st.sampled_from([None, None, 7.0, 30.0]),
+    ),
+    min_size=2,
+    max_size=10,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(loads, st.integers(1, 4), st.sampled_from([3, 9, 512]), st.randoms(use_true_random=False))
+def test_under_any_load_each_request_ends_once_and_as_it_would_alone(
+    load: list[Request], max_live: int, rows: int, dice: random.Random
+) -> None:
+    """Pages for one or two answers, arrivals, cancels and deadlines at random forwards."""
+    clock = Clock()
+    engine = new_engine(
+        clock, cache_tokens=80, page_size=4, max_live=max_live, max_waiting=4, max_forward_rows=rows
+    )
+    asked: dict[int, Request] = {}
+    aborted: set[int] = set()
+    over: dict[int, Finished | Failed] = {}
+    arriving = list(load)
+    while arriving or not engine.is_idle:
+        if arriving and engine.has_room and dice.random() < 0.5:
+            request = arriving.pop(0)
+            asked[engine.add(request)] = request
+        if asked and dice.random() < 0.05:
+            victim = dice.choice(list(asked))
+            aborted |= {victim} if engine.abort(victim) else set()
+        clock.now += 1.0
+        for event in engine.step():
+            if isinstance(event, Finished | Failed):
+                assert event.request_id not in over
+                over[event.request_id] = event
+        assert_sound(engine)
+    assert over.keys() == asked.keys()
+    for request_id, event in over.items():
+        expected = alone(replace(asked[request_id], deadline=None))
+        if isinstance(event, Failed):
+            assert isinstance(event.error, DeadlineExceeded)
+            assert asked[request_id].deadline is not None
+            out = event.error.completion
+        else:
+            out = event.completion
+        is_cut = isinstance(event, Failed) or request_id in aborted
+        count = len(out.token_ids) if is_cut else len(expected.token_ids)
+        assert out.token_ids == expected.token_ids[:count]
+    assert_all_pages_back(engine)
