@@ -22,7 +22,7 @@ from torch import Tensor
 from benchmarks.byte_tokenizer import ByteTokenizer
 from benchmarks.options import positive
 from decoding import Engine, Grammar, Request, Sampling, Tokenizer
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import KVStorage, Storage
 from decoding.sampling import Choice, pick_tokens
 from decoding.span import ForwardBatch
 
@@ -55,7 +55,7 @@ class FreeNetwork:
             device=torch.device("cpu"),
         )
 
-    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         return self.logits_RV[: len(batch.rows_R)]
 
 

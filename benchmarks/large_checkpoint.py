@@ -15,56 +15,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
-from tokenizers import Tokenizer as Backend
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
+from benchmarks.nemotron_shapes import NUM_SPECIAL, SIZES, Size, config, projections, tokenizer
 from benchmarks.options import positive, told_as_errors
 from decoding import Auto, Autoregressive, BlockDiffusion, DecodeMode, Engine, SelfSpeculation
 
-VOCAB, HEADS, KV_HEADS, HEAD_DIM = 131072, 32, 8, 128
-RANK, ALPHA = 128, 512
-NAMED = {0: "<unk>", 1: "<s>", 10: "<|im_start|>", 11: "<|im_end|>"}
-NAMED |= {12: "<think>", 13: "</think>", 100: "<|mask|>"}
-NUM_SPECIAL = 1000
 MIB = 2**20
 PROMPT_TOKENS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    hidden: int
-    inner: int
-    layers: int
-    theta: float
-
-
-SIZES = {
-    "3b": Size(3072, 9216, 26, 1e6),
-    "8b": Size(4096, 14336, 34, 1e6),
-    "14b": Size(5120, 16384, 40, 1e9),
-}
-
-
-def projections(size: Size) -> dict[str, tuple[int, int]]:
-    """(out, in) of each projection of a layer."""
-    queries, keys = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
-    return {
-        "self_attn.q_proj": (queries, size.hidden),
-        "self_attn.k_proj": (keys, size.hidden),
-        "self_attn.v_proj": (keys, size.hidden),
-        "self_attn.o_proj": (size.hidden, queries),
-        "mlp.gate_proj": (size.inner, size.hidden),
-        "mlp.up_proj": (size.inner, size.hidden),
-        "mlp.down_proj": (size.hidden, size.inner),
-    }
 
 
 # --- writing
@@ -84,12 +48,12 @@ def write_checkpoint(path: Path, size: Size) -> int:
     write_json(path / "config.json", config(size))
     write_json(path / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 11})
     write_adapter(path / "linear_spec_lora", size)
-    tokenizer().save_pretrained(path)
+    tokenizer(size.vocab).save_pretrained(path)
     return total
 
 
 def shards(size: Size) -> Iterator[dict[str, Tensor]]:
-    yield {"encoder.embed_tokens.weight": random_weight(VOCAB, size.hidden)}
+    yield {"encoder.embed_tokens.weight": random_weight(size.vocab, size.hidden)}
     for layer in range(size.layers):
         prefix = f"encoder.layers.{layer}."
         tensors = {
@@ -102,7 +66,7 @@ def shards(size: Size) -> Iterator[dict[str, Tensor]]:
     last_norm = torch.ones(size.hidden, dtype=torch.bfloat16)
     yield {
         "encoder.norm.weight": last_norm,
-        "diffusion_head.weight": random_weight(VOCAB, size.hidden),
+        "diffusion_head.weight": random_weight(size.vocab, size.hidden),
     }
 
 
@@ -118,62 +82,11 @@ def write_adapter(path: Path, size: Size) -> None:
     tensors = {}
     for layer in range(size.layers):
         key = f"base_model.model.encoder.layers.{layer}.self_attn.o_proj"
-        tensors[f"{key}.lora_A.weight"] = torch.randn(RANK, HEADS * HEAD_DIM) * 0.02
-        tensors[f"{key}.lora_B.weight"] = torch.randn(size.hidden, RANK) * 0.02
+        tensors[f"{key}.lora_A.weight"] = torch.randn(size.rank, size.heads * size.head_dim) * 0.02
+        tensors[f"{key}.lora_B.weight"] = torch.randn(size.hidden, size.rank) * 0.02
     save_file(tensors, path / "adapter_model.safetensors")
-    settings = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "bias": "none"}
+    settings = {"peft_type": "LORA", "r": size.rank, "lora_alpha": 4 * size.rank, "bias": "none"}
     write_json(path / "adapter_config.json", settings | {"target_modules": ["o_proj"]})
-
-
-def config(size: Size) -> dict[str, Any]:
-    return {
-        "model_type": "nemotron_labs_diffusion",
-        "architectures": ["NemotronLabsDiffusionModel"],
-        "vocab_size": VOCAB,
-        "hidden_size": size.hidden,
-        "intermediate_size": size.inner,
-        "num_hidden_layers": size.layers,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": KV_HEADS,
-        "head_dim": HEAD_DIM,
-        "mask_token_id": 100,
-        "bos_token_id": 1,
-        "eos_token_id": 11,
-        "block_size": 32,
-        "hidden_act": "silu",
-        "rms_norm_eps": 1e-5,
-        "sliding_window": None,
-        "tie_word_embeddings": False,
-        "max_position_embeddings": 262144,
-        "rope_parameters": {
-            "rope_type": "yarn",
-            "rope_theta": size.theta,
-            "factor": 16.0,
-            "original_max_position_embeddings": 16384,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "mscale": 1.0,
-            "mscale_all_dim": 1.0,
-            "llama_4_scaling_beta": 0.1,
-        },
-        "torch_dtype": "bfloat16",
-    }
-
-
-def tokenizer() -> PreTrainedTokenizerFast:
-    """As many tokens as the real one: special ones, the bytes, and made-up words."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = [NAMED.get(index, f"<SPECIAL_{index}>") for index in range(NUM_SPECIAL)]
-    words = [f"w{index:06x}" for index in range(VOCAB - NUM_SPECIAL - len(letters))]
-    vocab = {token: index for index, token in enumerate([*special, *letters, *words])}
-    backend = Backend(models.BPE(vocab=vocab, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(token, special=True) for token in special])
-    hf: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=backend, eos_token="<|im_end|>"
-    )
-    return hf
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
@@ -229,7 +142,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     full = SIZES[args.size]
-    size = Size(full.hidden, full.inner, args.layers or full.layers, full.theta)
+    size = replace(full, layers=args.layers or full.layers)
     with told_as_errors(parser):
         report = run(size, args.block_length, args.tokens)
     show(args, size, report)

@@ -60,7 +60,6 @@ class Core:
         # Modes that write masks are refused by networks without a mask token.
         self._mask_token = MASK if network.mask_token_id is None else network.mask_token_id
         self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size)
-        self._device = self._cache.storage.keys_SGD[0].device
         self._intake = Intake(network, tokenizer, self._cache)
         self._waiting = Admission(self._cache, max_live)
         self._live: dict[int, Live] = {}
@@ -215,7 +214,7 @@ class Core:
     def _forward(self, served: list[Live]) -> list[Scores | None]:
         """One forward over the rows that each was given. None for spans that go on."""
         started = time.perf_counter()
-        forward = plan_forward(served, self._mask_token, self._device)
+        forward = plan_forward(served, self._mask_token)
         logits_RV = self.network.forward(forward.batch, self._cache.storage)
         picked = pick_tokens(logits_RV, forward.choices, never=self.network.mask_token_id)
         seconds = time.perf_counter() - started

@@ -13,15 +13,16 @@ from decoding.core import Core
 from decoding.errors import DecodingError
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode
+from decoding.network.captured import captured_on_gpu
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Sampling
-from decoding.weights import DEFAULT_ADAPTER, Progress, load
+from decoding.weights import DEFAULT_ADAPTER, Precision, Progress, load
 
 Profile = Literal["exact", "fast"]
-_NUMERICS: dict[Profile, tuple[torch.dtype, ChooseNumerics]] = {
-    "exact": (torch.float32, exact_numerics),
-    "fast": (torch.bfloat16, plain_numerics),
+_NUMERICS: dict[Profile, tuple[torch.dtype, ChooseNumerics, Precision]] = {
+    "exact": (torch.float32, exact_numerics, Precision.FINE),
+    "fast": (torch.bfloat16, plain_numerics, Precision.COARSE),
 }
 
 
@@ -62,18 +63,21 @@ class Engine(Core):
         place = torch.device(device)
         if place.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} is not there: torch sees no GPU; use 'cpu'")
-        dtype, numerics = _NUMERICS[profile]
+        dtype, numerics, precision = _NUMERICS[profile]
         loaded = load(
             source,
             device=place,
             dtype=dtype,
             adapter=adapter,
             numerics=numerics,
+            native=precision,
             cache_dir=cache_dir,
             progress=progress,
         )
+        # Replays round otherwise than plain forwards, which "exact" promises not to.
+        network = captured_on_gpu(loaded.network) if profile == "fast" else loaded.network
         return cls(
-            loaded.network,
+            network,
             loaded.tokenizer,
             cache_tokens=cache_tokens,
             max_live=max_live,

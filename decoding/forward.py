@@ -20,11 +20,10 @@ class Forward:
     num_rows: int
 
 
-def plan_forward(live: Many[Live], mask_token: int, device: torch.device) -> Forward:
+def plan_forward(live: Many[Live], mask_token: int) -> Forward:
     """The next `num_rows` rows of every pending span, one after the other.
 
-    Rows are read only of spans that the forward answers. All numbers travel to the device in
-    one copy.
+    Rows are read only of spans that the forward answers. All numbers are on the host.
     """
     token_ids: list[int] = []
     positions: list[int] = []
@@ -56,7 +55,6 @@ def plan_forward(live: Many[Live], mask_token: int, device: torch.device) -> For
                 choices.append(Choice(sampling, seed, pick.position, pick.mask_W, ranks))
     count = len(token_ids)
     numbers = torch.from_numpy(np.array(token_ids + positions + slots + rows, dtype=np.int64))
-    numbers = numbers.to(device)
     batch = ForwardBatch(
         token_ids_T=numbers[:count],
         positions_T=numbers[count : 2 * count],

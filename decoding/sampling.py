@@ -17,6 +17,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from decoding.native.pick import can_pick, pick
 from decoding.span import Ranking, Scores
 
 _FAR = 1e6
@@ -68,6 +69,13 @@ class Choice:
     mask_W: Tensor | None
     ranks: int = 0
 
+    @property
+    def is_simple(self) -> bool:
+        """Whether no filter and no ranking is asked for."""
+        sampling = self.sampling
+        filters = sampling.top_k or sampling.top_p < 1.0 or sampling.min_p
+        return not self.ranks and (sampling.temperature == 0.0 or not filters)
+
 
 @dataclass(frozen=True, slots=True)
 class Picked:
@@ -91,8 +99,24 @@ def pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None 
     """Chooses one token per row; one device-to-host copy for the whole batch.
 
     `logits_RV` is float32 and is not changed. `never` is a token that no row may pick. A row
-    whose mask allows nothing is the caller's error.
+    whose mask allows nothing is the caller's error. A row's answer does not depend on the others.
     """
+    if not any(choice.is_simple for choice in choices) or not can_pick(logits_RV):
+        return _pick_tokens(logits_RV, choices, never)
+    others = [row for row, choice in enumerate(choices) if not choice.is_simple]
+    rest = _pick_tokens(logits_RV[others], [choices[row] for row in others], never)
+    answers = dict(
+        zip(others, zip(rest.tokens, rest.logprobs, rest.rankings, strict=True), strict=True)
+    )
+    for row, choice in enumerate(choices):
+        if choice.is_simple:
+            key, temperature = _key(choice.seed, choice.position), choice.sampling.temperature
+            answers[row] = (*pick(logits_RV, row, choice.mask_W, never, temperature, key), None)
+    tokens, logprobs, rankings = zip(*(answers[row] for row in range(len(choices))), strict=True)
+    return Picked(tokens, logprobs, rankings)
+
+
+def _pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None) -> Picked:
     if not choices:
         return Picked((), (), ())
     masked_RV = apply_masks(logits_RV, [choice.mask_W for choice in choices], never)
@@ -216,11 +240,16 @@ def _filter(scaled_V: Tensor, sampling: Sampling) -> Tensor:
 
 def gumbel_noise(seed: int, position: int, vocab_size: int, device: torch.device) -> Tensor:
     """Standard Gumbel noise, float64 [V], a pure function of seed, position and token id."""
-    key = _mix_int((_mix_int(seed + _GOLDEN) ^ position) + _GOLDEN)
+    key = _key(seed, position)
     index_V = torch.arange(1, vocab_size + 1, dtype=torch.int64, device=device)
     bits_V = _mix(index_V * _signed(_GOLDEN) + _signed(key))
     uniform_V = (_shift(bits_V, 11).double() + 0.5) * 2.0**-53
     return -(-uniform_V.log()).log()
+
+
+def _key(seed: int, position: int) -> int:
+    """The word that the noise of all tokens at a position begins with."""
+    return _mix_int((_mix_int(seed + _GOLDEN) ^ position) + _GOLDEN)
 
 
 def _mix(z_V: Tensor) -> Tensor:

@@ -7,11 +7,13 @@ Shape legend for the whole package:
     S cache slots, one token each
     L keys visible to a span
     H query heads   G key/value heads   D head width   E hidden width   F feed-forward width
+    B sequences and N rows of each in a forward that is padded to a fixed shape
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+import torch
 from torch import Tensor
 
 MASK = -1
@@ -119,8 +121,8 @@ class Segment:
 class ForwardBatch:
     """All spans of one forward, concatenated. Everything the network may know.
 
-    `slots_T` says where each row's keys and values are written; `rows_R` which rows' logits
-    are wanted.
+    The engine builds it in host memory, and the network moves what it needs. `slots_T` says
+    where each row's keys and values are written; `rows_R` which rows' logits are wanted.
     """
 
     token_ids_T: Tensor
@@ -128,3 +130,22 @@ class ForwardBatch:
     slots_T: Tensor
     rows_R: Tensor
     segments: tuple[Segment, ...]
+
+    def on(self, device: torch.device) -> "ForwardBatch":
+        """The same with its tensors there, moved in one copy; itself where they are there."""
+        if self.token_ids_T.device == device:
+            return self
+        parts = [self.token_ids_T, self.positions_T, self.slots_T, self.rows_R]
+        parts += [each.slots_L for each in self.segments if isinstance(each.slots_L, Tensor)]
+        moved = torch.cat([part.cpu() for part in parts]).to(device)
+        there = iter(torch.split(moved, [len(part) for part in parts]))
+        return ForwardBatch(
+            token_ids_T=next(there),
+            positions_T=next(there),
+            slots_T=next(there),
+            rows_R=next(there),
+            segments=tuple(
+                each if isinstance(each.slots_L, slice) else replace(each, slots_L=next(there))
+                for each in self.segments
+            ),
+        )

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import KVStorage, Storage
 from decoding.span import Attention, ForwardBatch, Segment
 
 _SPREAD = 3.0
@@ -64,7 +64,8 @@ class ScriptedNetwork:
             store_SGD.fill_(-1)
         return storage
 
-    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
+        assert isinstance(storage, KVStorage)
         self.num_forwards += 1
         storage.write(
             0, batch.slots_T, batch.token_ids_T[:, None, None], batch.positions_T[:, None, None]

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from decoding.cache.pages import PagePool
 from decoding.cache.prefix import Match, Node, PrefixIndex
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import Storage
 
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """One live sequence's right to pages. Position p lies in slot `slots_C[p]`.
+    """One live sequence's right to pages. Position p lies in slot `slots_C[p]`, on the host.
 
     The first `num_cached` positions were already encoded when the lease was opened. `run` is
     the first slot where all pages lie side by side, else None. The rest is the cache's:
@@ -48,7 +48,7 @@ class Lease:
 class PagedCache:
     """Hands out pages, shares encoded prefixes, and takes pages back."""
 
-    def __init__(self, storage: KVStorage, page_size: int) -> None:
+    def __init__(self, storage: Storage, page_size: int) -> None:
         if storage.num_slots < page_size:
             raise ValueError(
                 f"a cache of {storage.num_slots} tokens holds no page of {page_size}; "
@@ -163,9 +163,8 @@ class PagedCache:
             self._readers[page] += 1
             self.num_shared += self._readers[page] == 2
         size = self.pool.page_size
-        device = self.storage.keys_SGD[0].device
         first_P = torch.tensor(pages, dtype=torch.int64) * size
-        slots_C = (first_P[:, None] + torch.arange(size)).flatten().to(device)
+        slots_C = (first_P[:, None] + torch.arange(size)).flatten()
         side_by_side = all(b == a + 1 for a, b in pairwise(pages))
         run = pages[0] * size if side_by_side else None
         return Lease(pages, size, num_cached, slots_C, run, match.last, len(match.nodes))

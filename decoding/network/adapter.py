@@ -13,8 +13,17 @@ from torch import Tensor
 from decoding.network.linear import Linear
 from decoding.span import Segment
 
-Rows = slice | Tensor
-"""Rows of a forward: a slice where they lie side by side, else int64 indices."""
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Rows chosen by numbers instead of shapes: 1 for those of a forward that are meant, 0 for
+    all others, in the network's dtype."""
+
+    open_T1: Tensor
+
+
+Rows = slice | Tensor | Gate
+"""Rows of a forward: a slice where they lie side by side, else int64 indices, or a gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +43,11 @@ class LowRank:
 
     def add(self, out_TO: Tensor, in_TI: Tensor, rows: Rows, linear: Linear) -> None:
         """Adds to those rows of the output and leaves all others as they are. Mutates."""
-        delta = linear(linear(in_TI[rows], self.down, None), self.up, None)
-        if isinstance(rows, slice):
+        chosen = in_TI if isinstance(rows, Gate) else in_TI[rows]
+        delta = linear(linear(chosen, self.down, None), self.up, None)
+        if isinstance(rows, Gate):
+            out_TO.addcmul_(delta, rows.open_T1)
+        elif isinstance(rows, slice):
             out_TO[rows] += delta
         else:
             out_TO.index_add_(0, rows, delta)

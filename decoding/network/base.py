@@ -4,7 +4,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import Storage
 from decoding.span import ForwardBatch
 
 
@@ -39,14 +39,15 @@ class Network(Protocol):
         """Whether there is a draft adapter for the rows of spans that ask for one."""
         ...
 
-    def allocate_cache(self, num_slots: int) -> KVStorage:
+    def allocate_cache(self, num_slots: int) -> Storage:
         """Storage that fits this network's layers, heads, dtype and device."""
         ...
 
-    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         """Writes the rows' keys and values to the cache and returns float32 `logits_RV`.
 
         One call is one *forward*, the unit of cost. Rows of a segment see the cached prefix
         and, by the segment's attention, rows of the same segment; never another segment.
+        `storage` comes from this network's `allocate_cache`.
         """
         ...

@@ -5,16 +5,16 @@ and grouped-query attention (arXiv 2305.13245). What differs between the familie
 `NetworkConfig`; a part a family lacks is None in the parameters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from decoding.cache.storage import KVStorage
+from decoding.cache.storage import KVStorage, LayerCache, Storage
 from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank, Rows
-from decoding.network.attention import HeadShape
+from decoding.network.attention import Attend, HeadShape
 from decoding.network.config import NetworkConfig
 from decoding.network.numerics import Numerics, plain_numerics
 from decoding.network.rope import RotaryEmbedding, Rotation
@@ -57,8 +57,43 @@ class Parameters:
     head_VE: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the layers compute on, on the network's device.
+
+    `attends` says for each window of the network how its layers attend, `adapted` which rows
+    get the draft adapter.
+    """
+
+    token_ids_T: Tensor
+    positions_T: Tensor
+    slots_T: Tensor
+    attends: Mapping[int | None, Attend]
+    adapted: Rows | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInputs:
+    """One layer's share of a pass: its weights and cache, and what all layers have in common."""
+
+    weights: LayerParameters
+    extra: LayerAdapter
+    cache: LayerCache
+    rotation: Rotation
+    slots_T: Tensor
+    attend: Attend
+    adapted: Rows | None
+
+
+RunLayer = Callable[[Tensor, LayerInputs], Tensor]
+"""`hidden_TE` in and out; writes the layer's keys and values."""
+
+
 class Transformer:
-    """A `decoding.network.base.Network` over given parameters. Holds no other state."""
+    """A `decoding.network.base.Network` over given parameters. Holds no other state.
+
+    `parameters` and `adapter` are laid out as `numerics` wants them.
+    """
 
     def __init__(
         self,
@@ -69,14 +104,14 @@ class Transformer:
         numerics: Numerics | None = None,
     ) -> None:
         self.config = config
-        self._parameters = parameters
+        self.parameters = parameters
         self._name = name
-        self._adapter = adapter
+        self.adapter = adapter
         self._rotary = RotaryEmbedding(config.rope, config.head_dim, self.device)
         self._numerics = numerics or plain_numerics(self.dtype, self.device)
         self._linear = self._numerics.linear
-        self._heads_shape = HeadShape(config.num_heads, config.num_kv_heads, config.head_dim)
-        self._distinct_windows = frozenset(config.windows)
+        self.heads = HeadShape(config.num_heads, config.num_kv_heads, config.head_dim)
+        self.windows = frozenset(config.windows)
 
     @property
     def name(self) -> str:
@@ -96,17 +131,17 @@ class Transformer:
 
     @property
     def has_adapter(self) -> bool:
-        return self._adapter is not None
+        return self.adapter is not None
 
     @property
     def device(self) -> torch.device:
-        return self._parameters.embedding_VE.device
+        return self.parameters.embedding_VE.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self._parameters.embedding_VE.dtype
+        return self.parameters.embedding_VE.dtype
 
-    def allocate_cache(self, num_slots: int) -> KVStorage:
+    def allocate_cache(self, num_slots: int, num_scratch: int = 0) -> KVStorage:
         return KVStorage.allocate(
             num_layers=self.config.num_layers,
             num_slots=num_slots,
@@ -114,52 +149,86 @@ class Transformer:
             head_dim=self.config.head_dim,
             dtype=self.dtype,
             device=self.device,
+            num_scratch=num_scratch,
         )
 
     @torch.inference_mode()
-    def forward(self, batch: ForwardBatch, storage: KVStorage) -> Tensor:
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter."""
-        adapted = self._adapted_rows(batch.segments)
-        rotation = self._rotary.at(batch.positions_T, self.dtype)
+        assert isinstance(storage, KVStorage)
+        batch = batch.on(self.device)
         attends = {
             window: self._numerics.plan_attention(
-                batch.segments, window, self._heads_shape, self.dtype, self.device
+                batch.segments, window, self.heads, self.dtype, self.device
             )
-            for window in self._distinct_windows
+            for window in self.windows
         }
-        hidden_TE = F.embedding(batch.token_ids_T, self._parameters.embedding_VE)
-        for index, layer in enumerate(self._parameters.layers):
-            extra = self._extra(index, adapted)
-            normed_TE = self._norm(hidden_TE, layer.attention_norm_E)
-            queries_THD, keys_TGD, values_TGD = self._heads(
-                layer, extra, normed_TE, rotation, adapted
+        adapted = self._adapted_rows(batch.segments)
+        inputs = Inputs(batch.token_ids_T, batch.positions_T, batch.slots_T, attends, adapted)
+        return self.read(self.encode(inputs, storage), batch.rows_R)
+
+    def encode(
+        self, inputs: Inputs, storage: KVStorage, run_layer: RunLayer | None = None
+    ) -> Tensor:
+        """All layers: writes the rows' keys and values and returns `hidden_TE`, not yet normed.
+
+        Everything it launches depends on the shapes of its inputs alone, and nothing is read
+        back from the device, provided the same holds for the attention. `run_layer` stands in
+        for `layer`, compiled perhaps.
+        """
+        run_layer = run_layer or self.layer
+        adapted = inputs.adapted
+        rotation = self._rotary.at(inputs.positions_T, self.dtype)
+        hidden_TE = F.embedding(inputs.token_ids_T, self.parameters.embedding_VE)
+        for index, weights in enumerate(self.parameters.layers):
+            one = LayerInputs(
+                weights,
+                self._extra(index, adapted),
+                storage.layer(index),
+                rotation,
+                inputs.slots_T,
+                inputs.attends[self.config.windows[index]],
+                adapted,
             )
-            storage.write(index, batch.slots_T, keys_TGD, values_TGD)
-            attend = attends[self.config.windows[index]]
-            seen_THD = attend(queries_THD, storage.keys_SGD[index], storage.values_SGD[index])
-            output_TE = self._project(
-                seen_THD.flatten(1), layer.output, layer.output_bias, extra.output, adapted
-            )
-            hidden_TE = hidden_TE + output_TE
-            normed_TE = self._norm(hidden_TE, layer.mlp_norm_E)
-            hidden_TE = hidden_TE + self._gated_unit(layer, extra, normed_TE, adapted)
-        hidden_RE = self._norm(hidden_TE[batch.rows_R], self._parameters.norm_E)
-        return self._linear(hidden_RE, self._parameters.head_VE, None).float()
+            hidden_TE = run_layer(hidden_TE, one)
+        return hidden_TE
+
+    def layer(self, hidden_TE: Tensor, inputs: LayerInputs) -> Tensor:
+        """One layer, from `hidden_TE` to `hidden_TE`; writes the rows' keys and values."""
+        weights, extra, adapted = inputs.weights, inputs.extra, inputs.adapted
+        normed_TE = self._norm(hidden_TE, weights.attention_norm_E)
+        queries_THD, keys_TGD, values_TGD = self._heads(
+            weights, extra, normed_TE, inputs.rotation, adapted
+        )
+        cache = inputs.cache
+        cache.write(inputs.slots_T, keys_TGD, values_TGD)
+        seen_THD = inputs.attend(queries_THD, cache.keys_SGD, cache.values_SGD)
+        output_TE = self._project(
+            seen_THD.flatten(1), weights.output, weights.output_bias, extra.output, adapted
+        )
+        hidden_TE = hidden_TE + output_TE
+        normed_TE = self._norm(hidden_TE, weights.mlp_norm_E)
+        return hidden_TE + self._gated_unit(weights, extra, normed_TE, adapted)
+
+    def read(self, hidden_TE: Tensor, rows_R: Tensor) -> Tensor:
+        """Float32 `logits_RV` of those rows."""
+        hidden_RE = self._norm(hidden_TE[rows_R], self.parameters.norm_E)
+        return self._linear(hidden_RE, self.parameters.head_VE, None).float()
 
     def _norm(self, hidden_TE: Tensor, scale_E: Tensor) -> Tensor:
         return F.rms_norm(hidden_TE, scale_E.shape, scale_E, self.config.norm_eps)
 
     def _adapted_rows(self, segments: Sequence[Segment]) -> Rows | None:
-        if self._adapter is not None:
-            return self._adapter.rows_of(segments, self.device)
+        if self.adapter is not None:
+            return self.adapter.rows_of(segments, self.device)
         if any(segment.adapter for segment in segments):
             raise ValueError(f"{self.name} has no draft adapter")
         return None
 
     def _extra(self, layer: int, adapted: Rows | None) -> LayerAdapter:
-        if self._adapter is None or adapted is None:
+        if self.adapter is None or adapted is None:
             return NO_ADAPTER
-        return self._adapter.layers[layer]
+        return self.adapter.layers[layer]
 
     def _project(
         self,

@@ -8,18 +8,21 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from decoding.errors import WeightsError
+from decoding.native.transformer import NativeTransformer, Precision
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
 from decoding.network.transformer import Transformer
 from decoding.tokenizer import Tokenizer
 from decoding.weights.checkpoint import read_network
 from decoding.weights.embedded import ASSETS, embedded_directory
 from decoding.weights.embedded import NAME as EMBEDDED
+from decoding.weights.native import read_native
 from decoding.weights.progress import Progress, Report
 
 __all__ = [
     "DEFAULT_ADAPTER",
     "EMBEDDED",
     "Loaded",
+    "Precision",
     "Progress",
     "Report",
     "exact_numerics",
@@ -35,7 +38,7 @@ DEFAULT_ADAPTER = "linear_spec_lora"
 class Loaded:
     """A network and the tokenizer that came with it."""
 
-    network: Transformer
+    network: Transformer | NativeTransformer
     tokenizer: Tokenizer
 
 
@@ -46,6 +49,7 @@ def load(
     dtype: torch.dtype,
     adapter: str | Path | None = DEFAULT_ADAPTER,
     numerics: ChooseNumerics = plain_numerics,
+    native: Precision | None = None,
     cache_dir: Path | None = None,
     progress: Report | None = None,
 ) -> Loaded:
@@ -53,7 +57,9 @@ def load(
 
     `adapter` is a sub-folder of the checkpoint with a draft adapter, or the path of a folder
     elsewhere; None is for none. The default one may be absent. `numerics` is `exact_numerics`
-    where rows must not depend on what they are computed with. Raises `WeightsError`, and
+    where rows must not depend on what they are computed with. `native` asks for the compiled
+    forward of that precision on a CPU, where it was built and can take the network; `dtype` and
+    `numerics` are for where it cannot. Raises `WeightsError`, and
     `TypeError` for an adapter that is neither a name nor a path.
     """
     if adapter is not None and not isinstance(adapter, str | Path):
@@ -61,14 +67,17 @@ def load(
             f"adapter must be the name or path of an adapter folder, or None, not {adapter!r}"
         )
     directory = _directory(source, cache_dir, progress)
-    network = read_network(
-        directory,
-        dtype=dtype,
-        device=device,
-        name=str(source),
-        adapter=_adapter_folder(adapter, ASSETS if source == EMBEDDED else directory),
-        numerics=numerics,
+    name, folder = (
+        str(source),
+        _adapter_folder(adapter, ASSETS if source == EMBEDDED else directory),
     )
+    network: Transformer | NativeTransformer | None = None
+    if native is not None and device.type == "cpu":
+        network = read_native(directory, name=name, adapter=folder, precision=native)
+    if network is None:
+        network = read_network(
+            directory, dtype=dtype, device=device, name=name, adapter=folder, numerics=numerics
+        )
     tokenizer = Tokenizer.from_directory(directory)
     if tokenizer.vocab_size > network.vocab_size:
         raise WeightsError(

@@ -31,7 +31,7 @@ _VISION = re.compile(r"(vision_tower|vision_model|visual|multi_modal_projector)\
 def read_network(
     directory: Path,
     *,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     device: torch.device,
     name: str,
     adapter: Path | None = None,
@@ -39,12 +39,14 @@ def read_network(
 ) -> Transformer:
     """The network of a directory as `save_pretrained` writes it, safetensors only.
 
-    Files of sub-folders are never read; `adapter` names the folder of one by its full path. A
+    `dtype` None is the checkpoint's own, float32 where it does not say. Files of sub-folders are
+    never read; `adapter` names the folder of one by its full path. A
     mask token that an adapter brings gets the first id beyond the vocabulary. Raises
     `WeightsError` naming the file and the key, also for tensors the network has no use for:
     it would not be the network that was trained.
     """
     config = _read_config(directory / "config.json")
+    dtype = dtype or config.dtype or torch.float32
     draft = NO_DRAFT
     if adapter is not None:
         draft = read_adapter(adapter, config, dtype=dtype, device=device)

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import (
     acceptance,
     decode,
+    gpu,
     grammar_coverage,
     grammar_fuzz,
     grammar_modes,
@@ -24,6 +25,7 @@ from tests.decoding.nemotron import write_nemotron
 MAINS: dict[str, Callable[[], None]] = {
     "acceptance": acceptance.main,
     "decode": decode.main,
+    "gpu": gpu.main,
     "grammar_coverage": grammar_coverage.main,
     "grammar_fuzz": grammar_fuzz.main,
     "grammar_modes": grammar_modes.main,
@@ -34,6 +36,7 @@ MAINS: dict[str, Callable[[], None]] = {
 WHOLE = {
     "acceptance": ["--draws"],
     "decode": ["--threads", "--repeats", "--tokens"],
+    "gpu": ["--concurrency", "--block", "--context", "--repeats", "--seconds"],
     "grammar_coverage": ["--limit"],
     "grammar_fuzz": ["--cases"],
     "grammar_modes": ["--budget", "--block-length"],

@@ -1,0 +1,408 @@
+// One forward of a decoder-only transformer of the Llama family, from token ids to logits.
+//
+// Called from Python through plain pointers; `decoding/native/library.py` mirrors the structures.
+// Widths are padded to multiples of 32 with zeros; what is padded stays zero throughout.
+#include <memory>
+#include <mutex>
+
+#include "attention.hpp"
+#include "pick.hpp"
+
+struct Layer {
+    const float *attention_norm, *mlp_norm, *qk_norm;  // qk_norm: [queries and keys][D] or null
+    int64_t window;                                    // positions seen, 0 for all
+    Linear qkv, output, gate_up, down;
+    LowRank qkv_extra, output_extra, gate_up_extra, down_extra;
+};
+
+struct Network {
+    int32_t num_layers, hidden, num_heads, num_kv_heads, head_dim, feed_forward;
+    int32_t planes, half_cache;
+    float norm_eps;
+    int32_t unused;
+    const Layer *layers;
+    const float *embedding;  // [tokens][hidden]
+    const float *norm;
+    Linear head;
+    const float *cosine, *sine;  // [positions][head_dim / 2]
+    const float *query_scale;    // [positions] or null
+};
+
+struct Segment {
+    int64_t first_row, num_rows, start, is_block, first_page;
+};
+
+struct Forward {
+    int64_t num_rows, num_read, num_segments, threads;
+    const int64_t *tokens, *positions, *slots;  // [num_rows]
+    const int64_t *read;                        // [num_read] rows whose logits are wanted
+    const uint8_t *adapted;                     // [num_rows] or null
+    const Segment *segments;
+    const int32_t *pages;          // of all segments, one after the other
+    void *const *keys, *const *values;  // [num_layers]
+    float *logits;                 // [num_read][head.outputs]
+};
+
+namespace {
+
+int padded(int width) { return (width + GROUP - 1) / GROUP * GROUP; }
+
+// What a forward writes on its way. Grows to the largest forward seen.
+struct Workspace {
+    std::mutex busy;
+    std::vector<float> hidden, normed, qkv, seen, both, inner, low;
+    std::vector<float> scores;  // of one task each
+    Rows<1> coarse[3];
+    Rows<3> fine[3];
+    std::vector<int> low_of;
+
+    template <int PLANES> auto &rows() {
+        if constexpr (PLANES == 1) return coarse;
+        else return fine;
+    }
+};
+
+template <class T> T *grown(std::vector<T> &v, size_t size) {
+    if (v.size() < size) v.resize(size);
+    return v.data();
+}
+
+void rms_norm(const float *in, const float *scale, int width, int stride, float eps, float *out) {
+    f32x16 squares = {};
+    for (int at = 0; at < stride; at += LANES) {
+        const f32x16 v = load<f32x16>(in + at);
+        squares += v * v;
+    }
+    const float factor = 1.0f / std::sqrt(sum_of(squares) / float(width) + eps);
+    for (int at = 0; at < stride; at += LANES)
+        store(out + at, load<f32x16>(in + at) * factor * load<f32x16>(scale + at));
+}
+
+// silu(gate) * up
+void gate(const float *gates, const float *ups, int width, float *out) {
+    int at = 0;
+    const auto silu = [](f32x16 g) { return g / (exp_of(-larger(g, splat(-87.0f))) + 1.0f); };
+    for (; at + LANES <= width; at += LANES)
+        store(out + at, silu(load<f32x16>(gates + at)) * load<f32x16>(ups + at));
+    if (at == width) return;
+    f32x16 g = {}, u = {};
+    std::memcpy(&g, gates + at, sizeof(float) * (width - at));
+    std::memcpy(&u, ups + at, sizeof(float) * (width - at));
+    store(out + at, silu(g) * u);
+}
+
+template <int PLANES, class Value> class Run {
+  public:
+    Run(const Network &network, const Forward &forward, Workspace &space, Pool &pool, bool opened)
+        : net(network), ask(forward), space(space), pool(pool), opened(opened), count(int(forward.num_rows)),
+          heads(net.num_heads + 2 * net.num_kv_heads), qkv_width(padded(heads * net.head_dim)),
+          seen_width(padded(net.num_heads * net.head_dim)), inner_width(padded(net.feed_forward)),
+          both_width(padded(2 * net.feed_forward)), width(padded(net.hidden)), rows(space.rows<PLANES>()[0]),
+          adapted_rows(space.rows<PLANES>()[1]), low_rows(space.rows<PLANES>()[2]) {}
+
+    void operator()() {
+        prepare();
+        for (int layer = 0; layer < net.num_layers; ++layer) {
+            attention(layer);
+            feed_forward(net.layers[layer]);
+        }
+        logits();
+    }
+
+  private:
+    void prepare() {
+        hidden = grown(space.hidden, size_t(count) * width);
+        qkv = grown(space.qkv, size_t(count) * qkv_width);
+        seen = grown(space.seen, size_t(count) * seen_width);
+        both = grown(space.both, size_t(count) * both_width);
+        inner = grown(space.inner, size_t(count) * inner_width);
+        normed = grown(space.normed, size_t(count) * width);
+        low_of = grown(space.low_of, count);
+        for (int row = 0; row < count; ++row) {
+            low_of[row] = ask.adapted && ask.adapted[row] ? num_adapted++ : -1;
+            const float *from = net.embedding + size_t(ask.tokens[row]) * net.hidden;
+            std::memcpy(hidden + size_t(row) * width, from, sizeof(float) * net.hidden);
+            std::memset(hidden + size_t(row) * width + net.hidden, 0, sizeof(float) * (width - net.hidden));
+            std::memset(inner + size_t(row) * inner_width, 0, sizeof(float) * inner_width);
+            std::memset(seen + size_t(row) * seen_width, 0, sizeof(float) * seen_width);
+        }
+    }
+
+    // Fills the rows that a product reads: `fill(row)` returns the row's values.
+    template <class Fill> void quantise(int inputs, const Fill &fill) {
+        rows.resize(count, inputs);
+        adapted_rows.resize(num_adapted, inputs);
+        pool.each(opened, count, [&](int row) {
+            const float *values = fill(row);
+            rows.set(row, values);
+            if (low_of[row] >= 0) adapted_rows.set(low_of[row], values);
+        });
+    }
+
+    template <class Sink> void project(const Linear &linear, const LowRank &extra, const Sink &sink) {
+        if (!extra.present() || !num_adapted)
+            return product(pool, opened, linear, linear, Batch<PLANES>{rows, count}, sink);
+        const int rank = extra.down.outputs;
+        float *low = grown(space.low, size_t(num_adapted) * rank);
+        product(pool, opened, extra.down, extra.down, Batch<PLANES>{adapted_rows, num_adapted},
+                [&](int place, int output, f32x16 v) { store(low + size_t(place) * rank + output, v); });
+        low_rows.resize(num_adapted, rank);
+        pool.each(opened, num_adapted, [&](int place) { low_rows.set(place, low + size_t(place) * rank); });
+        product(pool, opened, linear, extra.up, Batch<PLANES>{rows, count, &low_rows, low_of}, sink);
+    }
+
+    const float *norm(int row, const float *scale) {
+        float *out = normed + size_t(row) * width;
+        rms_norm(hidden + size_t(row) * width, scale, net.hidden, width, net.norm_eps, out);
+        return out;
+    }
+
+    auto into_hidden() {
+        return [this](int row, int output, f32x16 v) {
+            float *at = hidden + size_t(row) * width + output;
+            store(at, load<f32x16>(at) + v);
+        };
+    }
+
+    void attention(int index) {
+        const Layer &layer = net.layers[index];
+        quantise(width, [&](int row) { return norm(row, layer.attention_norm); });
+        project(layer.qkv, layer.qkv_extra, [&](int row, int output, f32x16 v) {
+            store(qkv + size_t(row) * qkv_width + output, v);
+        });
+        Value *keys = static_cast<Value *>(ask.keys[index]), *values = static_cast<Value *>(ask.values[index]);
+        pool.each(opened, count, [&](int row) { turn_and_keep(layer, row, keys, values); });
+        attend_all(layer, keys, values);
+        quantise(seen_width, [&](int row) { return seen + size_t(row) * seen_width; });
+        project(layer.output, layer.output_extra, into_hidden());
+    }
+
+    // Turns queries and keys to their positions, and writes keys and values to the cache.
+    void turn_and_keep(const Layer &layer, int row, Value *keys, Value *values) {
+        const int half = net.head_dim / 2, dim = net.head_dim, turned = net.num_heads + net.num_kv_heads;
+        const int64_t position = ask.positions[row], slot = ask.slots[row];
+        const float *cosine = net.cosine + position * half, *sine = net.sine + position * half;
+        const float scale = (net.query_scale ? net.query_scale[position] : 1.0f) / std::sqrt(float(dim));
+        float *own = qkv + size_t(row) * qkv_width;
+        for (int head = 0; head < turned; ++head) {
+            float *at = own + size_t(head) * dim;
+            if (layer.qk_norm)
+                rms_norm(at, layer.qk_norm + size_t(head) * dim, dim, dim, net.norm_eps, at);
+            const float factor = head < net.num_heads ? scale : 1.0f;
+            for (int d = 0; d < half; ++d) {
+                const float a = at[d], b = at[d + half];
+                at[d] = (a * cosine[d] - b * sine[d]) * factor;
+                at[d + half] = (b * cosine[d] + a * sine[d]) * factor;
+            }
+        }
+        for (int head = 0; head < net.num_kv_heads; ++head) {
+            const size_t page = (size_t(slot / PAGE) * net.num_kv_heads + head) * PAGE * dim;
+            const float *key = own + size_t(net.num_heads + head) * dim;
+            const float *value = own + size_t(turned + head) * dim;
+            for (int d = 0; d < dim; ++d) {
+                keep(keys + page + size_t(d) * PAGE + slot % PAGE, key[d]);
+                keep(values + page + size_t(slot % PAGE) * dim + d, value[d]);
+            }
+        }
+    }
+
+    void attend_all(const Layer &layer, const Value *keys, const Value *values) {
+        constexpr int TILE = 8;
+        struct Task {
+            const Segment *segment;
+            int first, head;
+        };
+        std::vector<Task> tasks;
+        int64_t longest = 0;
+        for (int64_t index = 0; index < ask.num_segments; ++index) {
+            const Segment &segment = ask.segments[index];
+            longest = std::max(longest, segment.start + segment.num_rows);
+            for (int first = 0; first < segment.num_rows; first += TILE)
+                for (int head = 0; head < net.num_kv_heads; ++head) tasks.push_back({&segment, first, head});
+        }
+        const size_t scratch = size_t(padded(int(longest))) * 4;
+        float *scores = grown(space.scores, scratch * tasks.size());
+        pool.each(opened, int(tasks.size()), [&](int index) {
+            const Task &task = tasks[index];
+            const Segment &segment = *task.segment;
+            const int some = std::min<int>(TILE, int(segment.num_rows) - task.first);
+            const int sharing = net.num_heads / net.num_kv_heads;
+            int begin[TILE], until[TILE];
+            const float *queries[TILE * 64];
+            float *out[TILE * 64];
+            for (int place = 0; place < some; ++place) {
+                const int64_t position = segment.start + task.first + place;
+                begin[place] = layer.window ? int(std::max<int64_t>(0, position - layer.window + 1)) : 0;
+                until[place] = int(segment.is_block ? segment.start + segment.num_rows : position + 1);
+                const size_t row = size_t(segment.first_row + task.first + place);
+                for (int q = 0; q < sharing; ++q) {
+                    const size_t offset = size_t(task.head * sharing + q) * net.head_dim;
+                    queries[place * sharing + q] = qkv + row * qkv_width + offset;
+                    out[place * sharing + q] = seen + row * seen_width + offset;
+                }
+            }
+            const Sight sight{begin[0] / PAGE * PAGE, until[some - 1], begin, until};
+            const Pages<Value> pages{keys, values, ask.pages + segment.first_page, net.num_kv_heads, net.head_dim};
+            attend(pages, task.head, sight, some * sharing, sharing, queries, scores + scratch * index, out);
+        });
+    }
+
+    void feed_forward(const Layer &layer) {
+        quantise(width, [&](int row) { return norm(row, layer.mlp_norm); });
+        project(layer.gate_up, layer.gate_up_extra, [&](int row, int output, f32x16 v) {
+            store(both + size_t(row) * both_width + output, v);
+        });
+        quantise(inner_width, [&](int row) {
+            const float *gates = both + size_t(row) * both_width;
+            float *out = inner + size_t(row) * inner_width;
+            gate(gates, gates + net.feed_forward, net.feed_forward, out);
+            return out;
+        });
+        project(layer.down, layer.down_extra, into_hidden());
+    }
+
+    void logits() {
+        const int wanted = int(ask.num_read);
+        if (!wanted) return;
+        rows.resize(wanted, width);
+        pool.each(opened, wanted, [&](int place) { rows.set(place, norm(int(ask.read[place]), net.norm)); });
+        product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int output, f32x16 v) {
+            store(ask.logits + size_t(place) * net.head.outputs + output, v);
+        });
+    }
+
+    const Network &net;
+    const Forward &ask;
+    Workspace &space;
+    Pool &pool;
+    const bool opened;
+    const int count, heads, qkv_width, seen_width, inner_width, both_width, width;
+    Rows<PLANES> &rows, &adapted_rows, &low_rows;
+    int num_adapted = 0, *low_of = nullptr;
+    float *hidden = nullptr, *qkv = nullptr, *seen = nullptr, *both = nullptr, *inner = nullptr, *normed = nullptr;
+};
+
+template <int PLANES> void run_planes(const Network &network, const Forward &forward, Workspace &space, Pool &pool, bool opened) {
+    if (network.half_cache)
+        Run<PLANES, uint16_t>(network, forward, space, pool, opened)();
+    else
+        Run<PLANES, float>(network, forward, space, pool, opened)();
+}
+
+// q, d and m of one group with d q + m equal to every weight, bit for bit; false where there are none.
+bool fit_affine(const float *w, uint16_t &d, uint16_t &m, uint8_t *q) {
+    const auto [least, most] = std::minmax_element(w, w + GROUP);
+    d = float_to_half((*most - *least) / 15.0f), m = float_to_half(*least);
+    const float step = half_to_float(d), base = half_to_float(m);
+    for (int i = 0; i < GROUP; ++i) {
+        const float level = step > 0.0f ? std::nearbyint((w[i] - base) / step) : 0.0f;
+        if (!(level >= 0.0f && level <= 15.0f)) return false;
+        q[i] = uint8_t(level);
+        volatile const float scaled = step * level;  // as it was dequantised: two roundings
+        if (scaled + base != w[i]) return false;
+    }
+    return true;
+}
+
+// q and d of one group with d (q - 128) nearest to the weights; whether it is equal to all of them.
+bool fit_symmetric(const float *w, uint16_t &d, uint8_t *q) {
+    float most = 0.0f;
+    for (int i = 0; i < GROUP; ++i) most = std::max(most, std::fabs(w[i]));
+    d = float_to_half(most / 127.0f);
+    float step = half_to_float(d);
+    if (step > 0.0f && most / step > 127.49f) step = half_to_float(++d);
+    bool exact = true;
+    for (int i = 0; i < GROUP; ++i) {
+        const float level = step > 0.0f ? std::nearbyint(w[i] / step) : 0.0f;
+        q[i] = uint8_t(int(level) + 128);
+        exact = exact && level * step == w[i];
+    }
+    return exact;
+}
+
+template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint8_t *out) {
+    const int wide = padded(outputs), groups = padded(inputs) / GROUP;
+    std::memset(out, 0, size_t(wide / COLUMNS) * groups * group_bytes(BITS));
+    bool exact = true;
+    for (int n = 0; n < outputs; ++n) {
+        for (int g = 0; g < groups; ++g) {
+            float w[GROUP] = {};
+            std::memcpy(w, weight + size_t(n) * inputs + g * GROUP,
+                        sizeof(float) * std::min(GROUP, inputs - g * GROUP));
+            uint8_t q[GROUP];
+            uint16_t d, m = 0;
+            if (!(BITS == 4 ? fit_affine(w, d, m, q) : fit_symmetric(w, d, q))) {
+                if (BITS == 4) return false;
+                exact = false;
+            }
+            uint8_t *group = out + (size_t(n / COLUMNS) * groups + g) * group_bytes(BITS);
+            const int column = n % COLUMNS, lane = column % LANES, half = column / LANES;
+            std::memcpy(group + 2 * column, &d, 2);
+            if (BITS == 4) std::memcpy(group + 64 + 2 * column, &m, 2);
+            uint8_t *lines = group + (BITS == 4 ? 128 : 64) + 64 * half + 4 * lane;
+            for (int i = 0; i < GROUP; ++i) {
+                if (BITS == 8) lines[128 * (i / 4) + i % 4] = q[i];
+                else lines[128 * (i / 4 % 4) + i % 4] |= uint8_t(i < 16 ? q[i] : q[i] << 4);
+            }
+        }
+    }
+    return exact;
+}
+
+}  // namespace
+
+extern "C" {
+
+// To be raised with every change of a structure, a signature or a layout below; also in library.py.
+int trimode_version() { return 1; }
+
+// Whether this processor has the instructions that this build uses.
+int trimode_supported() {
+#if defined(__AVX512VNNI__)
+    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__AVX2__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return 1;
+#endif
+}
+
+void *trimode_workspace_new() { return new Workspace; }
+void trimode_workspace_delete(void *space) { delete static_cast<Workspace *>(space); }
+
+void trimode_forward(const Network *network, const Forward *forward, void *space) {
+    Workspace &own = *static_cast<Workspace *>(space);
+    std::lock_guard<std::mutex> guard(own.busy);
+    Pool &pool = Pool::shared();
+    const bool opened = pool.open(int(forward->threads));
+    network->planes == 1 ? run_planes<1>(*network, *forward, own, pool, opened)
+                         : run_planes<3>(*network, *forward, own, pool, opened);
+    if (opened) pool.close();
+}
+
+int64_t trimode_packed_bytes(int64_t outputs, int64_t inputs, int64_t bits) {
+    return int64_t(padded(int(outputs)) / COLUMNS) * (padded(int(inputs)) / GROUP) * group_bytes(int(bits));
+}
+
+// Packs a [outputs][inputs] weight. Returns whether what is packed equals it bit for bit; with 4
+// bits nothing else is packed.
+int trimode_pack(const float *weight, int64_t outputs, int64_t inputs, int64_t bits, uint8_t *out) {
+    return bits == 4 ? pack<4>(weight, int(outputs), int(inputs), out)
+                     : pack<8>(weight, int(outputs), int(inputs), out);
+}
+
+// One row's pick (see `pick.hpp`); a temperature of 0 takes the best token.
+void trimode_pick(const float *logits, int64_t count, const int32_t *mask, int64_t never, double temperature,
+                  uint64_t key, Best *out) {
+    const Allowed allowed{logits, count, mask, never};
+    *out = temperature == 0.0 ? best_of(allowed) : sample_of(allowed, temperature, key);
+}
+
+// The layout of the structures, for the caller to compare with its own.
+int64_t trimode_size(int which) {
+    const int64_t sizes[] = {sizeof(Linear), sizeof(Layer), sizeof(Network), sizeof(Segment),
+                             sizeof(Forward), sizeof(Best)};
+    return sizes[which];
+}
+}

@@ -1,0 +1,263 @@
+"""The Llama family on the compiled forward: integer products on a CPU, one call per forward.
+
+A row's bits do not depend on what is computed with it: integer sums are exact, and the few sums
+of floats have one order each (see `kernels/`). So self-speculation equals autoregressive
+decoding here as it does in float32, at the speed that the weights can be read from memory.
+"""
+
+from collections.abc import Sequence
+from ctypes import addressof, byref, c_void_p
+from enum import Enum
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from numpy.typing import NDArray
+from torch import Tensor
+
+from decoding.cache.storage import Storage
+from decoding.native import library
+from decoding.native.packing import Arena, PackedLinear, pack, padded
+from decoding.native.storage import PAGE, PagedStorage
+from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank
+from decoding.network.config import NetworkConfig
+from decoding.network.rope import RotaryEmbedding
+from decoding.network.transformer import LayerParameters, Parameters
+from decoding.span import Attention, ForwardBatch, Segment
+
+_MOST_SHARING = 64  # query heads per key head
+Owner = TypeVar("Owner")
+
+
+class Precision(Enum):
+    """How finely rows are cut into whole numbers: planes of 8 + 7 + 7 bits."""
+
+    COARSE = 1  # 8 bits, and half-precision keys and values
+    FINE = 3  # 22 bits, about those of a float32, and float32 keys and values
+
+
+class NativeTransformer:
+    """A `decoding.network.base.Network` for CPUs over packed copies of the parameters.
+
+    One forward at a time. Threads are those of torch (`torch.set_num_threads`); results do not
+    depend on their number.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        parameters: Parameters,
+        name: str,
+        adapter: Adapter | None = None,
+        precision: Precision = Precision.COARSE,
+    ) -> None:
+        """Raises `NativeUnavailable` where nothing was compiled, `ValueError` for a shape that
+        `why_unsupported` names."""
+        reason = why_unsupported(config)
+        if reason:
+            raise ValueError(reason)
+        self.config = config
+        self.precision = precision
+        self._name = name
+        self._library = library.library()
+        self._rotary = RotaryEmbedding(config.rope, config.head_dim, torch.device("cpu"))
+        self._has_adapter = adapter is not None
+        self._kept: list[object] = []  # what the structures point to
+        self._arena = Arena()
+        self._linears: list[PackedLinear] = []
+        self._structure = self._network(parameters, adapter)
+        self._angles = torch.empty(0)
+        self._workspace = c_void_p(self._library.trimode_workspace_new())
+
+    def __del__(self) -> None:
+        if hasattr(self, "_workspace"):
+            self._library.trimode_workspace_delete(self._workspace)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        return self.config.max_positions
+
+    @property
+    def mask_token_id(self) -> int | None:
+        return self.config.mask_token_id
+
+    @property
+    def has_adapter(self) -> bool:
+        return self._has_adapter
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every packed weight is the given one, bit for bit; adapters are not counted."""
+        return all(linear.is_exact for linear in self._linears)
+
+    @property
+    def weight_bytes(self) -> int:
+        """What one forward reads of the weights, the embedding's few rows aside."""
+        return sum(linear.packed.numel() for linear in self._linears)
+
+    def allocate_cache(self, num_slots: int) -> PagedStorage:
+        fine = self.precision is Precision.FINE
+        return PagedStorage.allocate(
+            num_layers=self.config.num_layers,
+            num_slots=num_slots,
+            num_kv_heads=self.config.num_kv_heads,
+            head_dim=self.config.head_dim,
+            dtype=torch.float32 if fine else torch.float16,
+        )
+
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
+        """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter
+        where there is none, and for slots that are not in pages of 16 positions."""
+        assert isinstance(storage, PagedStorage)
+        if ((batch.slots_T - batch.positions_T) % PAGE).any():
+            raise ValueError(f"{self.name} needs an engine with a page_size that {PAGE} divides")
+        segments, pages = _layout(batch.segments)
+        adapted = self._adapted(batch)
+        self._cover(max(segment.start + segment.num_rows for segment in batch.segments))
+        pointers = c_void_p * self.config.num_layers
+        keys = pointers(*(store.data_ptr() for store in storage.keys_PGDN))
+        values = pointers(*(store.data_ptr() for store in storage.values_PGND))
+        logits_RV = torch.empty(len(batch.rows_R), self._structure.head.outputs)
+        call = library.Forward(
+            num_rows=len(batch.token_ids_T),
+            num_read=len(batch.rows_R),
+            num_segments=len(segments),
+            threads=torch.get_num_threads(),
+            tokens=batch.token_ids_T.data_ptr(),
+            positions=batch.positions_T.data_ptr(),
+            slots=batch.slots_T.data_ptr(),
+            read=batch.rows_R.data_ptr(),
+            adapted=None if adapted is None else adapted.ctypes.data,
+            segments=segments.ctypes.data,
+            pages=pages.ctypes.data,
+            keys=addressof(keys),
+            values=addressof(values),
+            logits=logits_RV.data_ptr(),
+        )
+        self._library.trimode_forward(byref(self._structure), byref(call), self._workspace)
+        return logits_RV[:, : self.config.vocab_size]
+
+    def _adapted(self, batch: ForwardBatch) -> NDArray[np.uint8] | None:
+        """Which rows get the adapter's terms; None for no row."""
+        if not any(segment.adapter for segment in batch.segments):
+            return None
+        if not self._has_adapter:
+            raise ValueError(f"{self.name} has no draft adapter")
+        flags = np.zeros(len(batch.token_ids_T), dtype=np.uint8)
+        for segment in batch.segments:
+            flags[segment.first_row : segment.first_row + segment.num_rows] = segment.adapter
+        return flags
+
+    def _cover(self, num_positions: int) -> None:
+        """Sees to it that there are angles for the positions [0, num_positions)."""
+        if num_positions <= len(self._angles):
+            return
+        count = 1 << (num_positions - 1).bit_length()
+        rotation = self._rotary.at(torch.arange(count), torch.float32)
+        half = self.config.head_dim // 2
+        tables = [rotation.cos_T1D[:, 0, :half], rotation.sin_T1D[:, 0, half:]]
+        if rotation.query_scale_T11 is not None:
+            tables.append(rotation.query_scale_T11.flatten())
+        self._angles, *rest = self._tables = [table.contiguous() for table in tables]
+        self._structure.cosine = self._angles.data_ptr()
+        self._structure.sine = rest[0].data_ptr()
+        self._structure.query_scale = rest[1].data_ptr() if len(rest) > 1 else None
+
+    def _network(self, parameters: Parameters, adapter: Adapter | None) -> library.Network:
+        config = self.config
+        extras = [NO_ADAPTER] * config.num_layers if adapter is None else adapter.layers
+        layers = [
+            self._layer(*each)
+            for each in zip(parameters.layers, config.windows, extras, strict=True)
+        ]
+        return library.Network(
+            num_layers=config.num_layers,
+            hidden=config.hidden_size,
+            num_heads=config.num_heads,
+            num_kv_heads=config.num_kv_heads,
+            head_dim=config.head_dim,
+            feed_forward=config.feed_forward_size,
+            planes=self.precision.value,
+            half_cache=self.precision is Precision.COARSE,
+            norm_eps=config.norm_eps,
+            layers=self._keep((library.Layer * len(layers))(*layers)),
+            embedding=self._floats(parameters.embedding_VE),
+            norm=self._floats(_widened(parameters.norm_E)),
+            head=self._linear(parameters.head_VE, None),
+        )
+
+    def _layer(
+        self, layer: LayerParameters, window: int | None, extra: LayerAdapter
+    ) -> library.Layer:
+        qk_norm = layer.qk_norm_XD
+        return library.Layer(
+            attention_norm=self._floats(_widened(layer.attention_norm_E)),
+            mlp_norm=self._floats(_widened(layer.mlp_norm_E)),
+            qk_norm=None if qk_norm is None else self._floats(qk_norm),
+            window=window or 0,
+            qkv=self._linear(layer.qkv, layer.qkv_bias),
+            output=self._linear(layer.output, layer.output_bias),
+            gate_up=self._linear(layer.gate_up, layer.gate_up_bias),
+            down=self._linear(layer.down, layer.down_bias),
+            qkv_extra=self._low_rank(extra.qkv),
+            output_extra=self._low_rank(extra.output),
+            gate_up_extra=self._low_rank(extra.gate_up),
+            down_extra=self._low_rank(extra.down),
+        )
+
+    def _linear(self, weight: Tensor, bias: Tensor | None) -> library.Linear:
+        packed = self._keep(pack(weight, bias, self._arena))
+        self._linears.append(packed)
+        return packed.structure()
+
+    def _low_rank(self, low_rank: LowRank | None) -> library.LowRank:
+        if low_rank is None:
+            return library.LowRank()
+        down = self._keep(pack(low_rank.down, None, self._arena, widths=(8,)))
+        up = self._keep(pack(low_rank.up, None, self._arena, widths=(8,)))
+        return library.LowRank(down.structure(), up.structure())
+
+    def _floats(self, numbers: Tensor) -> int:
+        return self._keep(numbers.detach().to("cpu", torch.float32).contiguous()).data_ptr()
+
+    def _keep(self, owner: Owner) -> Owner:
+        self._kept.append(owner)
+        return owner
+
+
+def why_unsupported(config: NetworkConfig) -> str:
+    """What the compiled forward lacks for a network of this shape; empty where nothing."""
+    if config.head_dim % PAGE:
+        return f"the compiled forward needs heads whose width {PAGE} divides, not {config.head_dim}"
+    if config.num_heads // config.num_kv_heads > _MOST_SHARING:
+        return f"the compiled forward lets at most {_MOST_SHARING} query heads share a key head"
+    return ""
+
+
+def _widened(numbers_E: Tensor) -> Tensor:
+    """With zeros up to a multiple of a group."""
+    return F.pad(numbers_E, (0, padded(len(numbers_E)) - len(numbers_E)))
+
+
+def _layout(segments: Sequence[Segment]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The segments' fields, and the pages of all, one after the other."""
+    rows: list[tuple[int, int, int, bool, int]] = []
+    pages: list[int] = []
+    for segment in segments:
+        is_block = segment.attention is Attention.BLOCK
+        rows.append((segment.first_row, segment.num_rows, segment.start, is_block, len(pages)))
+        slots_L = segment.slots_L
+        if isinstance(slots_L, slice):
+            pages += range(slots_L.start // PAGE, -(-slots_L.stop // PAGE))
+        else:
+            pages += (slots_L[::PAGE] // PAGE).tolist()
+    return np.array(rows, dtype=np.int64), np.array(pages, dtype=np.int32)
