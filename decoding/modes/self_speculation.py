@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from decoding.modes.autoregressive import PREFILL_ROWS, prefill
 from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.draft import Draft
 from decoding.modes.drafters import CombinedDrafter, Drafter, LookupDrafter
@@ -55,7 +54,6 @@ class SelfSpeculation:
 
     def step(self, sequence: Decodable) -> Step:
         assert self.drafter is not None, "fit the mode to a network first"
-        yield from prefill(sequence, leave=PREFILL_ROWS)
         draft = yield from self.drafter.draft(sequence, self.block_length, self.draft_threshold)
         yield from verify(sequence, draft)
 
