@@ -27,6 +27,7 @@ from decoding.modes import (
     ConfidenceThreshold,
     Decodable,
     DecodeMode,
+    Fastest,
     FixedSchedule,
     Preview,
     RevealPolicy,
@@ -41,6 +42,7 @@ from decoding.modes.drafters import (
     LookupDrafter,
 )
 from decoding.modes.trained_sampler import TrainedSampler
+from decoding.pace import Curve, ForwardCost, KeptCost, Outlook, PaceStats, calibrate
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import (
     ChatMessage,
@@ -73,6 +75,7 @@ __all__ = [
     "Completion",
     "ConfidenceThreshold",
     "ContextOverflow",
+    "Curve",
     "Decodable",
     "DecodeMode",
     "DecodingError",
@@ -85,17 +88,22 @@ __all__ = [
     "Event",
     "EventStream",
     "Failed",
+    "Fastest",
     "FinishReason",
     "Finished",
     "FixedSchedule",
+    "ForwardCost",
     "ForwardRecord",
     "Grammar",
     "GrammarDeadEnd",
     "GrammarError",
+    "KeptCost",
     "LookupDrafter",
     "Matcher",
     "NotFinite",
     "Origin",
+    "Outlook",
+    "PaceStats",
     "Pick",
     "Preview",
     "Profile",
@@ -117,4 +125,5 @@ __all__ = [
     "TrainedSampler",
     "UnsupportedMode",
     "WeightsError",
+    "calibrate",
 ]

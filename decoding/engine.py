@@ -18,14 +18,16 @@ from decoding.constraint import Constraint
 from decoding.engine_stats import EngineStats, Totals
 from decoding.errors import CacheExhausted, ContextOverflow, DecodingError, EngineClosed, NotFinite
 from decoding.grammar import Grammar
-from decoding.modes import Autoregressive, DecodeMode, Step
+from decoding.modes import Autoregressive, DecodeMode, decides_by_cost
 from decoding.network.base import Network
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
+from decoding.pace import ForwardCost, KeptCost, MeasureCost, Pace, calibrate
 from decoding.prompt import read_prompt
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Choice, Sampling, pick_tokens
 from decoding.sequence import Sequence
 from decoding.span import MASK, ForwardBatch, Scores, Segment, Span
+from decoding.steps import steps
 from decoding.tokenizer import Tokenizer
 from decoding.weights import DEFAULT_ADAPTER, Progress, load
 
@@ -52,7 +54,10 @@ class Engine:
         cache_tokens: int = 32768,
         page_size: int = 16,
         max_live: int = 64,
+        forward_cost: ForwardCost | MeasureCost = calibrate,
     ) -> None:
+        """`forward_cost` is what `Auto` decides by: a curve, which is then never corrected, or
+        what measures one the first time that a request needs it."""
         if max_live < 1:
             raise ValueError(f"max_live must be at least 1, not {max_live}")
         if page_size < 1:
@@ -69,6 +74,9 @@ class Engine:
         self._next_id = 0
         self._closed = False
         self._totals = Totals()
+        given = forward_cost if isinstance(forward_cost, ForwardCost) else None
+        self._pace = Pace(given)
+        self._measure_cost = calibrate if isinstance(forward_cost, ForwardCost) else forward_cost
 
     @classmethod
     def load(
@@ -108,7 +116,13 @@ class Engine:
             cache_dir=cache_dir,
             progress=progress,
         )
-        return cls(loaded.network, loaded.tokenizer, cache_tokens=cache_tokens, max_live=max_live)
+        return cls(
+            loaded.network,
+            loaded.tokenizer,
+            cache_tokens=cache_tokens,
+            max_live=max_live,
+            forward_cost=KeptCost((profile, device, str(adapter)), cache_dir),
+        )
 
     # --- the core: add, step, abort, close
 
@@ -120,8 +134,7 @@ class Engine:
         """
         if self._closed:
             raise EngineClosed
-        mode = request.mode.fit(self.network)
-        sequence = self._sequence(request, mode, self.encode(request.prompt))
+        sequence = self._sequence(request, self._fit(request.mode), self.encode(request.prompt))
         return self._queue(sequence)
 
     def fork(
@@ -163,7 +176,7 @@ class Engine:
         child = parent.fork(
             self._next_id,
             request,
-            parent.mode if mode is None else mode.fit(self.network),
+            parent.mode if mode is None else self._fit(mode),
             _seed(request.sampling),
             self.tokenizer.detokenizer(),
         )
@@ -174,7 +187,7 @@ class Engine:
 
         Returns False where the request is unknown or already over. Raises `UnsupportedMode`.
         """
-        fitted = mode.fit(self.network)
+        fitted = self._fit(mode)
         sequence = self._find(request_id)
         if sequence is None:
             return False
@@ -241,15 +254,25 @@ class Engine:
         """Whether a `step` would neither run a forward nor return an event."""
         return not (self._live or self._waiting or self._undelivered)
 
+    def calibrate(self) -> ForwardCost:
+        """Measures what forwards cost, in about two seconds, unless it is known; returns it.
+
+        The first request with `Auto` does the same. Asked for at start-up, no request waits.
+        """
+        if self._pace.cost is None:
+            self._pace.cost = self._measure_cost(self.network)
+        return self._pace.cost
+
     def stats(self) -> EngineStats:
         """Counts over the engine's life, and what is live now."""
         pool = self._cache.pool
-        return self._totals.view(
+        counts = self._totals.view(
             live_sequences=len(self._live),
             waiting_requests=len(self._waiting),
             free_pages=pool.num_free,
             held_pages=pool.num_pages - pool.num_free,
         )
+        return replace(counts, pace=self._pace.stats())
 
     # --- drivers for one caller
 
@@ -320,7 +343,15 @@ class Engine:
             return one.sequence
         return next((each for each in self._waiting if each.request_id == request_id), None)
 
+    def _fit(self, mode: DecodeMode) -> DecodeMode:
+        """The mode fitted to the network, and measured what it decides by."""
+        fitted = mode.fit(self.network)
+        if decides_by_cost(fitted):
+            self.calibrate()
+        return fitted
+
     def _queue(self, sequence: Sequence) -> int:
+        sequence.outlook = self._pace.account()
         self._next_id += 1
         self._waiting.append(sequence)
         return sequence.request_id
@@ -364,7 +395,7 @@ class Engine:
                 break
             self._waiting.popleft()
             sequence.lease, sequence.num_cached = lease, lease.num_cached
-            one = _Live(sequence, _steps(sequence))
+            one = _Live(sequence, steps(sequence))
             self._live[sequence.request_id] = one
             self._totals.admit(sequence.num_prompt, sequence.num_cached)
             self._undelivered += self._advance(one, None)
@@ -423,6 +454,7 @@ class Engine:
         choices = [choice for one in live for choice in one.choices()]
         picked = pick_tokens(logits_RV, choices, never=self.network.mask_token_id)
         seconds = time.perf_counter() - started
+        self._pace.forward_took([one.span for one in live], seconds)
         answers, first = [], 0
         for one in live:
             last = first + len(one.span.picks)
@@ -489,15 +521,6 @@ class Engine:
         for request_id in ids:
             self.abort(request_id)
         self._undelivered = [event for event in self._undelivered if event.request_id not in ids]
-
-
-def _steps(sequence: Sequence) -> Step:
-    """All steps of a sequence, one after the other."""
-    sequence.step_mode = sequence.mode.select(sequence)
-    sequence.commit_forced()
-    while not sequence.finished:
-        sequence.step_mode = sequence.mode.select(sequence)
-        yield from sequence.step_mode.step(sequence)
 
 
 def _seed(sampling: Sampling) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from decoding.pace import PaceStats
 from decoding.record import Stats
 
 
@@ -11,7 +12,8 @@ class EngineStats:
 
     `forwards` counts calls of the network, however many sequences shared them. New, drafted,
     accepted and forced tokens are those of requests that are over, prompt tokens those of
-    requests that began; `held_pages` includes what is kept for re-use.
+    requests that began; `held_pages` includes what is kept for re-use. `pace` is what `Auto`
+    decides by.
     """
 
     live_sequences: int
@@ -26,6 +28,7 @@ class EngineStats:
     accepted: int
     forced: int
     modes: dict[str, int]
+    pace: PaceStats = PaceStats()
 
     @property
     def hit_rate(self) -> float:
