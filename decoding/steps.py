@@ -27,6 +27,7 @@ def _step(sequence: Sequence) -> Step:
     first, first_forward, drafted = sequence.length, sequence.num_forwards, sequence.num_drafted
     reads_prompt = sequence.num_cached < sequence.num_prompt
     label = _label(mode)
+    outlook.begins(region, label)
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length

@@ -82,10 +82,10 @@ class Fastest:
         return 0 if match is None else match.length
 
     def _copied(self, sequence: Decodable) -> "Iterator[_Option]":
-        matched = self._matched(sequence)
-        if not matched or self.lookup is None:
+        match = None if self.lookup is None else self.lookup.find(sequence)
+        if match is None or self.lookup is None:
             return
-        for block_length, tokens in self._expected(sequence, Guesser.COPY, matched):
+        for block_length, tokens in self._expected(sequence, Guesser.COPY, match.length):
             mode = _speculation(block_length, self.lookup)
             yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
 

@@ -15,8 +15,9 @@ from decoding.span import Span
 
 _MOST_ROWS = 64
 """Rows of one sequence beyond these are a prompt being read: over soon, so they do not count."""
-_PROBE_EVERY = 64
-"""Steps of an engine without a denoised draft in a region until one is tried all the same."""
+_PROBE_FIRST, _PROBE_LAST = 64, 1024
+"""Steps of an engine without a denoised draft in a region until one is tried all the same. Each
+such probe that convinces nobody doubles the wait for the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,25 @@ class Pace:
         self.is_given = cost is not None
         self.acceptance = Tally(memory=256)
         self.yields: dict[tuple[Region, str], Yield] = {}
-        self.unprobed = dict.fromkeys(Region, 0)
+        self._unprobed = dict.fromkeys(Region, 0)
+        self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
         self.rows = 0
         self.tokens = 0.0
 
     def account(self) -> "Account":
         """For a new sequence. It counts as company from its first span on."""
         return Account(self)
+
+    def probe_due(self, region: Region) -> bool:
+        return self._unprobed[region] >= self._probe_after[region]
+
+    def step_chosen(self, region: Region, *, denoised: bool) -> None:
+        """Counts towards the next probe."""
+        if self.probe_due(region):
+            self._probe_after[region] = min(2 * self._probe_after[region], _PROBE_LAST)
+        elif denoised:
+            self._probe_after[region] = _PROBE_FIRST
+        self._unprobed[region] = 0 if denoised else self._unprobed[region] + 1
 
     def forward_took(self, spans: Sequence[Span], seconds: float) -> None:
         """Corrects the curve by a forward of decoding. Prompts and drafts say little about it."""
@@ -169,15 +182,13 @@ class Account:
         return self._choices.get((region, coarse(matched)))
 
     def probe_due(self, region: Region) -> bool:
-        return self._pace.unprobed[region] >= _PROBE_EVERY
+        return self._pace.probe_due(region)
 
     # --- told by the engine
 
     def waits_for(self, rows: int) -> None:
         """The sequence has a span of so many rows in the next forward."""
         rows = min(rows, _MOST_ROWS)
-        if self._rows == 0:
-            self._set_tokens(1.0)
         self._pace.rows += rows - self._rows
         self._rows = rows
 
@@ -187,6 +198,11 @@ class Account:
         self._rows = 0
         self._set_tokens(0.0)
 
+    def begins(self, region: Region, mode: str) -> None:
+        """A step begins; it may be expected to earn what such steps did."""
+        known = self._pace.yields.get((region, mode))
+        self._set_tokens(1.0 if known is None else known.tokens / known.forwards)
+
     def guessed(self, guesser: Guesser, region: Region, depth: int, right: bool) -> None:
         """A guess was, or would have been, right or wrong."""
         self._acceptance.add(guesser, region, depth, right)
@@ -194,14 +210,12 @@ class Account:
     def chose(self, region: Region, matched: int, mode: object, *, denoised: bool) -> None:
         """A step that was chosen by this outlook begins."""
         self._choices[region, coarse(matched)] = mode
-        self._pace.unprobed[region] = 0 if denoised else self._pace.unprobed[region] + 1
+        self._pace.step_chosen(region, denoised=denoised)
 
     def earned(self, region: Region, mode: str, tokens: int, forwards: int, rows: int) -> None:
         """A step committed `tokens` that were not forced."""
-        if forwards == 0:
-            return
-        self._pace.yields.setdefault((region, mode), Yield()).add(tokens, forwards, rows)
-        self._set_tokens(0.8 * self._tokens + 0.2 * tokens / forwards)
+        if forwards:
+            self._pace.yields.setdefault((region, mode), Yield()).add(tokens, forwards, rows)
 
     def _set_tokens(self, tokens: float) -> None:
         self._pace.tokens += tokens - self._tokens

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decoding.copies import CopyIndex
+from decoding.copies import CopyIndex, Match
 from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Guess, empty_draft, extend
 from decoding.modes.drafters.base import Drafter, Drafting
@@ -37,14 +37,19 @@ class LookupDrafter:
     def fit(self, network: Network) -> Drafter:
         return self
 
+    def find(self, sequence: Decodable) -> Match | None:
+        """What is to be copied; None where nothing matches, or a match of its length means
+        nothing here."""
+        match = sequence.copies.match(self.max_match, self.min_match)
+        if match is None:
+            return None
+        right = sequence.outlook.acceptance(Guesser.COPY, sequence.region, match.length)
+        return None if right < _HOPELESS else match
+
     def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
         yield from ()  # asks for no forward
         draft, count = empty_draft(sequence), min(block_length, sequence.room) - 1
-        match = sequence.copies.match(self.max_match, self.min_match) if count > 0 else None
-        if match is None:
-            return draft
-        right = sequence.outlook.acceptance(Guesser.COPY, sequence.region, match.length)
-        if right < _HOPELESS:
+        if count < 1 or self.find(sequence) is None:
             return draft
         source = _Source(sequence.copies, self.max_match, self.min_match)
         try:
