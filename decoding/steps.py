@@ -48,7 +48,8 @@ def _followed(sequence: Sequence, step: Step) -> Step:
     try:
         span = next(step)
         while True:
-            sequence.outlook.waits_for(len(span.tokens))
+            prompt = max(sequence.num_prompt - span.start, 0)
+            sequence.outlook.waits_for(max(len(span.tokens) - prompt, 1))
             span = step.send((yield span))
     except StopIteration:
         return

@@ -17,8 +17,6 @@ from decoding.pace import Guesser, Rows
 _NEXT = Autoregressive()
 _MARGIN = 0.03
 """Tokens per token of the step that stands by which another must win before it takes over."""
-_LONGEST_TAIL = 16
-"""Rows of a tail beyond these are a prompt: read once, whatever the choice."""
 _PROBE_LENGTH = 4
 
 
@@ -133,7 +131,8 @@ class _Option:
         verified: int = 0,
         drafted: int = 0,
     ) -> "_Option":
-        tail = min(sequence.length - sequence.num_cached, _LONGEST_TAIL)
+        # A prompt is read once, whatever the choice.
+        tail = max(sequence.length - max(sequence.num_cached, sequence.num_prompt), 1)
         forwards = [Rows(causal=tail + verified)]
         if drafted:
             forwards.append(Rows(draft=tail + drafted))

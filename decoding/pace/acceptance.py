@@ -14,7 +14,7 @@ class Guesser(Enum):
 
 Cell = tuple[Guesser, Region, int]
 
-_PRIOR = {Guesser.COPY: 0.5, Guesser.DENOISE: 0.8}
+_PRIOR = {Guesser.COPY: 0.5, Guesser.DENOISE: 0.7}
 """Believed before anything was seen. Copies are judged whether they are sent or not, so their
 prior matters little; denoising is given the chance to show itself."""
 
@@ -56,7 +56,7 @@ class Acceptance:
 
     def __init__(self, engine: Tally) -> None:
         self._engine = engine
-        self._own = Tally(memory=16)
+        self._own = Tally(memory=32)
 
     def add(self, guesser: Guesser, region: Region, depth: int, right: bool) -> None:
         key = cell(guesser, region, depth)
@@ -66,4 +66,4 @@ class Acceptance:
     def share(self, guesser: Guesser, region: Region, depth: int) -> float:
         """The probability that the guess at `depth` is right where those left of it were."""
         key = cell(guesser, region, depth)
-        return self._own.share(key, self._engine.share(key, _PRIOR[guesser], 2.0), 4.0)
+        return self._own.share(key, self._engine.share(key, _PRIOR[guesser], 2.0), 8.0)

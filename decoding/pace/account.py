@@ -13,8 +13,6 @@ from decoding.pace.cost import ForwardCost
 from decoding.record import Region
 from decoding.span import Span
 
-_MOST_ROWS = 64
-"""Rows of one sequence beyond these are a prompt being read: over soon, so they do not count."""
 _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
@@ -187,8 +185,8 @@ class Account:
     # --- told by the engine
 
     def waits_for(self, rows: int) -> None:
-        """The sequence has a span of so many rows in the next forward."""
-        rows = min(rows, _MOST_ROWS)
+        """The sequence has a span of so many rows in the next forward. Rows of a prompt do not
+        count: they are over soon, and say nothing of the forwards to come."""
         self._pace.rows += rows - self._rows
         self._rows = rows
 
