@@ -15,7 +15,7 @@ from decoding.network.base import Network
 from decoding.pace import Guesser, Rows
 
 _NEXT = Autoregressive()
-_MARGIN = 0.03
+_MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
 

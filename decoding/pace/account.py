@@ -49,7 +49,8 @@ class Outlook(Protocol):
         ...
 
     def last_choice(self, region: Region, matched: int) -> object | None:
-        """The mode of the last step that began there, with a match of `matched` tokens."""
+        """The mode of the last step that began there, with a match of `matched` tokens: of this
+        sequence, else of any."""
         ...
 
     def probe_due(self, region: Region) -> bool:
@@ -97,6 +98,7 @@ class Pace:
         self.yields: dict[tuple[Region, str], Yield] = {}
         self._unprobed = dict.fromkeys(Region, 0)
         self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
+        self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
 
@@ -177,7 +179,8 @@ class Account:
         return self._acceptance.share(guesser, region, depth)
 
     def last_choice(self, region: Region, matched: int) -> object | None:
-        return self._choices.get((region, coarse(matched)))
+        key = (region, coarse(matched))
+        return self._choices.get(key, self._pace.choices.get(key))
 
     def probe_due(self, region: Region) -> bool:
         return self._pace.probe_due(region)
@@ -207,7 +210,7 @@ class Account:
 
     def chose(self, region: Region, matched: int, mode: object, *, denoised: bool) -> None:
         """A step that was chosen by this outlook begins."""
-        self._choices[region, coarse(matched)] = mode
+        self._choices[region, coarse(matched)] = self._pace.choices[region, coarse(matched)] = mode
         self._pace.step_chosen(region, denoised=denoised)
 
     def earned(self, region: Region, mode: str, tokens: int, forwards: int, rows: int) -> None:
