@@ -43,6 +43,7 @@ format: $(READY) ## format the code and mend what can be mended
 bench: $(READY) ## measure decoding on this machine: against a peer, and every mode
 	$(BIN)/python -m benchmarks.decode --json
 	$(BIN)/python -m benchmarks.modes --json
+	$(BIN)/python -m benchmarks.auto --json
 
 clean: ## remove the virtual environment and caches
 	rm -rf .venv .hypothesis .mypy_cache .ruff_cache .pytest_cache

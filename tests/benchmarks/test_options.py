@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import (
     acceptance,
+    auto,
     decode,
     grammar_coverage,
     grammar_fuzz,
@@ -23,6 +24,7 @@ from tests.decoding.nemotron import write_nemotron
 
 MAINS: dict[str, Callable[[], None]] = {
     "acceptance": acceptance.main,
+    "auto": auto.main,
     "decode": decode.main,
     "grammar_coverage": grammar_coverage.main,
     "grammar_fuzz": grammar_fuzz.main,
@@ -33,6 +35,7 @@ MAINS: dict[str, Callable[[], None]] = {
 }
 WHOLE = {
     "acceptance": ["--draws"],
+    "auto": ["--threads", "--live", "--blocks", "--tokens", "--repeats"],
     "decode": ["--threads", "--repeats", "--tokens"],
     "grammar_coverage": ["--limit"],
     "grammar_fuzz": ["--cases"],
@@ -87,7 +90,7 @@ def test_counts_are_positive_whole_numbers(
     assert refusal(name, option, "1.5") == f"argument {option}: '1.5' is not a whole number"
 
 
-@pytest.mark.parametrize("name", ["decode", "modes", "numerics"])
+@pytest.mark.parametrize("name", ["auto", "decode", "modes", "numerics"])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 
