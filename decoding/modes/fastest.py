@@ -18,6 +18,8 @@ _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
+_WORTHLESS = 0.02
+"""Longer blocks are not weighed where their next guess is less probable to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,12 @@ class Fastest:
         """The tokens a step commits, by block length: its pick, and each guess that is right
         together with all left of it."""
         tokens, right, num_guesses = 1.0, 1.0, 0
+        region, acceptance, room = sequence.region, sequence.outlook.acceptance, sequence.room
         for block_length in self.block_lengths:
-            if block_length > max(sequence.room, 1):
+            if block_length > max(room, 1) or right < _WORTHLESS:
                 return
             while num_guesses < block_length - 1:
-                right *= sequence.outlook.acceptance(guesser, sequence.region, depth + num_guesses)
+                right *= acceptance(guesser, region, depth + num_guesses)
                 tokens += right
                 num_guesses += 1
             yield block_length, tokens
@@ -114,7 +117,8 @@ class Fastest:
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """A step that could be taken, and what it promises."""
+    """A step that could be taken, and what it promises: tokens of this sequence, and the tokens
+    per second of the whole engine while the others go on as they do."""
 
     mode: DecodeMode
     tokens: float
@@ -136,8 +140,9 @@ class _Option:
         forwards = [Rows(causal=tail + verified)]
         if drafted:
             forwards.append(Rows(draft=tail + drafted))
-        outlook = sequence.outlook
-        return cls(mode, tokens, outlook.seconds(forwards), outlook.rate(tokens, forwards))
+        seconds = sequence.outlook.seconds(forwards)
+        earned = tokens + len(forwards) * sequence.outlook.tokens_of_others
+        return cls(mode, tokens, seconds, earned / seconds)
 
 
 @lru_cache(maxsize=256)

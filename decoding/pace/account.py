@@ -31,12 +31,12 @@ class Outlook(Protocol):
 
     @property
     def is_measured(self) -> bool:
-        """Whether the cost of forwards is known; `rate` may be asked only then."""
+        """Whether the cost of forwards is known; `seconds` may be asked only then."""
         ...
 
-    def rate(self, tokens: float, forwards: Sequence[Rows]) -> float:
-        """Tokens per second of the whole engine while this sequence takes steps that commit
-        `tokens` in these forwards, and the others go on as they do."""
+    @property
+    def tokens_of_others(self) -> float:
+        """Tokens that the other live sequences commit in each forward, all together."""
         ...
 
     def seconds(self, forwards: Sequence[Rows]) -> float:
@@ -166,9 +166,9 @@ class Account:
     def is_measured(self) -> bool:
         return self._pace.cost is not None
 
-    def rate(self, tokens: float, forwards: Sequence[Rows]) -> float:
-        others = self._pace.tokens - self._tokens
-        return (tokens + len(forwards) * others) / self.seconds(forwards)
+    @property
+    def tokens_of_others(self) -> float:
+        return self._pace.tokens - self._tokens
 
     def seconds(self, forwards: Sequence[Rows]) -> float:
         cost, others = self._pace.cost, self._pace.rows - self._rows

@@ -18,7 +18,7 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
     engine = Engine(network, TOKENIZER, cache_tokens=16)
     points = auto.measure(
         *(engine, COST, auto.cases([4]), "alternating", [1, 2]),
-        tokens=6,
+        tokens=20,
         repeats=1,
         temperature=0.7,
     )
