@@ -28,6 +28,7 @@ from decoding.modes import (
     ConfidenceThreshold,
     Decodable,
     DecodeMode,
+    Fastest,
     FixedSchedule,
     Preview,
     RevealPolicy,
@@ -42,6 +43,7 @@ from decoding.modes.drafters import (
     LookupDrafter,
 )
 from decoding.modes.trained_sampler import TrainedSampler
+from decoding.pace import Curve, ForwardCost, KeptCost, Outlook, PaceStats, calibrate
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import (
     ChatMessage,
@@ -75,6 +77,7 @@ __all__ = [
     "Completion",
     "ConfidenceThreshold",
     "ContextOverflow",
+    "Curve",
     "DeadlineExceeded",
     "Decodable",
     "DecodeMode",
@@ -88,17 +91,22 @@ __all__ = [
     "Event",
     "EventStream",
     "Failed",
+    "Fastest",
     "FinishReason",
     "Finished",
     "FixedSchedule",
+    "ForwardCost",
     "ForwardRecord",
     "Grammar",
     "GrammarDeadEnd",
     "GrammarError",
+    "KeptCost",
     "LookupDrafter",
     "Matcher",
     "NotFinite",
     "Origin",
+    "Outlook",
+    "PaceStats",
     "Pick",
     "Preview",
     "Profile",
@@ -121,4 +129,5 @@ __all__ = [
     "TrainedSampler",
     "UnsupportedMode",
     "WeightsError",
+    "calibrate",
 ]

@@ -15,8 +15,9 @@ from decoding.errors import EngineClosed, NotFinite, QueueFull
 from decoding.forward import plan_forward
 from decoding.intake import Intake
 from decoding.live import Live
-from decoding.modes import DecodeMode
+from decoding.modes import DecodeMode, decides_by_cost
 from decoding.network.base import Network
+from decoding.pace import ForwardCost, MeasureCost, Pace, calibrate
 from decoding.request import DeadlineExceeded, Event, Failed, Finished, Prompt, Request
 from decoding.row_budget import share_rows
 from decoding.sampling import Sampling, pick_tokens
@@ -35,6 +36,8 @@ class Core:
     `max_live` the sequences decoded at once, `max_waiting` those that wait, and
     `max_forward_rows` the rows of a forward: long prompts are read in pieces that fit in.
     `profile` names the numerics in statistics. `clock` tells seconds, for deadlines.
+    `forward_cost` is what `Auto` decides by: a curve, which is then never corrected, or what
+    measures one the first time that a request needs it.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Core:
         max_forward_rows: int = 512,
         profile: str = "custom",
         clock: Callable[[], float] = time.monotonic,
+        forward_cost: ForwardCost | MeasureCost = calibrate,
     ) -> None:
         _check_limit("max_live", max_live)
         _check_limit("page_size", page_size)
@@ -60,7 +64,10 @@ class Core:
         # Modes that write masks are refused by networks without a mask token.
         self._mask_token = MASK if network.mask_token_id is None else network.mask_token_id
         self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size)
-        self._intake = Intake(network, tokenizer, self._cache)
+        given = forward_cost if isinstance(forward_cost, ForwardCost) else None
+        self._pace = Pace(given)
+        self._measure_cost = calibrate if isinstance(forward_cost, ForwardCost) else forward_cost
+        self._intake = Intake(network, tokenizer, self._cache, self._fit)
         self._waiting = Admission(self._cache, max_live)
         self._live: dict[int, Live] = {}
         self._max_waiting = max_waiting
@@ -120,7 +127,7 @@ class Core:
 
         Returns False where the request is unknown or already over. Raises `UnsupportedMode`.
         """
-        fitted = mode.fit(self.network)
+        fitted = self._fit(mode)
         sequence = self._find(request_id)
         if sequence is None:
             return False
@@ -137,6 +144,15 @@ class Core:
         if sequence is not None:
             self._finish(sequence)
         return sequence is not None
+
+    def calibrate(self) -> ForwardCost:
+        """Measures what forwards cost, in about two seconds, unless it is known; returns it.
+
+        The first request with `Auto` does the same. Asked for at start-up, no request waits.
+        """
+        if self._pace.cost is None:
+            self._pace.cost = self._measure_cost(self.network)
+        return self._pace.cost
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of a prompt in any of its forms. Raises `ValueError` or `TypeError`."""
@@ -207,6 +223,7 @@ class Core:
             held_pages=pool.num_pages - pool.num_free,
             shared_pages=self._cache.num_shared,
             evicted_pages=self._cache.index.num_evicted,
+            pace=self._pace.stats(),
         )
 
     # --- inside
@@ -219,6 +236,8 @@ class Core:
         picked = pick_tokens(logits_RV, forward.choices, never=self.network.mask_token_id)
         seconds = time.perf_counter() - started
         self._totals.count_forward(forward.num_rows)
+        if all(one.num_picks and not one.span.adapter for one in served):
+            self._pace.forward_took(forward.num_rows, seconds)
         answers: list[Scores | None] = []
         first = 0
         for one in served:
@@ -325,6 +344,13 @@ class Core:
         one = self._live.get(request_id)
         return self._waiting.find(request_id) if one is None else one.sequence
 
+    def _fit(self, mode: DecodeMode) -> DecodeMode:
+        """The mode fitted to the network, and measured what it decides by."""
+        fitted = mode.fit(self.network)
+        if decides_by_cost(fitted):
+            self.calibrate()
+        return fitted
+
     def _check_open(self) -> None:
         if self._closed:
             raise EngineClosed
@@ -333,6 +359,7 @@ class Core:
 
     def _queue(self, sequence: Sequence) -> int:
         self._next_id += 1
+        sequence.outlook = self._pace.account()
         self._waiting.add(sequence, self._totals.forwards)
         if sequence.request.deadline is not None:
             self._deadlines.add(sequence.request_id, self._clock() + sequence.request.deadline)

@@ -15,6 +15,7 @@ from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode
 from decoding.network.captured import captured_on_gpu
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
+from decoding.pace import KeptCost
 from decoding.request import Committed, Completion, Event, Failed, Finished, Prompt, Request
 from decoding.sampling import Sampling
 from decoding.weights import DEFAULT_ADAPTER, Precision, Progress, load
@@ -85,6 +86,7 @@ class Engine(Core):
             max_forward_rows=max_forward_rows,
             profile=profile,
             clock=clock,
+            forward_cost=KeptCost((profile, device, str(adapter)), cache_dir),
         )
 
     def __enter__(self) -> "Engine":

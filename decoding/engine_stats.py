@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from decoding.pace import PaceStats
 from decoding.record import Stats
 
 
@@ -13,7 +14,8 @@ class EngineStats:
     evaluated in them, of which each may have `max_forward_rows`. New, drafted, accepted and
     forced tokens are those of requests that are over, prompt tokens those of requests that
     began. `held_pages` includes what is kept for re-use, `shared_pages` are those that several
-    live sequences read, `evicted_pages` those given up so far. `profile` names the numerics.
+    live sequences read, `evicted_pages` those given up so far. `profile` names the numerics;
+    `pace` is what `Auto` decides by.
     """
 
     profile: str
@@ -34,6 +36,7 @@ class EngineStats:
     accepted: int
     forced: int
     modes: dict[str, int]
+    pace: PaceStats = PaceStats()
 
     @property
     def hit_rate(self) -> float:
@@ -88,6 +91,7 @@ class Totals:
         held_pages: int,
         shared_pages: int,
         evicted_pages: int,
+        pace: PaceStats,
     ) -> EngineStats:
         """The counters beside what is live now."""
         return EngineStats(
@@ -99,6 +103,7 @@ class Totals:
             held_pages=held_pages,
             shared_pages=shared_pages,
             evicted_pages=evicted_pages,
+            pace=pace,
             deadline_misses=self.deadline_misses,
             rows=self.rows,
             forwards=self.forwards,

@@ -1,6 +1,7 @@
 """From a request to a sequence, or a refusal before any work."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from decoding.cache.paged import PagedCache
@@ -14,12 +15,16 @@ from decoding.sampling import Sampling
 from decoding.sequence import Sequence
 from decoding.tokenizer import Tokenizer
 
+Fit = Callable[[DecodeMode], DecodeMode]
+"""The mode with all that was left open chosen, or what it raises."""
+
 
 class Intake:
     """Makes the sequences of one engine."""
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, cache: PagedCache) -> None:
+    def __init__(self, network: Network, tokenizer: Tokenizer, cache: PagedCache, fit: Fit) -> None:
         self._network = network
+        self._fit = fit
         self._tokenizer = tokenizer
         self._cache = cache
 
@@ -29,7 +34,7 @@ class Intake:
 
     def sequence(self, request_id: int, request: Request) -> Sequence:
         """Raises what `Engine.add` raises for a request that cannot be decoded."""
-        mode = request.mode.fit(self._network)
+        mode = self._fit(request.mode)
         prompt_ids = self.encode(request.prompt)
         room = self._network.max_positions - len(prompt_ids)
         if room < 1:
@@ -74,7 +79,7 @@ class Intake:
         return parent.fork(
             request_id,
             request,
-            parent.mode if mode is None else mode.fit(self._network),
+            parent.mode if mode is None else self._fit(mode),
             _seed(request.sampling),
             self._tokenizer.detokenizer(),
         )

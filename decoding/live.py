@@ -6,6 +6,7 @@ from decoding.modes import Step
 from decoding.record import ForwardRecord
 from decoding.sequence import Sequence
 from decoding.span import Attention, Purpose, Scores, Span
+from decoding.steps import steps
 
 _NOTHING = Span((), 0)
 
@@ -28,7 +29,7 @@ class Live:
     served: int = 0
 
     def __post_init__(self) -> None:
-        self.steps = _steps(self.sequence)
+        self.steps = steps(self.sequence)
 
     def resume(self, scores: Scores | None) -> None:
         """Sends the steps what they wait for and takes their next span.
@@ -84,12 +85,3 @@ class Live:
     def is_reading(self) -> bool:
         """Whether the sequence still encodes its prompt and can do so piece by piece."""
         return self.sequence.num_cached < self.sequence.num_prompt and self.num_ahead > 0
-
-
-def _steps(sequence: Sequence) -> Step:
-    """All steps of a sequence, one after the other."""
-    sequence.step_mode = sequence.mode.select(sequence)
-    sequence.commit_forced()
-    while not sequence.finished:
-        sequence.step_mode = sequence.mode.select(sequence)
-        yield from sequence.step_mode.step(sequence)

@@ -6,8 +6,10 @@ from torch import Tensor
 
 from decoding.cache.paged import Lease
 from decoding.constraint import Constraint, Lookahead
+from decoding.copies import CopyIndex
 from decoding.detokenizer import Detokenizer
 from decoding.modes import DecodeMode
+from decoding.pace import Account, Pace
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import Committed, Completion, FinishReason, Request
 from decoding.stopping import StopStrings
@@ -23,7 +25,7 @@ class Sequence:
 
     `num_cached` and `num_drafted` are the mode's to move. Everything else changes through
     `commit` and `finish`. `mode` may be exchanged between two steps; `step_mode` is the one of
-    the step under way.
+    the step under way. `outlook` is exchanged by the engine for one of its own.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Sequence:
         self.num_drafted = 0
         self.lease: Lease | None = None
         self.finish_reason: FinishReason | None = None
+        self.outlook: Account = Pace().account()
+        self.copies = CopyIndex(self.tokens)
         self.max_length = len(prompt_ids) + max_new_tokens
         self._records: list[TokenRecord] = []
         self._forwards: list[ForwardRecord] = []
@@ -57,6 +61,7 @@ class Sequence:
         self._modes: dict[str, int] = {}
         self._regions: dict[str, int] = {}
         self._origins: dict[str, int] = {}
+        self._decisions: dict[str, int] = {}
         self._end_token_ids = end_token_ids
         self._detokenizer = detokenizer
         self._stop_strings = StopStrings(request.stop)
@@ -98,6 +103,23 @@ class Sequence:
     def encoded(self) -> list[int]:
         """The tokens whose keys and values are in the cache."""
         return self.tokens[: self.num_cached]
+
+    @property
+    def num_forwards(self) -> int:
+        """Forwards so far, those that only read prompt included."""
+        return len(self._forwards)
+
+    def records(self, first: int) -> list[TokenRecord]:
+        """Those of the tokens from position `first` on, which is not in the prompt."""
+        return self._records[first - self.num_prompt :]
+
+    def forwards(self, first: int) -> list[ForwardRecord]:
+        """The forwards from number `first` on."""
+        return self._forwards[first:]
+
+    def count_decision(self, decision: str) -> None:
+        """Books a step that was chosen."""
+        _count(self._decisions, decision)
 
     def mask(self) -> Tensor | None:
         return None if self._constraint is None else self._constraint.mask()
@@ -246,6 +268,7 @@ class Sequence:
             modes=dict(self._modes),
             regions=dict(self._regions),
             origins=origins,
+            decisions=dict(self._decisions),
             mask_microseconds=mask_seconds * 1e6,
             seconds_to_first_token=(self._first_token or now) - self.started,
             seconds=now - self.started,

@@ -20,7 +20,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from decoding.copies import CopyIndex
 from decoding.network.base import Network
+from decoding.pace import Outlook
 from decoding.record import Origin, Region
 from decoding.span import Scores, Span
 
@@ -78,6 +80,16 @@ class Decodable(Protocol):
     @property
     def region(self) -> Region:
         """Where the next token stands."""
+        ...
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known about the cost of forwards and the worth of guesses, to choose by."""
+        ...
+
+    @property
+    def copies(self) -> CopyIndex:
+        """Where the last tokens stood before."""
         ...
 
     @property

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.draft import Draft
-from decoding.modes.drafters import CombinedDrafter, Drafter, LookupDrafter
+from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter, Drafter, LookupDrafter
 from decoding.modes.fitting import check_block_fits, check_count, check_record
 from decoding.network.base import Network
 from decoding.record import Origin
@@ -41,6 +41,11 @@ class SelfSpeculation:
     @property
     def name(self) -> str:
         return "self-speculation"
+
+    @property
+    def denoises(self) -> bool:
+        """Whether every draft is denoised; False where the drafter may copy instead."""
+        return isinstance(self.drafter, DiffusionDrafter)
 
     def fit(self, network: Network) -> DecodeMode:
         check_block_fits(self.block_length, network)

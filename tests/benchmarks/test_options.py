@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import (
     acceptance,
+    auto,
     decode,
     gpu,
     grammar_coverage,
@@ -25,6 +26,7 @@ from tests.decoding.nemotron import write_nemotron
 
 MAINS: dict[str, Callable[[], None]] = {
     "acceptance": acceptance.main,
+    "auto": auto.main,
     "decode": decode.main,
     "gpu": gpu.main,
     "grammar_coverage": grammar_coverage.main,
@@ -37,6 +39,7 @@ MAINS: dict[str, Callable[[], None]] = {
 }
 WHOLE = {
     "acceptance": ["--draws"],
+    "auto": ["--threads", "--live", "--blocks", "--tokens", "--repeats"],
     "decode": ["--threads", "--repeats", "--tokens"],
     "gpu": ["--concurrency", "--block", "--context", "--repeats", "--seconds"],
     "grammar_coverage": ["--limit"],
@@ -93,7 +96,7 @@ def test_counts_are_positive_whole_numbers(
     assert refusal(name, option, "1.5") == f"argument {option}: '1.5' is not a whole number"
 
 
-@pytest.mark.parametrize("name", ["decode", "modes", "numerics", "peers"])
+@pytest.mark.parametrize("name", ["auto", "decode", "modes", "numerics", "peers"])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 

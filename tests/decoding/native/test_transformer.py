@@ -30,7 +30,7 @@ def tokens_of(count: int, seed: int = 0) -> list[int]:
 
 def batches() -> list[list[Part]]:
     """A prompt, then verifications, blocks and drafts behind it, over pages in any order."""
-    near, far = range(0, 96), slots_of([11, 6, 9, 8, 7, 10])
+    near, far = range(96), slots_of([11, 6, 9, 8, 7, 10])
     block = Attention.BLOCK
     return [
         [Part(tokens_of(37), near, read=[0, 15, 16, 36]), Part(tokens_of(20, 1), far)],
