@@ -44,6 +44,7 @@ format: $(READY) ## format the code and mend what can be mended
 bench: $(READY) ## measure decoding on this machine: against a peer, and every mode
 	$(BIN)/python -m benchmarks.decode --json
 	$(BIN)/python -m benchmarks.modes --json
+	$(BIN)/python -m benchmarks.auto --json
 
 bench-peers: .venv-bench/.ready ## measure beside other engines (NATIVE=1 builds llama.cpp too)
 	$(BENCH)/python -m benchmarks.peers --json

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,9 @@ class AsyncEngine:
         adapter: str | Path | None = DEFAULT_ADAPTER,
         cache_tokens: int = 32768,
         max_live: int = 64,
+        max_waiting: int | None = None,
+        max_forward_rows: int = 512,
+        clock: Callable[[], float] = time.monotonic,
         cache_dir: Path | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> "AsyncEngine":
@@ -71,6 +75,9 @@ class AsyncEngine:
                 adapter=adapter,
                 cache_tokens=cache_tokens,
                 max_live=max_live,
+                max_waiting=max_waiting,
+                max_forward_rows=max_forward_rows,
+                clock=clock,
                 cache_dir=cache_dir,
                 progress=progress,
             )
@@ -131,6 +138,8 @@ class AsyncEngine:
         stop: tuple[str, ...] = (),
         stop_token_ids: tuple[int, ...] = (),
         close_at_budget: bool = False,
+        priority: int = 0,
+        deadline: float | None = None,
     ) -> Completion:
         """One answer. Parameters as in `Request`; raises what the engine raises."""
         request = Request(
@@ -142,6 +151,8 @@ class AsyncEngine:
             stop=stop,
             stop_token_ids=stop_token_ids,
             close_at_budget=close_at_budget,
+            priority=priority,
+            deadline=deadline,
         )
         async with self.stream(request) as events:
             async for event in events:
@@ -151,7 +162,11 @@ class AsyncEngine:
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator["EventStream"]:
-        """Opens the events of one request. Leaving the context ends it, wherever it stands."""
+        """Opens the events of one request. Leaving the context ends it, wherever it stands.
+
+        Where the engine has a `max_waiting`, entering waits for room, in the order of arrival,
+        and raises what `Engine.add` raises; else the first event raises it.
+        """
         async with self._opened(lambda engine: engine.add(request)) as events:
             yield events
 
@@ -198,11 +213,15 @@ class AsyncEngine:
     @asynccontextmanager
     async def _opened(self, add: Add) -> AsyncIterator["EventStream"]:
         worker = self._running
-        mailbox: _Mailbox[Event] = _Mailbox()
+        has_no_limit = worker.engine.max_waiting is None
+        mailbox: _Mailbox[Event | _Taken] = _Mailbox()
         try:
-            ticket = worker.submit(add, mailbox.post)
+            on_taken = None if has_no_limit else lambda: mailbox.post(_Taken())
+            ticket = worker.submit(add, mailbox.post, on_taken)
             events = EventStream(mailbox, ticket)
             try:
+                if not has_no_limit:
+                    await events.wait_taken()
                 yield events
             finally:
                 if not events.over:
@@ -219,10 +238,14 @@ class AsyncEngine:
         return self._worker
 
 
+class _Taken:
+    """The engine has queued the request."""
+
+
 class EventStream:
     """The events of one request, in order; ends after `Finished`. Raises what went wrong."""
 
-    def __init__(self, mailbox: "_Mailbox[Event]", ticket: Ticket) -> None:
+    def __init__(self, mailbox: "_Mailbox[Event | _Taken]", ticket: Ticket) -> None:
         self._mailbox = mailbox
         self.ticket = ticket
         self.over = False
@@ -233,6 +256,16 @@ class EventStream:
     async def __anext__(self) -> Committed | Finished:
         if self.over:
             raise StopAsyncIteration
+        event = await self._receive()
+        assert not isinstance(event, _Taken), "nobody waited for the request to be taken"
+        return event
+
+    async def wait_taken(self) -> None:
+        """Waits until the engine has queued the request. Raises what it was refused for."""
+        first = await self._receive()
+        assert isinstance(first, _Taken), "an event came before the request was taken"
+
+    async def _receive(self) -> Committed | Finished | _Taken:
         event = await self._mailbox.receive()
         if isinstance(event, Failed):
             self.over = True

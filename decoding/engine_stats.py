@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from decoding.pace import PaceStats
 from decoding.record import Stats
 
 
@@ -9,15 +10,24 @@ from decoding.record import Stats
 class EngineStats:
     """A moment's view of an engine. Pages are counted, not bytes.
 
-    `forwards` counts calls of the network, however many sequences shared them. New, drafted,
-    accepted and forced tokens are those of requests that are over, prompt tokens those of
-    requests that began; `held_pages` includes what is kept for re-use.
+    `forwards` counts calls of the network, however many sequences shared them, `rows` the tokens
+    evaluated in them, of which each may have `max_forward_rows`. New, drafted, accepted and
+    forced tokens are those of requests that are over, prompt tokens those of requests that
+    began. `held_pages` includes what is kept for re-use, `shared_pages` are those that several
+    live sequences read, `evicted_pages` those given up so far. `profile` names the numerics;
+    `pace` is what `Auto` decides by.
     """
 
+    profile: str
     live_sequences: int
     waiting_requests: int
+    max_forward_rows: int
     free_pages: int
     held_pages: int
+    shared_pages: int
+    evicted_pages: int
+    deadline_misses: int
+    rows: int
     forwards: int
     new_tokens: int
     prompt_tokens: int
@@ -26,11 +36,17 @@ class EngineStats:
     accepted: int
     forced: int
     modes: dict[str, int]
+    pace: PaceStats = PaceStats()
 
     @property
     def hit_rate(self) -> float:
         """Share of prompt tokens that were found encoded, 0.0 to 1.0."""
         return self.cached_prompt_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
+    @property
+    def row_use(self) -> float:
+        """Share of the rows that forwards could have had and did have; 0.0 before the first."""
+        return self.rows / (self.forwards * self.max_forward_rows) if self.forwards else 0.0
 
 
 class Totals:
@@ -38,6 +54,8 @@ class Totals:
 
     def __init__(self) -> None:
         self.forwards = 0
+        self.rows = 0
+        self.deadline_misses = 0
         self.new_tokens = 0
         self.prompt_tokens = 0
         self.cached_prompt_tokens = 0
@@ -50,6 +68,10 @@ class Totals:
         self.prompt_tokens += prompt_tokens
         self.cached_prompt_tokens += cached_prompt_tokens
 
+    def count_forward(self, rows: int) -> None:
+        self.forwards += 1
+        self.rows += rows
+
     def add(self, stats: Stats) -> None:
         self.new_tokens += stats.new_tokens
         self.drafted += stats.drafted
@@ -59,14 +81,31 @@ class Totals:
             self.modes[mode] = self.modes.get(mode, 0) + count
 
     def view(
-        self, *, live_sequences: int, waiting_requests: int, free_pages: int, held_pages: int
+        self,
+        *,
+        profile: str,
+        live_sequences: int,
+        waiting_requests: int,
+        max_forward_rows: int,
+        free_pages: int,
+        held_pages: int,
+        shared_pages: int,
+        evicted_pages: int,
+        pace: PaceStats,
     ) -> EngineStats:
         """The counters beside what is live now."""
         return EngineStats(
+            profile=profile,
             live_sequences=live_sequences,
             waiting_requests=waiting_requests,
+            max_forward_rows=max_forward_rows,
             free_pages=free_pages,
             held_pages=held_pages,
+            shared_pages=shared_pages,
+            evicted_pages=evicted_pages,
+            pace=pace,
+            deadline_misses=self.deadline_misses,
+            rows=self.rows,
             forwards=self.forwards,
             new_tokens=self.new_tokens,
             prompt_tokens=self.prompt_tokens,

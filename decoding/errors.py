@@ -2,6 +2,8 @@
 
     DecodingError
       CacheExhausted     the request needs more cache pages than there can be
+      QueueFull          too many requests wait already; try again later
+      DeadlineExceeded   the request's time was over (in `decoding.request`, with its completion)
       ContextOverflow    the prompt does not fit the model's context
       GrammarError       the grammar cannot be compiled, or uses what we do not enforce
       GrammarDeadEnd     no token of the vocabulary continues the text
@@ -30,6 +32,18 @@ class CacheExhausted(DecodingError):
         )
         self.needed = needed
         self.total = total
+
+
+class QueueFull(DecodingError):
+    """Raised by `Engine.add`, before any work, where as many requests wait as may."""
+
+    def __init__(self, waiting: int, limit: int) -> None:
+        super().__init__(
+            f"{waiting} requests wait and max_waiting is {limit}; step the engine until some have "
+            "begun, or load it with a higher max_waiting"
+        )
+        self.waiting = waiting
+        self.limit = limit
 
 
 class ContextOverflow(DecodingError):

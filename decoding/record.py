@@ -65,7 +65,8 @@ class Stats:
     that only encoded prompt. `drafted` counts the tokens that were guessed and sent to be
     verified, `accepted` those of them that were committed; forced tokens are neither.
     `modes`, `regions` and `origins` say by which mode, where and how tokens were committed;
-    each sums to `new_tokens`.
+    each sums to `new_tokens`. `decisions` counts the steps that a mode such as `Auto` chose, by
+    region and choice: "constrained: self-speculation 8".
     """
 
     prompt_tokens: int = 0
@@ -79,6 +80,7 @@ class Stats:
     modes: Mapping[str, int] = field(default_factory=dict)
     regions: Mapping[str, int] = field(default_factory=dict)
     origins: Mapping[str, int] = field(default_factory=dict)
+    decisions: Mapping[str, int] = field(default_factory=dict)
     mask_microseconds: float = 0.0
     seconds_to_first_token: float = 0.0
     seconds: float = 0.0

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
+from decoding.errors import DecodingError
 from decoding.grammar import Grammar
 from decoding.modes import Autoregressive, DecodeMode
 from decoding.modes.fitting import check_record
@@ -26,6 +28,10 @@ class Request:
 
     With `close_at_budget`, an answer under a grammar always ends validly: as soon as the
     remaining tokens would no longer suffice, a short way to the grammar's end is taken.
+
+    A request of higher `priority` starts sooner; what runs is not stopped for it. `deadline` is
+    in seconds from being added: when they are over, the request ends between two forwards with
+    `DeadlineExceeded`.
     """
 
     prompt: Prompt = field(hash=False)
@@ -36,6 +42,8 @@ class Request:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     close_at_budget: bool = False
+    priority: int = 0
+    deadline: float | None = None
 
     def __post_init__(self) -> None:
         if not hasattr(self.prompt, "__len__"):
@@ -62,6 +70,10 @@ class Request:
             raise ValueError(f"stop_token_ids must be token ids, not {self.stop_token_ids!r}")
         if self.close_at_budget and self.grammar is None:
             raise ValueError("close_at_budget needs a grammar: free text has no valid end")
+        if type(self.priority) is not int:
+            raise ValueError(f"priority must be a whole number, not {self.priority!r}")
+        if self.deadline is not None and not 0.0 < self.deadline < inf:
+            raise ValueError(f"deadline must be seconds above 0, or None, not {self.deadline}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,19 @@ class Completion:
     seed: int = 0
     records: tuple[TokenRecord, ...] = field(default=(), repr=False)
     forwards: tuple[ForwardRecord, ...] = field(default=(), repr=False)
+
+
+class DeadlineExceeded(DecodingError):
+    """Ends a request whose `deadline` passed. `completion` is what was decoded until then, its
+    reason "cancelled"; without tokens where the request had not begun."""
+
+    def __init__(self, deadline: float, completion: Completion) -> None:
+        super().__init__(
+            f"the request's deadline of {deadline} s passed after {completion.stats.new_tokens} "
+            "tokens; raise the deadline or the priority, or lower max_new_tokens"
+        )
+        self.deadline = deadline
+        self.completion = completion
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,17 @@ from torch import Tensor
 
 from decoding.cache.paged import Lease
 from decoding.constraint import Constraint, Lookahead
+from decoding.copies import CopyIndex
 from decoding.detokenizer import Detokenizer
 from decoding.modes import DecodeMode
+from decoding.pace import Account, Pace
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import Committed, Completion, FinishReason, Request
-from decoding.span import Span
 from decoding.stopping import StopStrings
 
-# An enum's `.value` is a slow lookup for what every report needs.
+# An enum's `.value` and its hash are slow for what every token needs.
+_REGION_NAMES = {id(region): region.value for region in Region}
+_ORIGIN_NAMES = {id(origin): origin.value for origin in Origin}
 _ACCEPTED, _COPIED, _FORCED = Origin.ACCEPTED.value, Origin.COPIED.value, Origin.FORCED.value
 
 
@@ -22,7 +25,7 @@ class Sequence:
 
     `num_cached` and `num_drafted` are the mode's to move. Everything else changes through
     `commit` and `finish`. `mode` may be exchanged between two steps; `step_mode` is the one of
-    the step under way.
+    the step under way. `outlook` is exchanged by the engine for one of its own.
     """
 
     def __init__(
@@ -49,14 +52,16 @@ class Sequence:
         self.num_drafted = 0
         self.lease: Lease | None = None
         self.finish_reason: FinishReason | None = None
-        self.num_published_pages = 0
+        self.outlook: Account = Pace().account()
+        self.copies = CopyIndex(self.tokens)
         self.max_length = len(prompt_ids) + max_new_tokens
         self._records: list[TokenRecord] = []
         self._forwards: list[ForwardRecord] = []
-        self._num_forwards = 0
+        self._num_prefills = 0
         self._modes: dict[str, int] = {}
         self._regions: dict[str, int] = {}
         self._origins: dict[str, int] = {}
+        self._decisions: dict[str, int] = {}
         self._end_token_ids = end_token_ids
         self._detokenizer = detokenizer
         self._stop_strings = StopStrings(request.stop)
@@ -66,7 +71,7 @@ class Sequence:
         self._text_from = len(prompt_ids)
         self._num_reported = 0
         self._num_text_reported = 0
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
         self._first_token: float | None = None
 
     @property
@@ -99,6 +104,23 @@ class Sequence:
         """The tokens whose keys and values are in the cache."""
         return self.tokens[: self.num_cached]
 
+    @property
+    def num_forwards(self) -> int:
+        """Forwards so far, those that only read prompt included."""
+        return len(self._forwards)
+
+    def records(self, first: int) -> list[TokenRecord]:
+        """Those of the tokens from position `first` on, which is not in the prompt."""
+        return self._records[first - self.num_prompt :]
+
+    def forwards(self, first: int) -> list[ForwardRecord]:
+        """The forwards from number `first` on."""
+        return self._forwards[first:]
+
+    def count_decision(self, decision: str) -> None:
+        """Books a step that was chosen."""
+        _count(self._decisions, decision)
+
     def mask(self) -> Tensor | None:
         return None if self._constraint is None else self._constraint.mask()
 
@@ -112,10 +134,11 @@ class Sequence:
         origin: Origin = Origin.AUTOREGRESSIVE,
         denoise_step: int = 0,
     ) -> None:
-        assert not self.finished, "a token was committed after the end"
-        detour = None
-        if self._constraint is not None:
-            detour = self._constraint.detour(token, self.room)
+        assert self.finish_reason is None, "a token was committed after the end"
+        if self._constraint is None:
+            self._append(token, logprob, origin, denoise_step)
+            return
+        detour = self._constraint.detour(token, self.room)
         if detour is not None:
             self._commit_all(detour, Origin.CLOSING)
         else:
@@ -134,26 +157,27 @@ class Sequence:
             self._append(token, 0.0, origin)
 
     def _append(self, token: int, logprob: float, origin: Origin, denoise_step: int = 0) -> None:
-        region = Region.CONSTRAINED if origin is Origin.FORCED else self.region
-        mode = self.step_mode.name
+        constraint, mode = self._constraint, self.step_mode.name
+        is_free = constraint is None or (origin is not Origin.FORCED and constraint.may_end)
+        region = Region.FREE if is_free else Region.CONSTRAINED
         self._records.append(
             TokenRecord(origin, mode, region, len(self._forwards) - 1, denoise_step)
         )
         _count(self._modes, mode)
-        _count(self._regions, region.value)
-        _count(self._origins, origin.value)
+        _count(self._regions, _REGION_NAMES[id(region)])
+        _count(self._origins, _ORIGIN_NAMES[id(origin)])
         self.tokens.append(token)
         self._logprobs.append(logprob)
         if self._first_token is None:
             self._first_token = time.perf_counter()
-        if self._constraint is not None:
-            self._constraint.accept(token)
+        if constraint is not None:
+            constraint.accept(token)
         if token in self._end_token_ids:
             self.finish("stop")
             return
         self._show(self._detokenizer.push([token]))
-        if self.room == 0 and not self.finished:
-            complete = self._constraint is not None and self._constraint.is_complete
+        if self.finish_reason is None and len(self.tokens) == self.max_length:
+            complete = constraint is not None and constraint.is_complete
             self.finish("stop" if complete else "length")
 
     def _show(self, text: str) -> None:
@@ -168,12 +192,10 @@ class Sequence:
             self._text.append(self._stop_strings.flush())
             self.finish_reason = reason
 
-    def count_forward(self, span: Span, started: float, seconds: float, sequences: int) -> None:
-        """Books a forward in which `span` took part; `started` is by `time.perf_counter`."""
-        after = started - self._started
-        record = ForwardRecord(span.purpose, len(span.tokens), sequences, after, seconds)
+    def count_forward(self, record: ForwardRecord, *, is_prefill: bool) -> None:
+        """Books a forward in which the sequence took part."""
         self._forwards.append(record)
-        self._num_forwards += bool(span.picks)
+        self._num_prefills += is_prefill
 
     def fork(
         self, request_id: int, request: Request, mode: DecodeMode, seed: int, text: Detokenizer
@@ -238,17 +260,18 @@ class Sequence:
             prompt_tokens=self.num_prompt,
             cached_prompt_tokens=0 if self.lease is None else self.lease.num_cached,
             new_tokens=self.num_new,
-            forwards=self._num_forwards,
-            prefill_forwards=len(self._forwards) - self._num_forwards,
+            forwards=len(self._forwards) - self._num_prefills,
+            prefill_forwards=self._num_prefills,
             drafted=self.num_drafted,
             accepted=origins.get(_ACCEPTED, 0) + origins.get(_COPIED, 0),
             forced=origins.get(_FORCED, 0),
             modes=dict(self._modes),
             regions=dict(self._regions),
             origins=origins,
+            decisions=dict(self._decisions),
             mask_microseconds=mask_seconds * 1e6,
-            seconds_to_first_token=(self._first_token or now) - self._started,
-            seconds=now - self._started,
+            seconds_to_first_token=(self._first_token or now) - self.started,
+            seconds=now - self.started,
         )
 
 

@@ -59,6 +59,10 @@ class Span:
     The cache must already hold [0, start). The rows' keys and values are written behind it;
     whether they stay is the mode's decision, made by advancing `Sequence.num_cached`.
     An empty `picks` is a pure prefill. `ranks` asks for so many further candidates per pick.
+
+    A causal span may be evaluated in pieces: rows before the first pick, if they hold final
+    tokens, in earlier forwards than the rest. `num_cached` moves with them, so a mode that needs
+    it from before notes it before.
     """
 
     tokens: tuple[int, ...]

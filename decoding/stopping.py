@@ -18,6 +18,8 @@ class StopStrings:
         """Takes a piece and returns what may be shown. Sets `found` at the first stop string;
         the text from it on is dropped."""
         assert self.found is None, "text arrived after the stop"
+        if not self._stops:
+            return text
         text = self._held + text
         hits = [(text.find(stop), stop) for stop in self._stops if stop in text]
         if hits:

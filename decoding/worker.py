@@ -8,6 +8,7 @@ the engine's thread, which must return at once and must not raise anything but
 
 import atexit
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -28,9 +29,12 @@ class ConsumerGone(Exception):
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A submitted request. `request_id` is known once the engine has taken it."""
+    """A submitted request. `request_id` is known once the engine has taken it; `on_taken` is then
+    called, in the engine's thread, under the same obligations as `deliver`."""
 
+    add: Add
     deliver: Deliver
+    on_taken: Callable[[], None] | None = None
     request_id: int | None = None
 
 
@@ -44,6 +48,7 @@ class Worker:
         self._inbox: SimpleQueue[Command] = SimpleQueue()
         self._tickets: dict[int, Ticket] = {}
         self._open: set[Ticket] = set()
+        self._backlog: deque[Ticket] = deque()
         self._lock = threading.Lock()
         self._stopping = False
         self._closed: EngineClosed | None = None
@@ -70,16 +75,19 @@ class Worker:
             raise EngineClosed("the engine is not loaded yet; start it and wait")
         return self._engine
 
-    def submit(self, add: Add, deliver: Deliver) -> Ticket:
-        """Has `add` queue a request. Its first event, or `Failed`, comes through `deliver`.
+    def submit(
+        self, add: Add, deliver: Deliver, on_taken: Callable[[], None] | None = None
+    ) -> Ticket:
+        """Has `add` queue a request, once those submitted before are queued and there is room.
 
-        Raises `EngineClosed` once the thread has stopped.
+        Its first event, or `Failed`, comes through `deliver`. Raises `EngineClosed` once the
+        thread has stopped.
         """
-        ticket = Ticket(deliver)
+        ticket = Ticket(add, deliver, on_taken)
         with self._lock:
             self._check_open()
             self._open.add(ticket)
-            self._inbox.put(lambda engine: self._add(engine, add, ticket))
+            self._inbox.put(lambda engine: self._queue(engine, ticket))
         return ticket
 
     def post(self, command: Command) -> None:
@@ -94,6 +102,9 @@ class Worker:
         def command(engine: Engine) -> None:
             if ticket.request_id is not None:
                 engine.abort(ticket.request_id)
+            elif ticket in self._backlog:
+                self._backlog.remove(ticket)
+                self._refuse(engine, ticket, EngineClosed("the request was given up"))
 
         try:
             self.post(command)
@@ -136,7 +147,8 @@ class Worker:
 
     def _drive(self, engine: Engine) -> None:
         while not (self._stopping and engine.is_idle):
-            self._obey(engine, wait=engine.is_idle)
+            self._obey(engine, wait=engine.is_idle and not self._backlog)
+            self._feed(engine)
             for event in engine.step():
                 self._deliver(engine, event)
 
@@ -150,14 +162,32 @@ class Worker:
         except Empty:
             return
 
-    def _add(self, engine: Engine, add: Add, ticket: Ticket) -> None:
+    def _queue(self, engine: Engine, ticket: Ticket) -> None:
+        self._backlog.append(ticket)
+        self._feed(engine)
+
+    def _feed(self, engine: Engine) -> None:
+        """Gives the engine what was submitted, in order, as long as it has room."""
+        while self._backlog and engine.has_room:
+            self._add(engine, self._backlog.popleft())
+
+    def _add(self, engine: Engine, ticket: Ticket) -> None:
         try:
-            ticket.request_id = add(engine)
+            ticket.request_id = ticket.add(engine)
         except Exception as error:  # noqa: BLE001 - a refusal belongs to the caller who asked
-            self._tell(engine, ticket, Failed(-1, error))
-            self._open.discard(ticket)
+            self._refuse(engine, ticket, error)
             return
         self._tickets[ticket.request_id] = ticket
+        if ticket.on_taken is None:
+            return
+        try:
+            ticket.on_taken()
+        except ConsumerGone:
+            engine.abort(ticket.request_id)
+
+    def _refuse(self, engine: Engine, ticket: Ticket, error: Exception) -> None:
+        self._tell(engine, ticket, Failed(-1, error))
+        self._open.discard(ticket)
 
     def _deliver(self, engine: Engine, event: Event) -> None:
         if isinstance(event, Finished | Failed):

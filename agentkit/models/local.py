@@ -50,7 +50,8 @@ class LocalModel:
     runs, tasks and event loops; all of them share one cache.
 
     `mode` is the decoding mode for answers whose settings name none. `device`, `profile`,
-    `adapter` and `cache_tokens` are those of `decoding.Engine.load`. `engine` is an engine
+    `adapter`, `cache_tokens`, `max_live` and `max_waiting` are those of `decoding.Engine.load`;
+    with a `max_waiting`, answers beyond it wait before they take memory. `engine` is an engine
     of your own to use instead of loading one; its owner closes it.
     """
 
@@ -63,6 +64,8 @@ class LocalModel:
         profile: Profile = "exact",
         adapter: str | Path | None = "linear_spec_lora",
         cache_tokens: int = 32768,
+        max_live: int = 64,
+        max_waiting: int | None = None,
         progress: Callable[[Progress], None] | None = None,
         engine: AsyncEngine | None = None,
     ) -> None:
@@ -75,6 +78,8 @@ class LocalModel:
             profile=profile,
             adapter=adapter,
             cache_tokens=cache_tokens,
+            max_live=max_live,
+            max_waiting=max_waiting,
             progress=progress,
         )
         self._turns = count(1)

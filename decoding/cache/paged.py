@@ -1,35 +1,48 @@
 """The cache of an engine: one storage, one pool of pages, one prefix index."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from decoding.cache.pages import PagePool
-from decoding.cache.prefix import PrefixIndex
+from decoding.cache.prefix import Match, Node, PrefixIndex
 from decoding.cache.storage import Storage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
     """One live sequence's right to pages. Position p lies in slot `slots_C[p]`, on the host.
 
     The first `num_cached` positions were already encoded when the lease was opened. `run` is
-    the first slot where all pages lie side by side, else None.
+    the first slot where all pages lie side by side, else None. The rest is the cache's:
+    `last` is the node of the last full page that is indexed, `num_indexed` counts the pages up
+    to it, and `twins` holds the pages of nodes on the way whose tokens lie in an own page, too.
     """
 
     pages: tuple[int, ...]
+    page_size: int
     num_cached: int
     slots_C: Tensor
     run: int | None
+    last: Node
+    num_indexed: int
+    twins: dict[int, int] = field(default_factory=dict)
 
     def slots(self, num_positions: int) -> slice | Tensor:
         """The slots of positions [0, num_positions): a slice where possible, else indices."""
         if self.run is not None:
             return slice(self.run, self.run + num_positions)
         return self.slots_C[:num_positions]
+
+    def numbers(self, start: int, end: int) -> Sequence[int]:
+        """The slots of positions [start, end) as plain numbers."""
+        if self.run is not None:
+            return range(self.run + start, self.run + end)
+        size = self.page_size
+        return [self.pages[at // size] * size + at % size for at in range(start, end)]
 
 
 class PagedCache:
@@ -49,59 +62,114 @@ class PagedCache:
         self.storage = storage
         self.pool = PagePool(storage.num_slots // page_size, page_size)
         self.index = PrefixIndex(self.pool)
+        self.num_shared = 0
+        self._readers = [0] * self.pool.num_pages
 
     def pages_for(self, num_tokens: int) -> int:
         """Pages that `num_tokens` positions need."""
         return -(-num_tokens // self.pool.page_size)
 
+    @property
+    def num_available(self) -> int:
+        """Pages that are free or can be freed now."""
+        return self.pool.num_free + self.index.num_idle
+
+    def num_encoded(self, tokens: Sequence[int]) -> int:
+        """How many of the first tokens are encoded, in whole pages."""
+        return len(self.index.match(tokens).nodes) * self.pool.page_size
+
     def open(self, tokens: Sequence[int], capacity: int) -> Lease | None:
         """Leases pages for `capacity` positions, re-using what is encoded of `tokens`.
 
-        At least the last token is left to encode. Returns None, changing nothing but the
-        index's least recently used entries, where too few pages can be freed at present.
+        At least the last token is left to encode. Returns None where too few pages can be freed
+        at present; what it would have re-used then counts as used. With no other lease open,
+        whatever the pool can hold is leased.
         """
-        size = self.pool.page_size
         match = self.index.match(tokens[:-1])
-        shared = list(match.pages)
+        path = [node.page for node in match.nodes]
+        for page in path:
+            self.index.hold(page)
         tail, takes_over = match.tail, False
         if tail is not None:
-            takes_over = not tail.writer and match.num_tail == len(tail.tokens) < size
             # Held while we allocate, lest eviction frees the page that is to be copied.
-            self.pool.hold(tail.page)
-        for page in shared:
-            self.pool.hold(page)
-        count = self.pages_for(capacity) - len(shared) - takes_over
-        if count > self.pool.num_free:
-            self.index.evict(count - self.pool.num_free)
-        if count > self.pool.num_free:
-            for page in shared:
-                self.pool.release(page)
-            if tail is not None:
-                self.pool.release(tail.page)
+            self.index.hold(tail.page)
+            whole = match.num_tail == len(tail.tokens) < self.pool.page_size
+            takes_over = whole and not tail.writer
+        needed = self.pages_for(capacity) - len(path) - takes_over
+        if tail is not None and not takes_over and needed > self.num_available:
+            self.index.release(tail.page)  # it may have to make room for what would be its copy
+            tail = None
+        if needed > self.num_available:
+            self._release([*path, *([tail.page] if tail is not None else ())])
             return None
+        self.index.evict(max(0, needed - self.pool.num_free))
+        num_cached = len(path) * self.pool.page_size
+        if tail is not None:
+            num_cached += match.num_tail
         if tail is not None and takes_over:
             tail.writer = True
-            shared.append(tail.page)
-        fresh = self.pool.allocate(count, after=shared[-1] if shared else None)
+            path.append(tail.page)
+        fresh = self.pool.allocate(needed, after=path[-1] if path else None)
         if tail is not None and not takes_over:
-            self.storage.copy(tail.page * size, fresh[0] * size, match.num_tail)
-            self.pool.release(tail.page)
-        num_cached = len(match.pages) * size + match.num_tail
-        return self._lease((*shared, *fresh), num_cached)
+            self._copy(tail.page, fresh[0], match.num_tail)
+        return self._lease((*path, *fresh), num_cached, match)
 
-    def _lease(self, pages: tuple[int, ...], num_cached: int) -> Lease:
+    def publish(self, lease: Lease, tokens: Sequence[int], num_encoded: int) -> None:
+        """Makes the full pages among the first `num_encoded` tokens of a live sequence available
+        to others. Costs what is new since the last time."""
+        size = self.pool.page_size
+        for depth in range(lease.num_indexed, num_encoded // size):
+            page = lease.pages[depth]
+            node = self.index.add(
+                lease.last, tuple(tokens[depth * size : (depth + 1) * size]), page
+            )
+            if node.page != page:
+                self.index.hold(node.page)
+                lease.twins[depth] = node.page
+            lease.last, lease.num_indexed = node, depth + 1
+
+    def publish_all(self, lease: Lease, tokens: Sequence[int], num_encoded: int) -> None:
+        """As `publish`, with the partial page at the end, which stays the sequence's to fill."""
+        self._index(lease, tokens, num_encoded, writing=True)
+
+    def close(self, lease: Lease, tokens: Sequence[int], num_encoded: int) -> None:
+        """Ends a lease. What was encoded stays indexed until its pages are needed."""
+        self._index(lease, tokens, num_encoded, writing=False)
+        for depth in reversed(range(len(lease.pages))):
+            page = lease.pages[depth]
+            self._readers[page] -= 1
+            self.num_shared -= self._readers[page] == 1
+            self.index.release(page)
+            if depth in lease.twins:
+                self.index.release(lease.twins[depth])
+
+    def _index(
+        self, lease: Lease, tokens: Sequence[int], num_encoded: int, *, writing: bool
+    ) -> None:
+        self.publish(lease, tokens, num_encoded)
+        rest = tuple(tokens[lease.num_indexed * self.pool.page_size : num_encoded])
+        if rest:
+            page = lease.pages[lease.num_indexed]
+            node = self.index.add(lease.last, rest, page)
+            if node.page == page:
+                node.writer = writing
+
+    def _copy(self, source: int, target: int, count: int) -> None:
+        size = self.pool.page_size
+        self.storage.copy(source * size, target * size, count)
+        self.index.release(source)
+
+    def _release(self, pages: Sequence[int]) -> None:
+        for page in reversed(pages):
+            self.index.release(page)
+
+    def _lease(self, pages: tuple[int, ...], num_cached: int, match: Match) -> Lease:
+        for page in pages:
+            self._readers[page] += 1
+            self.num_shared += self._readers[page] == 2
         size = self.pool.page_size
         first_P = torch.tensor(pages, dtype=torch.int64) * size
         slots_C = (first_P[:, None] + torch.arange(size)).flatten()
         side_by_side = all(b == a + 1 for a, b in pairwise(pages))
-        return Lease(pages, num_cached, slots_C, pages[0] * size if side_by_side else None)
-
-    def publish(self, lease: Lease, encoded: Sequence[int]) -> None:
-        """Makes the tokens a live sequence has encoded so far available to others."""
-        self.index.insert(encoded, lease.pages, writing=True)
-
-    def close(self, lease: Lease, encoded: Sequence[int]) -> None:
-        """Ends a lease. What was encoded stays indexed until its pages are needed."""
-        self.index.insert(encoded, lease.pages, writing=False)
-        for page in lease.pages:
-            self.pool.release(page)
+        run = pages[0] * size if side_by_side else None
+        return Lease(pages, size, num_cached, slots_C, run, match.last, len(match.nodes))

@@ -3,31 +3,46 @@
 A radix tree whose edges are pages: a node is one page and the tokens encoded in it, its
 children are the pages that may follow. Only full pages have children. Keys and values of a
 token depend on all tokens before it, so a page is found only behind the same prefix.
+
+A page that nobody but the index holds is *idle*. Whoever holds a node's page holds the pages of
+all nodes above it as well, and pages become idle from the deepest node upwards; so the page
+that has been idle longest is always a leaf, and evicting it looks at nothing else.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from decoding.cache.pages import PagePool
 
+Key = tuple[int, ...]
+
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One indexed page. `writer` marks that a live sequence appends behind `tokens`."""
+    """One indexed page. `writer` marks that a live sequence appends behind `tokens`.
+
+    `children` are found by their first token, then by all their tokens.
+    """
 
     page: int
-    tokens: tuple[int, ...]
+    tokens: Key
     parent: "Node | None"
-    children: dict[tuple[int, ...], "Node"] = field(default_factory=dict)
-    last_used: int = 0
+    children: dict[int, dict[Key, "Node"]] = field(default_factory=dict)
     writer: bool = False
+
+    def alike(self, tokens: Sequence[int]) -> dict[Key, "Node"]:
+        """The children that share at least their first token with `tokens`."""
+        return self.children.get(tokens[0], {}) if tokens else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The longest indexed prefix: full pages, then `num_tail` tokens at the head of `tail`."""
+    """The longest indexed prefix: the full pages of `nodes`, from the root down, then `num_tail`
+    tokens at the head of `tail`. `last` is the last of `nodes`, or the root."""
 
-    pages: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    last: Node
     tail: Node | None
     num_tail: int
 
@@ -37,118 +52,100 @@ class PrefixIndex:
 
     def __init__(self, pool: PagePool) -> None:
         self._pool = pool
-        self._root = Node(page=-1, tokens=(), parent=None)
-        self._clock = 0
+        self._node_of: dict[int, Node] = {}
+        self._idle: OrderedDict[int, Node] = OrderedDict()
+        self.root = Node(page=-1, tokens=(), parent=None)
+        self.num_evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._node_of)
+
+    @property
+    def num_idle(self) -> int:
+        """Pages that `evict` can free."""
+        return len(self._idle)
 
     def match(self, tokens: Sequence[int]) -> Match:
-        """The longest encoded prefix of `tokens`. Marks it as used; holds nothing."""
-        self._clock += 1
+        """The longest encoded prefix of `tokens`. Holds nothing and changes nothing."""
         size = self._pool.page_size
-        node, pages, start = self._root, [], 0
-        while (child := node.children.get(tuple(tokens[start : start + size]))) is not None:
-            if len(child.tokens) < size:
-                break
-            child.last_used = self._clock
-            pages.append(child.page)
-            node, start = child, start + size
-        rest = tuple(tokens[start : start + size])
+        last, nodes, start = self.root, [], 0
+        rest = tuple(tokens[:size])
+        while len(rest) == size and (child := last.alike(rest).get(rest)) is not None:
+            nodes.append(child)
+            last, start = child, start + size
+            rest = tuple(tokens[start : start + size])
         tail, num_tail = None, 0
-        for child in node.children.values():
+        for child in last.alike(rest).values():
             common = _common_prefix(child.tokens, rest)
             if common > num_tail:
                 tail, num_tail = child, common
-        if tail is not None:
-            tail.last_used = self._clock
-        return Match(tuple(pages), tail, num_tail)
+        return Match(tuple(nodes), last, tail, num_tail)
 
-    def insert(self, tokens: Sequence[int], pages: Sequence[int], *, writing: bool) -> None:
-        """Indexes encoded `tokens` lying in `pages`. Pages new to the index gain a holder.
+    def add(self, parent: Node, tokens: Key, page: int) -> Node:
+        """The child of `parent` that begins with `tokens`: the one there is, else a new one for
+        `page`, which gains a holder.
 
-        With `writing`, the last page, if partial, stays reserved for the sequence that
-        appends to it; without, the next sequence may.
+        A new child takes the place of what it continues: the node of the same page, and partial
+        pages that nobody writes to.
         """
-        self._clock += 1
-        size = self._pool.page_size
-        node = self._root
-        for index, start in enumerate(range(0, len(tokens), size)):
-            key = tuple(tokens[start : start + size])
-            child = node.children.get(key)
-            if child is None:
-                child = self._add(node, key, pages[index])
-            child.last_used = self._clock
-            if child.page == pages[index]:
-                child.writer = writing and len(key) < size
-            node = child
-
-    def _add(self, parent: Node, key: tuple[int, ...], page: int) -> Node:
-        """A new child; a shorter partial page that it continues is replaced."""
-        for old in list(parent.children.values()):
-            if old.page == page or (
-                not old.writer
-                and len(old.tokens) < len(key)
-                and key[: len(old.tokens)] == old.tokens
-            ):
-                self._remove(old)
+        old = self._node_of.get(page)
+        if old is not None and old.tokens != tokens:
+            self._remove(old)
+        alike = parent.alike(tokens)
+        if tokens in alike:
+            return alike[tokens]
+        for other in alike.values():
+            if other.tokens[: len(tokens)] == tokens:
+                return other
+        for other in [each for each in alike.values() if not each.writer]:
+            if other.tokens == tokens[: len(other.tokens)]:
+                self._remove(other)
         self._pool.hold(page)
-        child = Node(page=page, tokens=key, parent=parent)
-        parent.children[key] = child
+        child = self._node_of[page] = Node(page=page, tokens=tokens, parent=parent)
+        parent.children.setdefault(tokens[0], {})[tokens] = child
         return child
 
+    def hold(self, page: int) -> None:
+        """Adds a holder to an indexed page, whose node's ancestors the holder holds, too."""
+        self._pool.hold(page)
+        self._idle.pop(page, None)
+
+    def release(self, page: int) -> None:
+        """Drops a holder of any page. Deepest pages first: see the head of this file."""
+        self._pool.release(page)
+        node = self._node_of.get(page)
+        if node is not None and self._pool.holders(page) == 1:
+            self._idle[page] = node
+
     def evict(self, num_pages: int) -> int:
-        """Frees up to `num_pages` pages that only the index holds, oldest leaves first.
+        """Frees up to `num_pages` idle pages, those first that became idle first.
 
         Returns how many were freed.
         """
-        freed = 0
-        while freed < num_pages:
-            leaves = [node for node in self._nodes() if self._evictable(node)]
-            if not leaves:
-                break
-            leaves.sort(key=lambda node: node.last_used)
-            for node in leaves[: num_pages - freed]:
-                self._remove(node)
-                freed += 1
-        return freed
+        count = min(num_pages, len(self._idle))
+        for _ in range(count):
+            _, node = self._idle.popitem(last=False)
+            assert not node.children, "an idle page is followed by one that is held"
+            self._remove(node)
+        self.num_evicted += count
+        return count
 
-    def num_evictable(self) -> int:
-        """Pages that `evict` could free in the end: those whose whole subtree is unused."""
-
-        def count(node: Node) -> tuple[int, bool]:
-            total, idle = 0, True
-            for child in node.children.values():
-                child_total, child_idle = count(child)
-                total += child_total
-                idle = idle and child_idle
-            idle = idle and (node is self._root or self._pool.holders(node.page) == 1)
-            return (total + 1 if idle else total), idle
-
-        total, idle = count(self._root)
-        return total - 1 if idle else total
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self._nodes())
-
-    def _evictable(self, node: Node) -> bool:
-        return not node.children and self._pool.holders(node.page) == 1
+    def nodes(self) -> Iterator[Node]:
+        """All nodes, for checks."""
+        return iter(self._node_of.values())
 
     def _remove(self, node: Node) -> None:
         assert node.parent is not None
         assert not node.children
-        del node.parent.children[node.tokens]
+        alike = node.parent.children[node.tokens[0]]
+        del alike[node.tokens]
+        if not alike:
+            del node.parent.children[node.tokens[0]]
+        del self._node_of[node.page]
+        self._idle.pop(node.page, None)
         self._pool.release(node.page)
-
-    def _nodes(self) -> Iterator[Node]:
-        stack = list(self._root.children.values())
-        while stack:
-            node = stack.pop()
-            yield node
-            stack.extend(node.children.values())
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    count = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
+    pairs = zip(left, right, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))

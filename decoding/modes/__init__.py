@@ -1,9 +1,10 @@
 """The ways of decoding, all over the same spans, cache and grammars."""
 
-from decoding.modes.auto import Auto
+from decoding.modes.auto import Auto, decides_by_cost
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Preview, Step
 from decoding.modes.block_diffusion import BlockDiffusion
+from decoding.modes.fastest import Fastest
 from decoding.modes.reveal import Block, ConfidenceThreshold, FixedSchedule, RevealPolicy
 from decoding.modes.self_speculation import SelfSpeculation
 
@@ -15,9 +16,11 @@ __all__ = [
     "ConfidenceThreshold",
     "Decodable",
     "DecodeMode",
+    "Fastest",
     "FixedSchedule",
     "Preview",
     "RevealPolicy",
     "SelfSpeculation",
     "Step",
+    "decides_by_cost",
 ]

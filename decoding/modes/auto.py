@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from decoding.errors import UnsupportedMode
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
+from decoding.modes.fastest import Fastest
 from decoding.modes.fitting import check_record
-from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
 from decoding.record import Region
 
@@ -15,9 +15,9 @@ from decoding.record import Region
 class Auto:
     """One mode for constrained regions of the text, one for free text.
 
-    None takes self-speculation where the network has a diffusion pathway, autoregressive
-    decoding elsewhere; so does a mode that the network cannot do. Both defaults leave the text
-    as it would be decoded autoregressively; a `BlockDiffusion` for `free` does not.
+    None takes `Fastest()`: whatever is fastest here and now of the steps that leave the text as it
+    would be decoded autoregressively. A mode that is named is the one taken in its region, or
+    autoregressive decoding where the network cannot do it; a `BlockDiffusion` changes the text.
     """
 
     constrained: DecodeMode | None = None
@@ -46,10 +46,15 @@ class Auto:
         yield from self.select(sequence).step(sequence)
 
 
+def decides_by_cost(mode: DecodeMode) -> bool:
+    """Whether a mode that is fitted needs the cost of forwards to be measured."""
+    if isinstance(mode, Auto):
+        return any(isinstance(each, Fastest) for each in (mode.constrained, mode.free))
+    return isinstance(mode, Fastest)
+
+
 def _fitted(mode: DecodeMode | None, network: Network) -> DecodeMode:
-    if mode is None:
-        mode = Autoregressive() if network.mask_token_id is None else SelfSpeculation()
     try:
-        return mode.fit(network)
+        return (Fastest() if mode is None else mode).fit(network)
     except UnsupportedMode:
         return Autoregressive()

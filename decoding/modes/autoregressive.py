@@ -7,8 +7,6 @@ from decoding.network.base import Network
 from decoding.record import Origin
 from decoding.span import Pick, Purpose, Span
 
-PREFILL_ROWS = 512
-
 
 @dataclass(frozen=True, slots=True)
 class Autoregressive:
@@ -30,23 +28,10 @@ class Autoregressive:
 
 
 def pick_next(sequence: Decodable) -> Step:
-    """Encodes the tail causally, a long one in pieces, and commits one token behind it."""
-    yield from prefill(sequence, leave=PREFILL_ROWS)
+    """Encodes the tail causally and commits one token behind it."""
     tail = sequence.tail
     pick = Pick(row=len(tail) - 1, position=sequence.length, mask_W=sequence.mask())
     span = Span(tail, start=sequence.num_cached, picks=(pick,), purpose=Purpose.NEXT)
     scores = yield span
     sequence.num_cached = sequence.length
     sequence.commit(scores.tokens[0], scores.logprobs[0], Origin.AUTOREGRESSIVE)
-
-
-def prefill(sequence: Decodable, *, leave: int) -> Step:
-    """Encodes the tail in pieces until at most `leave` tokens of it remain.
-
-    Pieces keep a long prompt from holding up the other sequences, and a cancellation from
-    waiting for the whole of it.
-    """
-    while len(sequence.tail) > leave:
-        rows = sequence.tail[: min(PREFILL_ROWS, len(sequence.tail) - leave)]
-        yield Span(rows, start=sequence.num_cached)
-        sequence.num_cached += len(rows)

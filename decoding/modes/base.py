@@ -5,6 +5,9 @@ scores, and commits tokens. It sees one sequence and never the network, the devi
 or other sequences; the engine evaluates the pending spans of all live sequences, whatever
 their modes, in one forward.
 
+The engine may evaluate the beginning of a causal span, up to its first pick, in earlier forwards
+than the rest; `num_cached` moves with it, while the step still waits for its scores.
+
 Between any two steps of a sequence these hold:
     prefix   cached entries cover positions [0, num_cached) and come from causal forwards
              over the tokens that are final there
@@ -17,7 +20,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from decoding.copies import CopyIndex
 from decoding.network.base import Network
+from decoding.pace import Outlook
 from decoding.record import Origin, Region
 from decoding.span import Scores, Span
 
@@ -75,6 +80,16 @@ class Decodable(Protocol):
     @property
     def region(self) -> Region:
         """Where the next token stands."""
+        ...
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known about the cost of forwards and the worth of guesses, to choose by."""
+        ...
+
+    @property
+    def copies(self) -> CopyIndex:
+        """Where the last tokens stood before."""
         ...
 
     @property

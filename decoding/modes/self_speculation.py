@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from decoding.modes.autoregressive import PREFILL_ROWS, prefill
 from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.draft import Draft
-from decoding.modes.drafters import CombinedDrafter, Drafter, LookupDrafter
+from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter, Drafter, LookupDrafter
 from decoding.modes.fitting import check_block_fits, check_count, check_record
 from decoding.network.base import Network
 from decoding.record import Origin
@@ -43,6 +42,11 @@ class SelfSpeculation:
     def name(self) -> str:
         return "self-speculation"
 
+    @property
+    def denoises(self) -> bool:
+        """Whether every draft is denoised; False where the drafter may copy instead."""
+        return isinstance(self.drafter, DiffusionDrafter)
+
     def fit(self, network: Network) -> DecodeMode:
         check_block_fits(self.block_length, network)
         drafter = self.drafter
@@ -55,7 +59,6 @@ class SelfSpeculation:
 
     def step(self, sequence: Decodable) -> Step:
         assert self.drafter is not None, "fit the mode to a network first"
-        yield from prefill(sequence, leave=PREFILL_ROWS)
         draft = yield from self.drafter.draft(sequence, self.block_length, self.draft_threshold)
         yield from verify(sequence, draft)
 

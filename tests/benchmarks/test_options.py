@@ -11,6 +11,7 @@ import torch
 
 from benchmarks import (
     acceptance,
+    auto,
     decode,
     forward,
     gpu,
@@ -27,6 +28,7 @@ from tests.decoding.nemotron import write_nemotron
 
 MAINS: dict[str, Callable[[], None]] = {
     "acceptance": acceptance.main,
+    "auto": auto.main,
     "decode": decode.main,
     "forward": forward.main,
     "gpu": gpu.main,
@@ -40,6 +42,7 @@ MAINS: dict[str, Callable[[], None]] = {
 }
 WHOLE = {
     "acceptance": ["--draws"],
+    "auto": ["--threads", "--live", "--blocks", "--tokens", "--repeats"],
     "decode": ["--threads", "--repeats", "--tokens"],
     "forward": ["--threads", "--context", "--repeats"],
     "gpu": ["--concurrency", "--block", "--context", "--repeats", "--seconds"],
@@ -97,7 +100,7 @@ def test_counts_are_positive_whole_numbers(
     assert refusal(name, option, "1.5") == f"argument {option}: '1.5' is not a whole number"
 
 
-@pytest.mark.parametrize("name", ["decode", "forward", "modes", "numerics", "peers"])
+@pytest.mark.parametrize("name", ["auto", "decode", "forward", "modes", "numerics", "peers"])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 

@@ -12,6 +12,7 @@ from decoding import (
     AsyncEngine,
     BlockDiffusion,
     Committed,
+    DeadlineExceeded,
     Engine,
     EngineClosed,
     Finished,
@@ -263,3 +264,114 @@ async def test_forking_what_is_over_and_switching_to_what_cannot_be_are_refused(
         async with engine.fork(stream) as child:
             with pytest.raises(ValueError, match="not being decoded"):
                 await anext(child)
+
+
+@asynccontextmanager
+async def bounded() -> AsyncIterator[tuple[AsyncEngine, GatedNetwork]]:
+    """One request is decoded, one may wait; forwards wait for permits."""
+    network = GatedNetwork()
+
+    def make() -> Engine:
+        return Engine(network, TOKENIZER, cache_tokens=2048, max_live=1, max_waiting=1)
+
+    async with AsyncEngine(make) as engine:
+        try:
+            yield engine, network
+        finally:
+            network.permits.release(10_000)
+
+
+async def test_submissions_wait_for_room_in_order() -> None:
+    taken: dict[int, int | None] = {}
+    async with bounded() as (engine, network), anyio.create_task_group() as group:
+
+        async def ask(index: int) -> None:
+            async with engine.stream(Request([index, 1], max_new_tokens=2)) as events:
+                taken[index] = events.ticket.request_id
+                async for _ in events:
+                    pass
+
+        for index in range(6):
+            group.start_soon(ask, index)
+            await anyio.wait_all_tasks_blocked()
+        await anyio.to_thread.run_sync(network.entered.wait)
+        assert len(taken) <= 2
+        assert engine.stats().waiting_requests <= 1
+        network.permits.release(10_000)
+    assert taken == {index: index for index in range(6)}
+
+
+async def test_a_submission_that_waits_for_room_can_be_cancelled() -> None:
+    outs = []
+    async with bounded() as (engine, network), anyio.create_task_group() as group:
+
+        async def ask(index: int) -> None:
+            outs.append(await engine.generate([index, 1], max_new_tokens=3))
+
+        group.start_soon(ask, 0)
+        await anyio.to_thread.run_sync(network.entered.wait)
+        group.start_soon(ask, 1)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.CancelScope() as scope:
+
+            async def cancel() -> None:
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+                await anyio.wait_all_tasks_blocked()
+                network.permits.release(10_000)
+
+            group.start_soon(cancel)
+            await engine.generate([2, 1], max_new_tokens=500)
+        assert scope.cancelled_caught
+    expected = [engine_of().generate([n, 1], max_new_tokens=3).token_ids for n in range(2)]
+    assert [out.token_ids for out in outs] == expected
+
+
+async def test_a_refusal_under_a_limit_raises_and_frees_the_place() -> None:
+    async with bounded() as (engine, network):
+        network.permits.release(10_000)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="outside the vocabulary"):
+                await engine.generate([1, 9999])
+        assert (await engine.generate([1], max_new_tokens=2)).token_ids
+
+
+async def test_closing_ends_those_that_wait_for_room() -> None:
+    network, ended = GatedNetwork(), []
+
+    def make() -> Engine:
+        return Engine(network, TOKENIZER, cache_tokens=2048, max_live=1, max_waiting=1)
+
+    engine = AsyncEngine(make)
+    await engine.start()
+    async with anyio.create_task_group() as group:
+
+        async def ask(index: int) -> None:
+            try:
+                ended.append((await engine.generate([index, 1])).finish_reason)
+            except EngineClosed:
+                ended.append("closed")
+
+        for index in range(5):
+            group.start_soon(ask, index)
+        await anyio.to_thread.run_sync(network.entered.wait)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(engine.aclose)
+        await anyio.wait_all_tasks_blocked()
+        network.permits.release(10_000)
+    assert len(ended) == 5
+    assert set(ended) == {"cancelled", "closed"}
+
+
+async def test_a_deadline_raises_where_the_answer_was_awaited() -> None:
+    times = iter(range(10_000))
+
+    def make() -> Engine:
+        clock = lambda: float(next(times))  # noqa: E731 - a second for each look
+        return Engine(ScriptedNetwork(288), TOKENIZER, cache_tokens=2048, clock=clock)
+
+    async with AsyncEngine(make) as engine:
+        with pytest.raises(DeadlineExceeded) as told:
+            await engine.generate([1, 2], max_new_tokens=400, deadline=7.0)
+        assert len(told.value.completion.token_ids) == 6
+        assert engine.stats().deadline_misses == 1

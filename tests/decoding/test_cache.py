@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from decoding.cache.paged import Lease, PagedCache
 from decoding.cache.pages import PagePool
+from decoding.cache.prefix import Node, PrefixIndex
 from decoding.cache.storage import KVStorage
+from tests.decoding.counted import num_calls
 
 PAGE = 4
 NUM_PAGES = 12
@@ -48,7 +50,7 @@ def run(cache: PagedCache, tokens: list[int], capacity: int | None = None) -> in
     assert lease is not None
     encode(cache, lease, tokens, lease.num_cached)
     assert seen(cache, lease, len(tokens)) == tokens
-    cache.close(lease, tokens)
+    cache.close(lease, tokens, len(tokens))
     return lease.num_cached
 
 
@@ -103,7 +105,7 @@ def test_nothing_is_leased_when_pages_are_short_and_nothing_leaks() -> None:
     free = cache.pool.num_free
     assert cache.open(list(range(100, 110)), PAGE * 2) is None
     assert cache.pool.num_free == free
-    cache.close(lease, [])
+    cache.close(lease, [], 0)
     assert cache.pool.num_free == NUM_PAGES
 
 
@@ -169,16 +171,180 @@ def test_any_interleaving_keeps_pages_and_contents(script: list[tuple]) -> None:
                 tokens.append(number)
                 encode(cache, lease, tokens, len(tokens) - 1)
             elif name == "publish":
-                cache.publish(lease, tokens)
+                cache.publish(lease, tokens, len(tokens))
             elif name == "close":
                 del live[what % len(live)]
-                cache.close(lease, tokens)
+                cache.close(lease, tokens, len(tokens))
         cache.pool.check()
         for lease, tokens, _ in live:
             assert seen(cache, lease, len(tokens)) == tokens
     for lease, tokens, _ in live:
-        cache.close(lease, tokens)
+        cache.close(lease, tokens, len(tokens))
     cache.pool.check()
     assert cache.pool.num_pages - cache.pool.num_free == len(cache.index)
     cache.index.evict(NUM_PAGES)
     assert cache.pool.num_free == NUM_PAGES
+
+
+def test_a_copy_that_does_not_fit_beside_its_original_is_no_hindrance() -> None:
+    """The page to copy from is the one that has to make room."""
+    cache = new_cache()
+    run(cache, [1, 2, 3, 4, 5], capacity=PAGE * NUM_PAGES)
+    assert len(cache.index) == 2
+    run(cache, [1, 2, 9, 9, 9], capacity=PAGE * NUM_PAGES)
+    assert cache.num_available == NUM_PAGES
+
+
+def test_what_two_encoded_at_once_is_kept_once_and_both_may_append() -> None:
+    cache = new_cache()
+    tokens = list(range(2 * PAGE))
+    one, other = (cache.open(tokens, 4 * PAGE) for _ in range(2))
+    assert one is not None
+    assert other is not None
+    for lease in (one, other):
+        encode(cache, lease, tokens, 0)
+        cache.publish(lease, tokens, len(tokens))
+    assert len(cache.index) == 2
+    longer = [*tokens, *range(50, 50 + PAGE)]
+    encode(cache, other, longer, len(tokens))
+    cache.publish(other, longer, len(longer))
+    cache.close(one, tokens, len(tokens))
+    assert cache.index.evict(NUM_PAGES) == 0  # the other one stands behind these pages
+    assert run_shared(cache, longer) == 3 * PAGE - 1
+    cache.close(other, longer, len(longer))
+    assert cache.index.evict(NUM_PAGES) == 3
+    assert cache.pool.num_free == NUM_PAGES
+
+
+def run_shared(cache: PagedCache, tokens: list[int]) -> int:
+    """As `run`, with nothing to encode but the last token."""
+    lease = cache.open(tokens, len(tokens))
+    assert lease is not None
+    assert seen(cache, lease, lease.num_cached) == tokens[: lease.num_cached]
+    cache.close(lease, tokens, lease.num_cached)
+    return lease.num_cached
+
+
+def test_shared_pages_are_those_that_several_read() -> None:
+    cache = new_cache()
+    tokens = list(range(2 * PAGE + 1))
+    run(cache, tokens)
+    leases = [cache.open([*tokens, end], 3 * PAGE) for end in range(3)]
+    assert cache.num_shared == 2
+    for lease in leases:
+        assert lease is not None
+        cache.close(lease, tokens, lease.num_cached)
+    assert cache.num_shared == 0
+
+
+def big_cache(num_pages: int) -> PagedCache:
+    storage = KVStorage.allocate(
+        num_layers=1,
+        num_slots=PAGE * num_pages,
+        num_kv_heads=1,
+        head_dim=1,
+        dtype=torch.int8,
+        device=torch.device("cpu"),
+    )
+    return PagedCache(storage, PAGE)
+
+
+def test_publishing_costs_what_is_new() -> None:
+    def cost(pages_before: int) -> int:
+        cache = big_cache(400)
+        tokens = list(range((pages_before + 1) * PAGE))
+        lease = cache.open(tokens, len(tokens))
+        assert lease is not None
+        cache.publish(lease, tokens, pages_before * PAGE)
+        return num_calls(lambda: cache.publish(lease, tokens, len(tokens)))
+
+    assert cost(1) == cost(390)
+
+
+def test_evicting_costs_what_is_evicted() -> None:
+    def cost(conversations: int) -> int:
+        cache = big_cache(500)
+        for first in range(conversations):
+            tokens = [first, 1, 2, 3, *range(PAGE)]
+            lease = cache.open(tokens, len(tokens))
+            assert lease is not None
+            cache.close(lease, tokens, len(tokens))
+        return num_calls(lambda: cache.index.evict(4))
+
+    assert cost(4) == cost(200)
+
+
+class NaiveLru:
+    """Which pages go next, found by looking at all of them."""
+
+    def __init__(self, index: PrefixIndex) -> None:
+        self._index = index
+        self._since: dict[Node, int] = {}
+        self._now = 0
+
+    def note(self, pool: PagePool, used: set[Node]) -> None:
+        """After an operation that used some nodes: which are idle, and since when."""
+        self._now += 1
+        idle = {node for node in self._index.nodes() if pool.holders(node.page) == 1}
+        self._since = {
+            node: self._now if node in used else self._since.get(node, self._now) for node in idle
+        }
+
+    def victims(self, count: int) -> list[int]:
+        """The pages that go, in their order."""
+        left = dict(self._since)
+        gone: list[int] = []
+        while left and len(gone) < count:
+            parents = {node.parent for node in self._index.nodes() if node.page not in gone}
+            victim = min((node for node in left if node not in parents), key=left.__getitem__)
+            del left[victim]
+            gone.append(victim.page)
+        return gone
+
+
+lru_operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("open"), tokens_lists, st.integers(0, 6)),
+        st.tuples(st.just("publish"), st.integers(0, 9), st.just(0)),
+        st.tuples(st.just("close"), st.integers(0, 9), st.just(0)),
+        st.tuples(st.just("close"), st.integers(0, 9), st.just(0)),
+        st.tuples(st.just("evict"), st.integers(1, 3), st.just(0)),
+    ),
+    min_size=4,
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(lru_operations)
+def test_eviction_takes_what_a_full_scan_would_take(script: list[tuple]) -> None:
+    cache = new_cache()
+    naive = NaiveLru(cache.index)
+    live: list[tuple[Lease, list[int]]] = []
+    for name, what, number in script:
+        used: set[Node] = set()
+        if name == "open":
+            match = cache.index.match(what[:-1])
+            used = {*match.nodes, *([] if match.tail is None else [match.tail])}
+            lease = cache.open(what, len(what) + number)
+            if lease is not None:
+                live.append((lease, what))
+        elif name == "evict":
+            expected = naive.victims(what)
+            before = {node.page for node in cache.index.nodes()}
+            assert cache.index.evict(what) == len(expected)
+            gone = before - {node.page for node in cache.index.nodes()}
+            assert gone == set(expected)
+        elif live:
+            lease, tokens = live[what % len(live)]
+            if name == "publish":
+                cache.publish(lease, tokens, len(tokens))
+            else:
+                del live[what % len(live)]
+                cache.close(lease, tokens, len(tokens))
+        naive.note(cache.pool, used)
+        assert cache.index.num_idle == len(naive._since)
+        cache.pool.check()
+    for lease, tokens in live:
+        cache.close(lease, tokens, len(tokens))
+    assert cache.num_available == NUM_PAGES

@@ -38,6 +38,7 @@ def test_a_second_turn_equals_a_cold_run(engine: Engine) -> None:
     second = engine.generate(history, max_new_tokens=12)
     encoded = len(first.prompt_token_ids) + len(first.token_ids) - 1
     assert second.stats.cached_prompt_tokens == encoded
+    assert engine.stats().profile == "exact"
     assert_same(second, cold(history, max_new_tokens=12))
 
 

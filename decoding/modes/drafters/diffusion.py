@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decoding.modes.base import Decodable
 from decoding.modes.denoise import can_denoise, denoise
 from decoding.modes.draft import empty_draft
-from decoding.modes.drafters.base import Drafter, Drafting
+from decoding.modes.drafters.base import Drafting
 from decoding.modes.fitting import check_adapter, check_denoises
 from decoding.modes.reveal import ConfidenceThreshold
 from decoding.network.base import Network
@@ -25,7 +25,7 @@ class DiffusionDrafter:
 
     adapter: bool | None = None
 
-    def fit(self, network: Network) -> Drafter:
+    def fit(self, network: Network) -> "DiffusionDrafter":
         check_denoises("self-speculation", network)
         if self.adapter:
             check_adapter("self-speculation", network)

@@ -1,14 +1,18 @@
 """Copies from what is there already: prompt and output."""
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from decoding.copies import CopyIndex, Match
 from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Guess, empty_draft, extend
 from decoding.modes.drafters.base import Drafter, Drafting
 from decoding.network.base import Network
+from decoding.pace.acceptance import Guesser
 from decoding.record import Origin
+
+_HOPELESS = 0.15
+"""Copies are not sent where fewer of the last ones that matched as long were right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class LookupDrafter:
     """Guesses what followed the last few tokens when they stood there before.
 
     The longest match of `max_match` down to `min_match` tokens counts, the latest of several.
-    Costs no forward and works with every network. Source: prompt lookup decoding, as in
+    Costs no forward and works with every network. Where what matched as long was nearly always
+    wrong of late in this text, nothing is guessed. Source: prompt lookup decoding, as in
     LLMA, arXiv 2304.04487.
     """
 
@@ -32,51 +37,60 @@ class LookupDrafter:
     def fit(self, network: Network) -> Drafter:
         return self
 
+    def find(self, sequence: Decodable) -> Match | None:
+        """What is to be copied; None where nothing matches, or a match of its length means
+        nothing here."""
+        match = sequence.copies.match(self.max_match, self.min_match)
+        if match is None:
+            return None
+        right = sequence.outlook.acceptance(Guesser.COPY, sequence.region, match.length)
+        return None if right < _HOPELESS else match
+
     def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
         yield from ()  # asks for no forward
         draft, count = empty_draft(sequence), min(block_length, sequence.room) - 1
-        if count < 1:
+        if count < 1 or self.find(sequence) is None:
             return draft
-        source = _Source(sequence.tokens, self.max_match, self.min_match)
-        return extend(sequence, draft, count, source.next)
+        source = _Source(sequence.copies, self.max_match, self.min_match)
+        try:
+            return extend(sequence, draft, count, source.next)
+        finally:
+            source.close()
 
 
 class _Source:
-    """Where a copy comes from. Follows its first match until the guesses leave it."""
+    """Where a copy comes from. Follows its first match until the guesses leave it.
 
-    def __init__(self, tokens: Sequence[int], max_match: int, min_match: int) -> None:
-        self._text = array("q", tokens)
-        self._sizes = range(max_match, min_match - 1, -1)
-        self._place: int | None = None
+    The guesses stand in the index until `close`.
+    """
+
+    def __init__(self, index: CopyIndex, max_match: int, min_match: int) -> None:
+        self._index = index
+        self._bounds = (max_match, min_match)
+        match = index.match(max_match, min_match)
+        self._place = None if match is None else match.place
         self._num_guesses = 0
 
     def next(self, guesses: Sequence[Guess]) -> tuple[Candidate, ...]:
-        added = array("q", [guess.token for guess in guesses[self._num_guesses :]])
+        added = [guess.token for guess in guesses[self._num_guesses :]]
         self._num_guesses = len(guesses)
-        self._text.extend(added)
+        for token in added:
+            self._index.push(token)
         self._follow(added)
         if self._place is None:
             return ()
-        return (Candidate(self._text[self._place], Origin.COPIED),)
+        return (Candidate(self._index.text[self._place], Origin.COPIED),)
 
-    def _follow(self, added: "array[int]") -> None:
+    def close(self) -> None:
+        self._index.drop(self._num_guesses)
+        self._num_guesses = 0
+
+    def _follow(self, added: list[int]) -> None:
+        if not added:
+            return
         place = self._place
-        if place is not None and self._text[place : place + len(added)] == added:
+        if place is not None and self._index.text[place : place + len(added)] == added:
             self._place = place + len(added)
         else:
-            self._place = self._find()
-
-    def _find(self) -> int | None:
-        """The place behind the latest earlier occurrence of the last tokens."""
-        text = self._text.tobytes()
-        width = self._text.itemsize
-        for size in self._sizes:
-            if size >= len(self._text):
-                continue
-            needle = text[-size * width :]
-            at = text.rfind(needle, 0, len(text) - width)
-            while at % width and at != -1:
-                at = text.rfind(needle, 0, at + len(needle) - 1)
-            if at != -1:
-                return at // width + size
-        return None
+            match = self._index.search(*self._bounds)
+            self._place = None if match is None else match.place

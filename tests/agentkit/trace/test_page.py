@@ -31,8 +31,10 @@ from decoding import (
     Auto,
     Autoregressive,
     BlockDiffusion,
+    Curve,
     DecodeMode,
     Engine,
+    ForwardCost,
     SelfSpeculation,
 )
 from decoding.testing import ScriptedNetwork
@@ -311,7 +313,8 @@ def recorded(mode: DecodeMode, seed: int) -> RunTrace:
         network = ScriptedNetwork(
             288, seed=seed, max_positions=2000, mask_token_id=TOKENIZER.mask_token_id
         )
-        return Engine(network, TOKENIZER, cache_tokens=16384)
+        rows_are_free = ForwardCost(Curve((1, 64), (1.0, 1.0)))
+        return Engine(network, TOKENIZER, cache_tokens=16384, forward_cost=rows_are_free)
 
     engine = AsyncEngine(make)
     agent = Agent(

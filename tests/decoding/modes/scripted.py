@@ -7,9 +7,11 @@ from decoding import (
     Autoregressive,
     BlockDiffusion,
     CombinedDrafter,
+    Curve,
     DecodeMode,
     DiffusionDrafter,
     Engine,
+    ForwardCost,
     Grammar,
     LookupDrafter,
     Request,
@@ -33,10 +35,13 @@ SCHEMA = {
 }
 JSON = Grammar.json_schema(SCHEMA)
 PROSE = Grammar.regex(r"[ab][a-d ]*")  # may end anywhere behind its first letter
+COST = ForwardCost(Curve((1, 9), (1.0, 1.8)))
 FORCED = Grammar.json_schema({"const": {"name": "forced", "list": [1, 2, 3]}})
 
 
-def scripted_engine(*, skill: float = 0.8, seed: int = 0, **limits: int) -> Engine:
+def scripted_engine(
+    *, skill: float = 0.8, seed: int = 0, cost: ForwardCost = COST, **limits: int
+) -> Engine:
     network = ScriptedNetwork(
         VOCAB,
         max_positions=limits.pop("max_positions", 400),
@@ -45,7 +50,7 @@ def scripted_engine(*, skill: float = 0.8, seed: int = 0, **limits: int) -> Engi
         skill=skill,
         seed=seed,
     )
-    return Engine(network, TOKENIZER, **{"cache_tokens": 2048, **limits})
+    return Engine(network, TOKENIZER, forward_cost=cost, **{"cache_tokens": 2048, **limits})
 
 
 block_lengths = st.sampled_from([1, 2, 3, 8, 16, 32])
@@ -62,7 +67,10 @@ speculations = st.builds(
     draft_threshold=st.sampled_from([0.0, 0.0, 0.3]),
 )
 lossless_modes: st.SearchStrategy[DecodeMode] = st.one_of(
-    st.just(Autoregressive()), speculations, st.builds(Auto, free=speculations)
+    st.just(Autoregressive()),
+    speculations,
+    st.just(Auto()),
+    st.builds(Auto, free=speculations),
 )
 diffusions = st.builds(
     BlockDiffusion,

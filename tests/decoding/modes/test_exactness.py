@@ -131,7 +131,8 @@ def test_a_fork_continues_as_a_cold_run_would(
     assert without_times(done[parent]) == without_times(autoregressive(request))
     cold = scripted_engine()
     cold_id = cold.add(replace(request, mode=Autoregressive(), sampling=sampling))
-    cold_sequence = cold._waiting[0]
+    cold_sequence = cold._waiting.find(cold_id)
+    assert cold_sequence is not None
     for token in so_far[cold_sequence.num_prompt :]:
         cold_sequence._append(token, 0.0, Origin.AUTOREGRESSIVE)
     expected = next(

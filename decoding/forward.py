@@ -1,0 +1,65 @@
+"""From the rows that live sequences were given to one batch for the network."""
+
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from decoding.live import Live
+from decoding.sampling import Choice
+from decoding.span import MASK, ForwardBatch, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What a forward evaluates, and the sampling problems of the rows it reads."""
+
+    batch: ForwardBatch
+    choices: list[Choice]
+    num_rows: int
+
+
+def plan_forward(live: Many[Live], mask_token: int) -> Forward:
+    """The next `num_rows` rows of every pending span, one after the other.
+
+    Rows are read only of spans that the forward answers. All numbers are on the host.
+    """
+    token_ids: list[int] = []
+    positions: list[int] = []
+    slots: list[int] = []
+    rows: list[int] = []
+    segments: list[Segment] = []
+    choices: list[Choice] = []
+    for one in live:
+        span, sequence, num_rows = one.span, one.sequence, one.num_rows
+        lease, tokens = sequence.lease, span.tokens
+        assert lease is not None
+        first_row, start = len(token_ids), span.start + one.num_done
+        end = start + num_rows
+        if num_rows < len(tokens):
+            tokens = tokens[one.num_done : one.num_done + num_rows]
+        if MASK in tokens:
+            tokens = tuple(mask_token if token == MASK else token for token in tokens)
+        token_ids += tokens
+        positions += range(start, end)
+        slots += lease.numbers(start, end)
+        segments.append(
+            Segment(first_row, num_rows, start, lease.slots(end), span.attention, span.adapter)
+        )
+        if one.num_picks:
+            first_row -= one.num_done
+            sampling, seed, ranks = sequence.request.sampling, sequence.seed, span.ranks
+            for pick in span.picks:
+                rows.append(first_row + pick.row)
+                choices.append(Choice(sampling, seed, pick.position, pick.mask_W, ranks))
+    count = len(token_ids)
+    numbers = torch.from_numpy(np.array(token_ids + positions + slots + rows, dtype=np.int64))
+    batch = ForwardBatch(
+        token_ids_T=numbers[:count],
+        positions_T=numbers[count : 2 * count],
+        slots_T=numbers[2 * count : 3 * count],
+        rows_R=numbers[3 * count :],
+        segments=tuple(segments),
+    )
+    return Forward(batch, choices, count)

@@ -1,0 +1,87 @@
+"""A sequence that is being decoded: its steps, and the span it waits for."""
+
+from dataclasses import dataclass, field
+
+from decoding.modes import Step
+from decoding.record import ForwardRecord
+from decoding.sequence import Sequence
+from decoding.span import Attention, Purpose, Scores, Span
+from decoding.steps import steps
+
+_NOTHING = Span((), 0)
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """One entry of a forward.
+
+    The first `num_done` rows of the pending span are evaluated already; the next `num_rows` are
+    evaluated in the forward under way, which answers `num_picks`: all or none of the span's.
+    `served` orders the sequences by when they last had a share.
+    """
+
+    sequence: Sequence
+    steps: Step = field(init=False)
+    span: Span = _NOTHING
+    num_done: int = 0
+    num_rows: int = 0
+    num_picks: int = 0
+    served: int = 0
+
+    def __post_init__(self) -> None:
+        self.steps = steps(self.sequence)
+
+    def resume(self, scores: Scores | None) -> None:
+        """Sends the steps what they wait for and takes their next span.
+
+        Raises `StopIteration` at the end of the sequence, and what the mode raises.
+        """
+        self.span = next(self.steps) if scores is None else self.steps.send(scores)
+        self.num_done = 0
+
+    def take(self, num_rows: int) -> None:
+        """Gives the span so many rows of the next forward."""
+        self.num_rows = num_rows
+        self.num_picks = len(self.span.picks) if num_rows == self.num_left else 0
+
+    def move_on(self) -> None:
+        """Books the rows of a forward that did not end the span: their tokens are final."""
+        self.num_done += self.num_rows
+        sequence = self.sequence
+        sequence.num_cached = max(sequence.num_cached, self.span.start + self.num_done)
+
+    def count_forward(self, turn: int, started: float, seconds: float, sequences: int) -> None:
+        """Books the forward under way, shared by `sequences`; `turn` grows with each share."""
+        self.served = turn
+        purpose = self.span.purpose if self.num_picks else Purpose.PREFILL
+        self.sequence.count_forward(
+            ForwardRecord(
+                purpose, self.num_rows, sequences, started - self.sequence.started, seconds
+            ),
+            is_prefill=not self.num_picks,
+        )
+
+    @property
+    def num_left(self) -> int:
+        """Rows of the span that are still to be evaluated."""
+        return len(self.span.tokens) - self.num_done
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the forward under way ends the span."""
+        return self.num_rows == self.num_left
+
+    @property
+    def num_ahead(self) -> int:
+        """Rows that may be evaluated in an earlier forward than the rest: final tokens before
+        the first pick. Rows that see each other are evaluated together."""
+        if self.span.attention is not Attention.CAUSAL:
+            return 0
+        first_pick = min((pick.row for pick in self.span.picks), default=len(self.span.tokens) - 1)
+        final = self.sequence.length - 1 - self.span.start
+        return max(0, min(first_pick, final) - self.num_done)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the sequence still encodes its prompt and can do so piece by piece."""
+        return self.sequence.num_cached < self.sequence.num_prompt and self.num_ahead > 0

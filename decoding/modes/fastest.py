@@ -1,0 +1,165 @@
+"""The fastest way to the same text, chosen step by step from what was measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from decoding.errors import UnsupportedMode
+from decoding.modes.autoregressive import Autoregressive
+from decoding.modes.base import Decodable, DecodeMode, Step
+from decoding.modes.denoise import can_denoise
+from decoding.modes.drafters import DiffusionDrafter, Drafter, LookupDrafter
+from decoding.modes.fitting import check_block_fits, check_count
+from decoding.modes.self_speculation import SelfSpeculation
+from decoding.network.base import Network
+from decoding.pace import Guesser, Rows
+
+_NEXT = Autoregressive()
+_MARGIN = 0.06
+"""Tokens per token of the step that stands by which another must win before it takes over."""
+_PROBE_LENGTH = 4
+_WORTHLESS = 0.02
+"""Longer blocks are not weighed where their next guess is less probable to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fastest:
+    """Each step is the one that promises most tokens per second, alone or in company.
+
+    It may pick one token, check a copy (`lookup`), or denoise a draft and check it (`denoiser`), at
+    any of the block lengths; None leaves a drafter out, and so does a network that cannot denoise.
+    All of these leave the text as it is. What a step promises follows from the measured cost of
+    forwards, the rows that other sequences have in them, and how often such guesses were right
+    in this text and this engine. Another choice takes over once it is clearly better. Before
+    the cost is measured, the step is autoregressive.
+    """
+
+    block_lengths: tuple[int, ...] = (2, 3, 4, 6, 8, 12, 16)
+    lookup: LookupDrafter | None = LookupDrafter(min_match=1)
+    denoiser: DiffusionDrafter | None = DiffusionDrafter()
+
+    def __post_init__(self) -> None:
+        for block_length in self.block_lengths:
+            check_count("block_length", block_length)
+        if list(self.block_lengths) != sorted(set(self.block_lengths)) or not self.block_lengths:
+            raise ValueError(f"block_lengths must be some, rising, not {self.block_lengths}")
+
+    @property
+    def name(self) -> str:
+        return "fastest"
+
+    def fit(self, network: Network) -> DecodeMode:
+        lengths = tuple(each for each in self.block_lengths if each <= network.max_positions)
+        if not lengths:
+            check_block_fits(self.block_lengths[0], network)
+        return replace(self, block_lengths=lengths, denoiser=_fitted(self.denoiser, network))
+
+    def select(self, sequence: Decodable) -> DecodeMode:
+        outlook = sequence.outlook
+        if not outlook.is_measured or sequence.finished:
+            return _NEXT
+        copied, denoised = list(self._copied(sequence)), list(self._denoised(sequence))
+        if denoised and outlook.probe_due(sequence.region):
+            return _nearest(denoised, _PROBE_LENGTH).mode
+        if not copied and not denoised:
+            return _NEXT
+        options = [_Option.of(sequence, _NEXT, 1.0), *copied, *denoised]
+        best = max(options, key=lambda option: option.rate)
+        last = outlook.last_choice(sequence.region, self._matched(sequence))
+        stands = next((option for option in options if option.mode == last), None)
+        if stands is None:
+            return best.mode
+        won = (best.rate - stands.rate) * best.seconds
+        return best.mode if won > _MARGIN * stands.tokens else stands.mode
+
+    def step(self, sequence: Decodable) -> Step:
+        yield from self.select(sequence).step(sequence)
+
+    def _matched(self, sequence: Decodable) -> int:
+        if self.lookup is None:
+            return 0
+        match = sequence.copies.match(self.lookup.max_match, self.lookup.min_match)
+        return 0 if match is None else match.length
+
+    def _copied(self, sequence: Decodable) -> "Iterator[_Option]":
+        match = None if self.lookup is None else self.lookup.find(sequence)
+        if match is None or self.lookup is None:
+            return
+        for block_length, tokens in self._expected(sequence, Guesser.COPY, match.length):
+            mode = _speculation(block_length, self.lookup)
+            yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
+
+    def _denoised(self, sequence: Decodable) -> "Iterator[_Option]":
+        if self.denoiser is None:
+            return
+        for block_length, tokens in self._expected(sequence, Guesser.DENOISE, 1):
+            if can_denoise(sequence, block_length):
+                mode = _speculation(block_length, self.denoiser)
+                guesses = block_length - 1
+                yield _Option.of(sequence, mode, tokens, verified=guesses, drafted=guesses)
+
+    def _expected(
+        self, sequence: Decodable, guesser: Guesser, depth: int
+    ) -> Iterator[tuple[int, float]]:
+        """The tokens a step commits, by block length: its pick, and each guess that is right
+        together with all left of it."""
+        tokens, right, num_guesses = 1.0, 1.0, 0
+        region, acceptance, room = sequence.region, sequence.outlook.acceptance, sequence.room
+        for block_length in self.block_lengths:
+            if block_length > max(room, 1) or right < _WORTHLESS:
+                return
+            while num_guesses < block_length - 1:
+                right *= acceptance(guesser, region, depth + num_guesses)
+                tokens += right
+                num_guesses += 1
+            yield block_length, tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """A step that could be taken, and what it promises: tokens of this sequence, and the tokens
+    per second of the whole engine while the others go on as they do."""
+
+    mode: DecodeMode
+    tokens: float
+    seconds: float
+    rate: float
+
+    @classmethod
+    def of(
+        cls,
+        sequence: Decodable,
+        mode: DecodeMode,
+        tokens: float,
+        *,
+        verified: int = 0,
+        drafted: int = 0,
+    ) -> "_Option":
+        # A prompt is read once, whatever the choice.
+        tail = max(sequence.length - max(sequence.num_cached, sequence.num_prompt), 1)
+        forwards = [Rows(causal=tail + verified)]
+        if drafted:
+            forwards.append(Rows(draft=tail + drafted))
+        seconds = sequence.outlook.seconds(forwards)
+        earned = tokens + len(forwards) * sequence.outlook.tokens_of_others
+        return cls(mode, tokens, seconds, earned / seconds)
+
+
+@lru_cache(maxsize=256)
+def _speculation(block_length: int, drafter: Drafter) -> SelfSpeculation:
+    return SelfSpeculation(block_length, drafter)
+
+
+def _nearest(options: list[_Option], block_length: int) -> _Option:
+    return min(options, key=lambda option: abs(_length(option.mode) - block_length))
+
+
+def _length(mode: DecodeMode) -> int:
+    return mode.block_length if isinstance(mode, SelfSpeculation) else 1
+
+
+def _fitted(denoiser: DiffusionDrafter | None, network: Network) -> DiffusionDrafter | None:
+    try:
+        return None if denoiser is None else denoiser.fit(network)
+    except UnsupportedMode:
+        return None

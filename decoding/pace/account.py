@@ -1,0 +1,222 @@
+"""What is known when a sequence chooses its next step: costs, company, the worth of guesses.
+
+One `Pace` belongs to an engine, one `Account` to each of its sequences. Nothing here decides: a
+mode does, by `Outlook`, and the engine tells the account what came of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from decoding.pace.acceptance import Acceptance, Guesser, Tally, coarse
+from decoding.pace.cost import ForwardCost
+from decoding.record import Region
+
+_PROBE_FIRST, _PROBE_LAST = 64, 1024
+"""Steps of an engine without a denoised draft in a region until one is tried all the same. Each
+such probe that convinces nobody doubles the wait for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One sequence's share of a forward: causal rows, and rows that draft."""
+
+    causal: int = 0
+    draft: int = 0
+
+
+class Outlook(Protocol):
+    """What a mode may know to choose a step by. Asking changes nothing."""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the cost of forwards is known; `seconds` may be asked only then."""
+        ...
+
+    @property
+    def tokens_of_others(self) -> float:
+        """Tokens that the other live sequences commit in each forward, all together."""
+        ...
+
+    def seconds(self, forwards: Sequence[Rows]) -> float:
+        """What these forwards take, with the rows of the other sequences in them."""
+        ...
+
+    def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
+        """The probability that a guess is right where those left of it were: `depth` tokens
+        matched for a copy, the place in the block (from 1) for denoising."""
+        ...
+
+    def last_choice(self, region: Region, matched: int) -> object | None:
+        """The mode of the last step that began there, with a match of `matched` tokens: of this
+        sequence, else of any."""
+        ...
+
+    def probe_due(self, region: Region) -> bool:
+        """Whether denoising was left untried for so long that a step should try it."""
+        ...
+
+
+@dataclass(slots=True)
+class Yield:
+    """Tokens, forwards and rows of steps of one kind. Old steps fade."""
+
+    tokens: float = 0.0
+    forwards: float = 0.0
+    rows: float = 0.0
+
+    def add(self, tokens: int, forwards: int, rows: int) -> None:
+        self.tokens = 0.98 * self.tokens + tokens
+        self.forwards = 0.98 * self.forwards + forwards
+        self.rows = 0.98 * self.rows + rows
+
+
+@dataclass(frozen=True, slots=True)
+class PaceStats:
+    """What `Auto` decides by, as it stands now.
+
+    `seconds_by_rows` is the cost of a forward, empty until it is measured; `tokens_per_forward` and
+    `rows_per_forward` are moving averages by region and mode (forced tokens not counted),
+    `acceptance` those of guesses by region, guesser and depth.
+    """
+
+    seconds_by_rows: Mapping[int, float] = field(default_factory=dict)
+    draft_seconds_by_rows: Mapping[int, float] = field(default_factory=dict)
+    tokens_per_forward: Mapping[str, float] = field(default_factory=dict)
+    rows_per_forward: Mapping[str, float] = field(default_factory=dict)
+    acceptance: Mapping[str, float] = field(default_factory=dict)
+
+
+class Pace:
+    """What an engine learns about its own speed. A `cost` that is given is never corrected."""
+
+    def __init__(self, cost: ForwardCost | None = None) -> None:
+        self.cost = cost
+        self.is_given = cost is not None
+        self.acceptance = Tally(memory=256)
+        self.yields: dict[tuple[Region, str], Yield] = {}
+        self._unprobed = dict.fromkeys(Region, 0)
+        self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
+        self.choices: dict[tuple[Region, int], object] = {}
+        self.rows = 0
+        self.tokens = 0.0
+
+    def account(self) -> "Account":
+        """For a new sequence. It counts as company from its first span on."""
+        return Account(self)
+
+    def probe_due(self, region: Region) -> bool:
+        return self._unprobed[region] >= self._probe_after[region]
+
+    def step_chosen(self, region: Region, *, denoised: bool) -> None:
+        """Counts towards the next probe."""
+        if self.probe_due(region):
+            self._probe_after[region] = min(2 * self._probe_after[region], _PROBE_LAST)
+        elif denoised:
+            self._probe_after[region] = _PROBE_FIRST
+        self._unprobed[region] = 0 if denoised else self._unprobed[region] + 1
+
+    def forward_took(self, rows: int, seconds: float) -> None:
+        """Corrects the curve by a forward of decoding. Those with prompts or drafts in them say
+        little about it."""
+        cost = self.cost
+        if cost is None or self.is_given or seconds <= 0.0:
+            return
+        if rows <= cost.causal.rows[-1]:
+            self.cost = cost.corrected(rows, seconds)
+
+    def stats(self) -> PaceStats:
+        cost = self.cost
+        curves = [None, None] if cost is None else [cost.causal, cost.draft]
+        causal, draft = (
+            {} if curve is None else dict(zip(curve.rows, curve.seconds, strict=True))
+            for curve in curves
+        )
+        seen = {f"{region.value}: {mode}": each for (region, mode), each in self.yields.items()}
+        return PaceStats(
+            seconds_by_rows=causal,
+            draft_seconds_by_rows=draft,
+            tokens_per_forward={
+                key: each.tokens / each.forwards for key, each in seen.items() if each.forwards
+            },
+            rows_per_forward={
+                key: each.rows / each.forwards for key, each in seen.items() if each.forwards
+            },
+            acceptance={
+                f"{region.value}: {guesser.value} {depth}": share
+                for (guesser, region, depth), share in self.acceptance.shares().items()
+            },
+        )
+
+
+class Account:
+    """One sequence's `Outlook`, and where its engine writes down what came of its steps."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._acceptance = Acceptance(pace.acceptance)
+        self._choices: dict[tuple[Region, int], object] = {}
+        self._rows = 0
+        self._tokens = 0.0  # per forward
+
+    # --- Outlook
+
+    @property
+    def is_measured(self) -> bool:
+        return self._pace.cost is not None
+
+    @property
+    def tokens_of_others(self) -> float:
+        return self._pace.tokens - self._tokens
+
+    def seconds(self, forwards: Sequence[Rows]) -> float:
+        cost, others = self._pace.cost, self._pace.rows - self._rows
+        assert cost is not None, "measure the cost of forwards first"
+        return sum(cost.seconds(others + each.causal, each.draft) for each in forwards)
+
+    def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
+        return self._acceptance.share(guesser, region, depth)
+
+    def last_choice(self, region: Region, matched: int) -> object | None:
+        key = (region, coarse(matched))
+        return self._choices.get(key, self._pace.choices.get(key))
+
+    def probe_due(self, region: Region) -> bool:
+        return self._pace.probe_due(region)
+
+    # --- told by the engine
+
+    def waits_for(self, rows: int) -> None:
+        """The sequence has a span of so many rows in the next forward. Rows of a prompt do not
+        count: they are over soon, and say nothing of the forwards to come."""
+        self._pace.rows += rows - self._rows
+        self._rows = rows
+
+    def leave(self) -> None:
+        """The sequence is over. Repeating it does nothing."""
+        self._pace.rows -= self._rows
+        self._rows = 0
+        self._set_tokens(0.0)
+
+    def begins(self, region: Region, mode: str) -> None:
+        """A step begins; it may be expected to earn what such steps did."""
+        known = self._pace.yields.get((region, mode))
+        self._set_tokens(1.0 if known is None else known.tokens / known.forwards)
+
+    def guessed(self, guesser: Guesser, region: Region, depth: int, right: bool) -> None:
+        """A guess was, or would have been, right or wrong."""
+        self._acceptance.add(guesser, region, depth, right)
+
+    def chose(self, region: Region, matched: int, mode: object, *, denoised: bool) -> None:
+        """A step that was chosen by this outlook begins."""
+        self._choices[region, coarse(matched)] = self._pace.choices[region, coarse(matched)] = mode
+        self._pace.step_chosen(region, denoised=denoised)
+
+    def earned(self, region: Region, mode: str, tokens: int, forwards: int, rows: int) -> None:
+        """A step committed `tokens` that were not forced."""
+        if forwards:
+            self._pace.yields.setdefault((region, mode), Yield()).add(tokens, forwards, rows)
+
+    def _set_tokens(self, tokens: float) -> None:
+        self._pace.tokens += tokens - self._tokens
+        self._tokens = tokens

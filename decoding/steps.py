@@ -1,0 +1,86 @@
+"""All steps of a sequence, one after the other, and what came of each."""
+
+from decoding.modes import BlockDiffusion, DecodeMode, SelfSpeculation, Step
+from decoding.pace import Guesser
+from decoding.record import Origin, Region
+from decoding.sequence import Sequence
+from decoding.span import Purpose
+
+_NOT_PICKED = frozenset({Origin.FORCED, Origin.CLOSING})
+
+
+def steps(sequence: Sequence) -> Step:
+    """Decodes a sequence to its end; its account learns what each step brought."""
+    try:
+        sequence.step_mode = sequence.mode.select(sequence)
+        sequence.commit_forced()
+        while not sequence.finished:
+            sequence.step_mode = sequence.mode.select(sequence)
+            yield from _step(sequence)
+    finally:
+        sequence.outlook.leave()
+
+
+def _step(sequence: Sequence) -> Step:
+    """One step by `step_mode`, with what it chose from, cost and brought written down."""
+    outlook, mode, region = sequence.outlook, sequence.step_mode, sequence.region
+    first, first_forward, drafted = sequence.length, sequence.num_forwards, sequence.num_drafted
+    reads_prompt = sequence.num_cached < sequence.num_prompt
+    label = _label(mode)
+    outlook.begins(region, label)
+    if mode is not sequence.mode:
+        match = sequence.copies.match_at(first)
+        matched = 0 if match is None else match.length
+        outlook.chose(region, matched, mode, denoised=_denoises(mode))
+        sequence.count_decision(f"{region.value}: {label}")
+    yield from _followed(sequence, mode.step(sequence))
+    forwards = sequence.forwards(first_forward)
+    _judge_copies(sequence, region, first)
+    if any(each.purpose is Purpose.DRAFT for each in forwards):
+        _judge_denoising(sequence, region, first, sequence.num_drafted - drafted)
+    if not reads_prompt:
+        tokens = sum(each.origin not in _NOT_PICKED for each in sequence.records(first))
+        outlook.earned(region, label, tokens, len(forwards), sum(each.rows for each in forwards))
+
+
+def _followed(sequence: Sequence, step: Step) -> Step:
+    """The same step; the account knows the rows that wait."""
+    try:
+        span = next(step)
+        while True:
+            prompt = max(sequence.num_prompt - span.start, 0)
+            sequence.outlook.waits_for(max(len(span.tokens) - prompt, 1))
+            span = step.send((yield span))
+    except StopIteration:
+        return
+    finally:
+        step.close()
+
+
+def _judge_copies(sequence: Sequence, region: Region, first: int) -> None:
+    """Compares what was committed with what a copy would have said, whether it was sent or not."""
+    match = sequence.copies.match_at(first)
+    if match is None:
+        return
+    for offset, record in enumerate(sequence.records(first)):
+        right = sequence.tokens[match.place + offset] == sequence.tokens[first + offset]
+        if record.origin not in _NOT_PICKED:
+            sequence.outlook.guessed(Guesser.COPY, region, match.length + offset, right)
+        if not right:
+            return
+
+
+def _judge_denoising(sequence: Sequence, region: Region, first: int, num_checked: int) -> None:
+    accepted = sum(each.origin is Origin.ACCEPTED for each in sequence.records(first))
+    for place in range(1, min(accepted + 1, num_checked) + 1):
+        sequence.outlook.guessed(Guesser.DENOISE, region, place, place <= accepted)
+
+
+def _denoises(mode: DecodeMode) -> bool:
+    return isinstance(mode, SelfSpeculation) and mode.denoises
+
+
+def _label(mode: DecodeMode) -> str:
+    if isinstance(mode, SelfSpeculation | BlockDiffusion):
+        return f"{mode.name} {mode.block_length}"
+    return mode.name

@@ -1,0 +1,47 @@
+"""The benchmark of `Auto` at a size that takes a moment."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmarks import auto
+from decoding import Engine
+from decoding.testing import ScriptedNetwork
+from tests.decoding.modes.scripted import COST, TOKENIZER, VOCAB
+
+
+@pytest.mark.parametrize("mask_token_id", [None, TOKENIZER.mask_token_id])
+def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | None) -> None:
+    network = ScriptedNetwork(VOCAB, mask_token_id=mask_token_id)
+    engine = Engine(network, TOKENIZER, cache_tokens=16)
+    points = auto.measure(
+        *(engine, COST, auto.cases([4]), "alternating", [1, 2]),
+        tokens=20,
+        repeats=1,
+        temperature=0.7,
+    )
+    modes = ["autoregressive", "self-speculation 4", "diffusion 4", "auto"]
+    if mask_token_id is None:
+        modes.remove("diffusion 4")
+    assert [point.mode for point in points] == modes * 2
+    assert [point.live for point in points] == [1] * len(modes) + [2] * len(modes)
+    for point in points:
+        assert point.tokens_per_second > 0
+        assert bool(point.decisions) == (point.mode == "auto")
+    table = auto.as_table(points)
+    assert all(mode in table for mode in modes)
+    args = auto.options().parse_args([])
+    assert len(json.loads(auto.as_json(args, COST, points))["results"]) == len(points)
+
+
+def test_a_plot_is_drawn_or_says_what_it_needs(tmp_path: Path) -> None:
+    points = [auto.Point("tool", mode, 1, 2.0, 1.0, {}) for mode in ("autoregressive", "auto")]
+    file = tmp_path / "plots" / "auto.svg"
+    if find_spec("matplotlib") is None:
+        with pytest.raises(ValueError, match=r"trimode\[bench\]"):
+            auto.draw(points, file)
+        return
+    auto.draw(points, file)
+    assert "<svg" in file.read_text(encoding="utf-8")

@@ -1,0 +1,246 @@
+"""What `Auto` takes, on the real engine in simulated time."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decoding import (
+    Auto,
+    Autoregressive,
+    BlockDiffusion,
+    Curve,
+    DecodeMode,
+    DiffusionDrafter,
+    Fastest,
+    ForwardCost,
+    Grammar,
+    LookupDrafter,
+    Request,
+    SelfSpeculation,
+)
+from decoding.record import Region
+from tests.decoding.modes.scripted import COST, requests, scripted_engine
+from tests.decoding.pace.simulation import (
+    COMPUTE_BOUND,
+    again,
+    num_switches,
+    once,
+    simulate,
+)
+from tests.decoding.soundness import assert_all_pages_back
+
+FIXED: dict[str, DecodeMode] = {
+    "autoregressive": Autoregressive(),
+    "denoise 4": SelfSpeculation(4, DiffusionDrafter()),
+    "denoise 8": SelfSpeculation(8, DiffusionDrafter()),
+    "copy 8": SelfSpeculation(8, LookupDrafter()),
+}
+CALL_THEN_PROSE = Grammar.regex("[a-z]{40}[a-z]*")
+"""Constrained for 40 letters, free behind them."""
+
+
+def skilled(position: int) -> float:
+    return 0.9
+
+
+def skilled_in_calls(position: int) -> float:
+    return 0.95 if position < 40 else 0.0
+
+
+# --- the text
+
+
+@st.composite
+def costs(draw: st.DrawFn) -> ForwardCost:
+    def curve() -> Curve:
+        times = draw(st.lists(st.floats(1e-6, 10.0), min_size=4, max_size=4))
+        return Curve.through((1, 4, 16, 64), times)
+
+    return ForwardCost(curve(), draw(st.sampled_from([None, curve()])))
+
+
+@settings(max_examples=25)
+@given(st.lists(requests(st.just(Auto())), min_size=1, max_size=4), costs(), st.floats(0.0, 1.0))
+def test_the_text_is_the_autoregressive_one_whatever_things_cost(
+    batch: list[Request], cost: ForwardCost, skill: float
+) -> None:
+    engine = scripted_engine(cost=cost, skill=skill)
+    for request in batch:
+        expected = scripted_engine().generate_many([plain(request)])[0]
+        assert engine.generate_many([request])[0].token_ids == expected.token_ids
+    together = scripted_engine(cost=cost, skill=skill)
+    for one, request in zip(together.generate_many(batch), batch, strict=True):
+        expected = scripted_engine().generate_many([plain(request)])[0]
+        assert one.token_ids == expected.token_ids
+        assert one.finish_reason == expected.finish_reason
+    assert_all_pages_back(together)
+    assert together._pace.rows == 0
+    assert together._pace.tokens == pytest.approx(0.0)
+
+
+def plain(request: Request) -> Request:
+    return Request(
+        request.prompt,
+        grammar=request.grammar,
+        sampling=request.sampling,
+        max_new_tokens=request.max_new_tokens,
+        stop=request.stop,
+        close_at_budget=request.close_at_budget,
+    )
+
+
+# --- what is taken
+
+
+def test_alone_drafts_that_are_right_are_taken() -> None:
+    run = simulate(Auto(), skill_at=skilled)
+    plain_run = simulate(Autoregressive())
+    assert run.texts == plain_run.texts
+    assert run.tokens_per_second > 1.8 * plain_run.tokens_per_second
+    assert run.completions[0].stats.modes["self-speculation"] > 50
+
+
+def test_drafts_that_are_wrong_are_soon_given_up() -> None:
+    run = simulate(Auto(), tokens=200)
+    assert run.completions[0].stats.decisions["free: autoregressive"] > 180
+    warm = simulate(Auto(), tokens=200, warm_up=2)
+    assert sum(warm.decisions("free: self").values()) <= 0.02 * 200
+
+
+def test_where_rows_are_dear_nothing_is_drafted_however_good() -> None:
+    run = simulate(Auto(), cost=COMPUTE_BOUND, skill_at=skilled, tokens=100, warm_up=1)
+    assert run.decisions()["free: autoregressive"] >= 96
+
+
+def test_company_makes_drafting_unprofitable() -> None:
+    """The same text and the same skill; only the number of live sequences differs."""
+    cost = ForwardCost(Curve((1, 16, 64), (1.0, 1.1, 4.0)))
+    alone = simulate(Auto(), cost=cost, skill_at=skilled, warm_up=1)
+    crowd = simulate(Auto(), cost=cost, skill_at=skilled, warm_up=1, num_live=32)
+    assert share_drafting(alone) > 0.75
+    assert share_drafting(crowd) < 0.1
+
+
+def share_drafting(run: object) -> float:
+    decisions = run.decisions()  # type: ignore[attr-defined]
+    drafting = sum(count for key, count in decisions.items() if "speculation" in key)
+    return float(drafting) / sum(decisions.values())
+
+
+def test_copies_are_taken_where_the_text_repeats_itself() -> None:
+    run = simulate(Auto(), text_at=again)
+    origins = run.completions[0].stats.origins
+    assert origins["copied"] > 25
+    assert run.tokens_per_second > 1.5
+
+
+def test_a_text_that_turns_changes_the_choice_in_its_middle() -> None:
+    for warm_up, late in ((0, 15), (1, 6)):
+        run = simulate(
+            Auto(),
+            skill_at=skilled_in_calls,
+            grammar=CALL_THEN_PROSE,
+            tokens=120,
+            warm_up=warm_up,
+        )
+        records = run.completions[0].records
+        call = [each.mode for each in records if each.region is Region.CONSTRAINED]
+        prose = [each.mode for each in records if each.region is Region.FREE]
+        assert call.count("self-speculation") > 0.8 * len(call)
+        assert prose[late:].count("autoregressive") > 0.95 * len(prose[late:])
+        plain_run = simulate(Autoregressive(), grammar=CALL_THEN_PROSE, tokens=120)
+        assert run.texts == plain_run.texts
+
+
+@pytest.mark.parametrize("skill", [0.3, 0.45, 0.5, 0.55, 0.7])
+def test_near_a_tie_the_choice_does_not_flap(skill: float) -> None:
+    run = simulate(Auto(), skill_at=lambda position: skill, tokens=240, warm_up=1)
+    assert num_switches(run.completions[0]) <= 24
+
+
+# --- how fast it is
+
+
+def speeds(**conditions: object) -> dict[str, float]:
+    modes = {**FIXED, "auto": Auto()}
+    return {
+        name: simulate(mode, warm_up=4, per_live=3, **conditions).tokens_per_second  # type: ignore[arg-type]
+        for name, mode in modes.items()
+    }
+
+
+@pytest.mark.parametrize("num_live", [1, 2, 4, 8, 16, 32])
+def test_auto_is_as_fast_as_the_best_fixed_mode(num_live: int) -> None:
+    found = speeds(num_live=num_live, skill_at=skilled, tokens=60)
+    auto = found.pop("auto")
+    assert auto >= 0.95 * max(found.values()), found
+
+
+@pytest.mark.parametrize("num_live", [1, 8])
+def test_auto_beats_every_fixed_mode_where_the_text_changes(num_live: int) -> None:
+    found = speeds(num_live=num_live, skill_at=skilled_in_calls, grammar=CALL_THEN_PROSE, tokens=80)
+    auto = found.pop("auto")
+    assert auto > 1.03 * max(found.values()), found
+
+
+# --- what is seen
+
+
+def test_decisions_curve_and_averages_are_shown() -> None:
+    run = simulate(Auto(), skill_at=skilled)
+    stats = run.completions[0].stats
+    assert sum(stats.decisions.values()) <= stats.forwards
+    assert all(key.startswith("free: ") for key in stats.decisions)
+    pace = run.engine.stats().pace
+    assert pace.seconds_by_rows == {1: 1.0, 16: 1.15, 64: 2.0}
+    assert max(pace.tokens_per_forward.values()) > 2.0
+    assert pace.tokens_per_forward.keys() == pace.rows_per_forward.keys()
+    assert pace.acceptance["free: denoising 1"] > 0.7
+    assert not simulate(Autoregressive()).completions[0].stats.decisions
+
+
+def test_a_mode_that_is_named_is_the_only_one_in_its_region() -> None:
+    mode = Auto(free=BlockDiffusion(4))
+    run = simulate(mode, skill_at=skilled_in_calls, grammar=CALL_THEN_PROSE, tokens=80)
+    assert set(run.decisions("free")) == {"free: diffusion 4"}
+    assert not any("diffusion" in key for key in run.decisions("constrained"))
+
+
+def test_drafters_and_block_lengths_can_be_left_out() -> None:
+    run = simulate(Auto(free=Fastest((4,), lookup=None)), skill_at=skilled, text_at=again)
+    assert set(run.decisions()) <= {"free: self-speculation 4", "free: autoregressive"}
+    assert "copied" not in run.completions[0].stats.origins
+    run = simulate(Fastest(denoiser=None), skill_at=skilled, text_at=once)
+    assert "accepted" not in run.completions[0].stats.origins
+    for lengths in ((), (4, 2), (0, 3), (2, 2)):
+        with pytest.raises(ValueError, match="block_length"):
+            Fastest(lengths)
+
+
+def test_nothing_is_measured_for_requests_that_need_no_cost() -> None:
+    calls = []
+
+    def measure(network: object) -> ForwardCost:
+        calls.append(network)
+        return COST
+
+    engine = scripted_engine(cost=measure)  # type: ignore[arg-type]
+    engine.generate([1], max_new_tokens=3)
+    engine.generate([1], mode=Auto(Autoregressive(), SelfSpeculation()), max_new_tokens=3)
+    assert not calls
+    assert not engine.stats().pace.seconds_by_rows
+    engine.generate([1], mode=Auto(), max_new_tokens=3)
+    engine.generate([1], mode=Auto(), max_new_tokens=3)
+    assert engine.calibrate().causal.rows == COST.causal.rows
+    assert calls == [engine.network]
+    for ask in ("switch", "fork"):
+        engine = scripted_engine(cost=measure)  # type: ignore[arg-type]
+        request = engine.add(Request([1], max_new_tokens=9))
+        engine.step()
+        if ask == "switch":
+            engine.switch(request, Auto())
+        else:
+            engine.fork(request, mode=Auto())
+        assert calls[-1] is engine.network
+        engine.close()
+        assert engine._pace.rows == 0
