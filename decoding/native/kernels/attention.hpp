@@ -96,33 +96,27 @@ inline float soften(float *scores, const Sight &sight, int row) {
 }
 
 // Attention of query heads that share one key head. `queries` are scaled already and there are
-// `sharing` of them per row; `scratch` grows to a score for each of four queries and each position.
+// `sharing` of them per row; `scratch` grows to a score for each of eight queries and each position.
 template <class Value>
 void attend(const Pages<Value> &pages, int head, const Sight &sight, int count, int sharing,
             const float *const *queries, std::vector<float> &scratch, float *const *out) {
-    constexpr int MOST = 4;
+    constexpr int MOST_SCORED = 8, MOST_MIXED = 4;  // as many as registers hold
     const int stride = (sight.end + PAGE - 1) / PAGE * PAGE;
-    if (scratch.size() < size_t(stride) * MOST) scratch.resize(size_t(stride) * MOST);
-    for (int first = 0; first < count; first += MOST) {
-        const int some = std::min(MOST, count - first);
-        float *scores[MOST];
-        float totals[MOST];
+    if (scratch.size() < size_t(stride) * MOST_SCORED) scratch.resize(size_t(stride) * MOST_SCORED);
+    for (int first = 0; first < count; first += MOST_SCORED) {
+        const int some = std::min(MOST_SCORED, count - first);
+        float *scores[MOST_SCORED];
+        float totals[MOST_SCORED];
         for (int q = 0; q < some; ++q) scores[q] = scratch.data() + size_t(q) * stride;
         for (int at = sight.first; at < sight.end; at += PAGE) {
             const Value *keys = pages.keys + pages.place(at / PAGE, head);
-            switch (some) {
-            case 1: score<1>(keys, pages.width, queries + first, scores, at); break;
-            case 2: score<2>(keys, pages.width, queries + first, scores, at); break;
-            case 3: score<3>(keys, pages.width, queries + first, scores, at); break;
-            default: score<4>(keys, pages.width, queries + first, scores, at);
-            }
+            with_count<MOST_SCORED>(some, [&](auto n) { score<n>(keys, pages.width, queries + first, scores, at); });
         }
         for (int q = 0; q < some; ++q) totals[q] = soften(scores[q], sight, (first + q) / sharing);
-        switch (some) {
-        case 1: mix_heads<1>(pages, head, sight, scores, totals, out + first); break;
-        case 2: mix_heads<2>(pages, head, sight, scores, totals, out + first); break;
-        case 3: mix_heads<3>(pages, head, sight, scores, totals, out + first); break;
-        default: mix_heads<4>(pages, head, sight, scores, totals, out + first);
+        for (int q = 0; q < some; q += MOST_MIXED) {
+            with_count<MOST_MIXED>(std::min(MOST_MIXED, some - q), [&](auto n) {
+                mix_heads<n>(pages, head, sight, scores + q, totals + q, out + first + q);
+            });
         }
     }
 }

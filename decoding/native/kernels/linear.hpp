@@ -138,10 +138,16 @@ inline void add_plane(Dots<WIDE> (&dots)[COUNT][VECTORS], const uint8_t *lines, 
     }
 }
 
-// acc[row][vector] += the products of COUNT rows with VECTORS vectors of a block's outputs.
-template <int BITS, int PLANES, int COUNT, int VECTORS>
-inline void multiply(const Linear &linear, const uint8_t *block, int first_vector,
-                     const Rows<PLANES> &rows, int first_row, Floats (&acc)[COUNT][VECTORS]) {
+// A result for each row and vector of a tile. By value, so that it can stay in registers.
+template <int COUNT, int VECTORS> struct Tile {
+    Floats of[COUNT][VECTORS] = {};
+};
+
+// The products of COUNT rows with VECTORS vectors of a block's outputs.
+template <int BITS, int COUNT, int VECTORS, int PLANES>
+inline Tile<COUNT, VECTORS> multiply(const Linear &linear, const uint8_t *block, int first_vector,
+                                     const Rows<PLANES> &rows, int first_row) {
+    Floats acc[COUNT][VECTORS] = {};
     constexpr int BYTES = Rows<PLANES>::BYTES;
     const int groups = linear.inputs / GROUP, stride = rows.stride(first_row);
     const int8_t *bytes = rows.bytes(first_row);
@@ -180,6 +186,10 @@ inline void multiply(const Linear &linear, const uint8_t *block, int first_vecto
         }
         block += group_bytes(BITS), bytes += stride * BYTES, scales += stride, sums += stride;
     }
+    Tile<COUNT, VECTORS> tile;
+    for (int row = 0; row < COUNT; ++row)
+        for (int v = 0; v < VECTORS; ++v) tile.of[row][v] = acc[row][v];
+    return tile;
 }
 
 // A low-rank term on some rows of a product: up @ down @ row. None where `down` has no outputs.
@@ -199,42 +209,24 @@ template <int PLANES> struct Batch {
 template <int PLANES, int COUNT, class Sink>
 void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &batch, int block, int vector,
                    int row, const Sink &sink) {
-    Floats acc[COUNT][TILE_VECTORS] = {};
-    if (linear.bits == 4)
-        multiply<4>(linear, linear.block(block), vector, batch.rows, row, acc);
-    else
-        multiply<8>(linear, linear.block(block), vector, batch.rows, row, acc);
+    const uint8_t *packed = linear.block(block);
+    auto tile = linear.bits == 4 ? multiply<4, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row)
+                                 : multiply<8, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row);
     for (int place = 0; place < COUNT; ++place) {
         const int low = batch.low_of ? batch.low_of[row + place] : -1;
         if (low >= 0) {
-            Floats term[1][TILE_VECTORS] = {};
-            multiply<8>(up, up.block(block), vector, *batch.low, low, term);
-            for (int v = 0; v < TILE_VECTORS; ++v) acc[place][v] += term[0][v];
+            const auto term = multiply<8, 1, TILE_VECTORS>(up, up.block(block), vector, *batch.low, low);
+            for (int v = 0; v < TILE_VECTORS; ++v) tile.of[place][v] += term.of[0][v];
         }
         for (int v = 0; v < TILE_VECTORS; ++v) {
             const int output = block * COLUMNS + (vector + v) * LANES;
-            if (linear.bias) acc[place][v] += load<Floats>(linear.bias + output);
-            sink(row + place, output, acc[place][v]);
+            if (linear.bias) tile.of[place][v] += load<Floats>(linear.bias + output);
+            sink(row + place, output, tile.of[place][v]);
         }
     }
 }
 
-template <int PLANES, class Sink>
-void multiply_rows(const Linear &linear, const Linear &up, const Batch<PLANES> &batch, int block, int row,
-                   int count, const Sink &sink) {
-    for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS) {
-        switch (count) {
-        case 1: multiply_tile<PLANES, 1>(linear, up, batch, block, vector, row, sink); break;
-        case 2: multiply_tile<PLANES, 2>(linear, up, batch, block, vector, row, sink); break;
-        case 3: multiply_tile<PLANES, std::min(3, MOST_ROWS)>(linear, up, batch, block, vector, row, sink); break;
-        case 4: multiply_tile<PLANES, std::min(4, MOST_ROWS)>(linear, up, batch, block, vector, row, sink); break;
-        case 5: multiply_tile<PLANES, std::min(5, MOST_ROWS)>(linear, up, batch, block, vector, row, sink); break;
-        default: multiply_tile<PLANES, std::min(6, MOST_ROWS)>(linear, up, batch, block, vector, row, sink);
-        }
-    }
-}
-
-// Calls sink(row, output, vector of 16) for every row of the batch and every output.
+// Calls sink(row, output, vector) for every row of the batch and every output.
 template <int PLANES, class Sink>
 void product(Pool &pool, bool opened, const Linear &linear, const Linear &up, const Batch<PLANES> &batch,
              const Sink &sink) {
@@ -250,7 +242,10 @@ void product(Pool &pool, bool opened, const Linear &linear, const Linear &up, co
             int row = first_row;
             for (int tiles = (last_row - first_row + MOST_ROWS - 1) / MOST_ROWS; tiles; --tiles) {
                 const int count = (last_row - row + tiles - 1) / tiles;
-                multiply_rows(linear, up, batch, block, row, count, sink);
+                for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS)
+                    with_count<MOST_ROWS>(count, [&](auto n) {
+                        multiply_tile<PLANES, n>(linear, up, batch, block, vector, row, sink);
+                    });
                 row += count;
             }
         }

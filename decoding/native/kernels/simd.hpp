@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -26,6 +27,13 @@ using Ints = int32_t __attribute__((vector_size(4 * LANES)));
 using Words = uint16_t __attribute__((vector_size(4 * LANES)));
 using Bytes = uint8_t __attribute__((vector_size(4 * LANES)));
 using FewBytes = int8_t __attribute__((vector_size(LANES)));
+
+// Calls use(n) with the constant n = count, which is from 1 to MOST.
+template <int MOST, class Use> inline void with_count(int count, const Use &use) {
+    if constexpr (MOST > 1)
+        if (count < MOST) return with_count<MOST - 1>(count, use);
+    use(std::integral_constant<int, MOST>{});
+}
 
 template <class V> inline V load(const void *at) {
     V v;
