@@ -104,10 +104,11 @@ def pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None 
     if not any(choice.is_simple for choice in choices) or not can_pick(logits_RV):
         return _pick_tokens(logits_RV, choices, never)
     others = [row for row, choice in enumerate(choices) if not choice.is_simple]
-    rest = _pick_tokens(logits_RV[others], [choices[row] for row in others], never)
-    answers = dict(
-        zip(others, zip(rest.tokens, rest.logprobs, rest.rankings, strict=True), strict=True)
-    )
+    answers: dict[int, tuple[int, float, Ranking | None]] = {}
+    if others:
+        rest = _pick_tokens(logits_RV[others], [choices[row] for row in others], never)
+        found = zip(rest.tokens, rest.logprobs, rest.rankings, strict=True)
+        answers.update(zip(others, found, strict=True))
     for row, choice in enumerate(choices):
         if choice.is_simple:
             key, temperature = _key(choice.seed, choice.position), choice.sampling.temperature

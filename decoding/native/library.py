@@ -8,12 +8,13 @@ Building it needs a C++ compiler when the package is installed. Without one ever
 import ctypes
 from collections.abc import Sequence
 from ctypes import POINTER, c_double, c_float, c_int32, c_int64, c_uint64, c_void_p
+from enum import IntEnum
 from functools import cache
 from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 2  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 3  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -59,7 +60,7 @@ class Network(ctypes.Structure):
         ("planes", c_int32),
         ("half_cache", c_int32),
         ("norm_eps", c_float),
-        ("unused", c_int32),
+        ("num_embeddings", c_int32),
         ("layers", POINTER(Layer)),
         ("embedding", c_void_p),
         ("norm", c_void_p),
@@ -85,6 +86,7 @@ class Forward(ctypes.Structure):
         ("num_rows", c_int64),
         ("num_read", c_int64),
         ("num_segments", c_int64),
+        ("num_slots", c_int64),
         ("threads", c_int64),
         ("tokens", c_void_p),
         ("positions", c_void_p),
@@ -101,6 +103,16 @@ class Forward(ctypes.Structure):
 
 class Best(ctypes.Structure):
     _fields_ = (("token", c_int64), ("logprob", c_double))
+
+
+class Refusal(IntEnum):
+    """What a forward returns; NONE where it was computed."""
+
+    NONE = 0
+    NO_MEMORY = 1
+    NO_TOKEN = 2
+    NO_SLOT = 3
+    NO_PAGE = 4
 
 
 _STRUCTURES = (Linear, Layer, Network, Segment, Forward, Best)

@@ -1,5 +1,6 @@
 """Keys and values as the compiled forward reads them: in pages of 16 positions."""
 
+from ctypes import Array, c_void_p
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,8 @@ class PagedStorage:
 
     keys_PGDN: tuple[Tensor, ...]
     values_PGND: tuple[Tensor, ...]
+    key_addresses: "Array[c_void_p]"  # of the layers' tensors, for the compiled forward
+    value_addresses: "Array[c_void_p]"
 
     @classmethod
     def allocate(
@@ -34,7 +37,8 @@ class PagedStorage:
                 torch.empty(num_pages, num_kv_heads, *shape, dtype=dtype) for _ in range(num_layers)
             )
 
-        return cls(layers(head_dim, PAGE), layers(PAGE, head_dim))
+        keys_PGDN, values_PGND = layers(head_dim, PAGE), layers(PAGE, head_dim)
+        return cls(keys_PGDN, values_PGND, _addresses(keys_PGDN), _addresses(values_PGND))
 
     @property
     def num_slots(self) -> int:
@@ -59,3 +63,7 @@ class PagedStorage:
             store[target // PAGE : target // PAGE + pages] = store[
                 source // PAGE : source // PAGE + pages
             ]
+
+
+def _addresses(tensors: tuple[Tensor, ...]) -> "Array[c_void_p]":
+    return (c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))

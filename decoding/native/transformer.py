@@ -18,6 +18,7 @@ from torch import Tensor
 
 from decoding.cache.storage import Storage
 from decoding.native import library
+from decoding.native.library import Refusal
 from decoding.native.packing import Arena, PackedLinear, pack, padded
 from decoding.native.storage import PAGE, PagedStorage
 from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank
@@ -123,18 +124,15 @@ class NativeTransformer:
         where there is none, and for slots that are not in pages of 16 positions, `IndexError`
         for tokens without an embedding and slots beyond the storage, `MemoryError`."""
         assert isinstance(storage, PagedStorage)
-        self._check(batch, storage)
         segments, pages = _layout(batch.segments)
         adapted = self._adapted(batch)
         self._cover(max((each.start + each.num_rows for each in batch.segments), default=0))
-        pointers = c_void_p * self.config.num_layers
-        keys = pointers(*(store.data_ptr() for store in storage.keys_PGDN))
-        values = pointers(*(store.data_ptr() for store in storage.values_PGND))
         logits_RV = torch.empty(len(batch.rows_R), self._structure.head.outputs)
         call = library.Forward(
             num_rows=len(batch.token_ids_T),
             num_read=len(batch.rows_R),
             num_segments=len(segments),
+            num_slots=storage.num_slots,
             threads=torch.get_num_threads(),
             tokens=batch.token_ids_T.data_ptr(),
             positions=batch.positions_T.data_ptr(),
@@ -143,25 +141,28 @@ class NativeTransformer:
             adapted=None if adapted is None else adapted.ctypes.data,
             segments=segments.ctypes.data,
             pages=pages.ctypes.data,
-            keys=addressof(keys),
-            values=addressof(values),
+            keys=addressof(storage.key_addresses),
+            values=addressof(storage.value_addresses),
             logits=logits_RV.data_ptr(),
         )
-        if self._library.trimode_forward(byref(self._structure), byref(call), self._workspace):
-            raise MemoryError(f"a forward of {call.num_rows} rows")
+        refusal = self._library.trimode_forward(
+            byref(self._structure), byref(call), self._workspace
+        )
+        if refusal:
+            raise self._error(Refusal(refusal), call)
         return logits_RV[:, : self.config.vocab_size]
 
-    def _check(self, batch: ForwardBatch, storage: PagedStorage) -> None:
-        """Refuses what would make the compiled code read or write where it should not."""
-        tokens_T, slots_T = batch.token_ids_T.numpy(), batch.slots_T.numpy()
-        if not len(tokens_T):
-            return
-        if tokens_T.min() < 0 or tokens_T.max() >= self._num_embeddings:
-            raise IndexError(f"{self.name} embeds the tokens 0 to {self._num_embeddings - 1} only")
-        if slots_T.min() < 0 or slots_T.max() >= storage.num_slots:
-            raise IndexError(f"the storage has the slots 0 to {storage.num_slots - 1} only")
-        if ((slots_T - batch.positions_T.numpy()) % PAGE).any():
-            raise ValueError(f"{self.name} needs an engine with a page_size that {PAGE} divides")
+    def _error(self, refusal: Refusal, call: library.Forward) -> Exception:
+        match refusal:
+            case Refusal.NO_TOKEN:
+                last = self._structure.num_embeddings - 1
+                return IndexError(f"{self.name} embeds the tokens 0 to {last} only")
+            case Refusal.NO_SLOT:
+                return IndexError(f"the storage has the slots 0 to {call.num_slots - 1} only")
+            case Refusal.NO_PAGE:
+                return ValueError(f"{self.name} needs a page_size that {PAGE} divides")
+            case _:
+                return MemoryError(f"a forward of {call.num_rows} rows")
 
     def _adapted(self, batch: ForwardBatch) -> NDArray[np.uint8] | None:
         """Which rows get the adapter's terms; None for no row."""
@@ -192,7 +193,6 @@ class NativeTransformer:
     def _network(self, parameters: Parameters, adapter: Adapter | None) -> library.Network:
         config = self.config
         extras = [NO_ADAPTER] * config.num_layers if adapter is None else adapter.layers
-        self._num_embeddings = len(parameters.embedding_VE)
         layers = [
             self._layer(f"layer {index}", *each)
             for index, each in enumerate(
@@ -209,6 +209,7 @@ class NativeTransformer:
             planes=self.precision.value,
             half_cache=self.precision is Precision.COARSE,
             norm_eps=config.norm_eps,
+            num_embeddings=len(parameters.embedding_VE),
             layers=self._keep((library.Layer * len(layers))(*layers)),
             embedding=self._floats(parameters.embedding_VE),
             norm=self._floats(_widened(parameters.norm_E)),
@@ -286,5 +287,5 @@ def _layout(segments: Sequence[Segment]) -> tuple[NDArray[np.int64], NDArray[np.
         if isinstance(slots_L, slice):
             pages += range(slots_L.start // PAGE, -(-slots_L.stop // PAGE))
         else:
-            pages += (slots_L[::PAGE] // PAGE).tolist()
+            pages += (slots_L.numpy()[::PAGE] // PAGE).tolist()
     return np.array(rows, dtype=np.int64), np.array(pages, dtype=np.int32)

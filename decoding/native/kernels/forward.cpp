@@ -20,7 +20,7 @@ struct Network {
     int32_t num_layers, hidden, num_heads, num_kv_heads, head_dim, feed_forward;
     int32_t planes, half_cache;
     float norm_eps;
-    int32_t unused;
+    int32_t num_embeddings;
     const Layer *layers;
     const float *embedding;  // [tokens][hidden]
     const float *norm;
@@ -34,7 +34,7 @@ struct Segment {
 };
 
 struct Forward {
-    int64_t num_rows, num_read, num_segments, threads;
+    int64_t num_rows, num_read, num_segments, num_slots, threads;
     const int64_t *tokens, *positions, *slots;  // [num_rows]
     const int64_t *read;                        // [num_read] rows whose logits are wanted
     const uint8_t *adapted;                     // [num_rows] or null
@@ -279,6 +279,19 @@ template <int PLANES, class Value> class Run {
     float *hidden = nullptr, *qkv = nullptr, *seen = nullptr, *both = nullptr, *inner = nullptr, *normed = nullptr;
 };
 
+enum Refusal { NONE, NO_MEMORY, NO_TOKEN, NO_SLOT, NO_PAGE };  // also in library.py
+
+// What would make a forward read or write where it should not.
+Refusal refusal(const Network &network, const Forward &forward) {
+    for (int64_t row = 0; row < forward.num_rows; ++row) {
+        const int64_t token = forward.tokens[row], slot = forward.slots[row];
+        if (token < 0 || token >= network.num_embeddings) return NO_TOKEN;
+        if (slot < 0 || slot >= forward.num_slots) return NO_SLOT;
+        if ((slot - forward.positions[row]) % PAGE) return NO_PAGE;
+    }
+    return NONE;
+}
+
 template <int PLANES> void run_planes(const Network &network, const Forward &forward, Workspace &space, Pool &pool, bool opened) {
     if (network.half_cache)
         Run<PLANES, uint16_t>(network, forward, space, pool, opened)();
@@ -365,7 +378,7 @@ template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 2; }
+int trimode_version() { return 3; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {
@@ -382,18 +395,19 @@ int trimode_supported() {
 void *trimode_workspace_new() { return new Workspace; }
 void trimode_workspace_delete(void *space) { delete static_cast<Workspace *>(space); }
 
-// Returns 0, or 1 where memory ran out.
+// Returns a `Refusal`.
 int trimode_forward(const Network *network, const Forward *forward, void *space) {
+    if (const Refusal refused = refusal(*network, *forward)) return refused;
     Workspace &own = *static_cast<Workspace *>(space);
     std::lock_guard<std::mutex> guard(own.busy);
     Pool &pool = Pool::shared();
     const bool opened = pool.open(int(forward->threads));
-    int failed = 0;
+    Refusal failed = NONE;
     try {
         network->planes == 1 ? run_planes<1>(*network, *forward, own, pool, opened)
                              : run_planes<3>(*network, *forward, own, pool, opened);
     } catch (const std::bad_alloc &) {
-        failed = 1;
+        failed = NO_MEMORY;
     }
     if (opened) pool.close();
     return failed;
