@@ -54,7 +54,9 @@ struct Workspace {
     std::vector<float> hidden, normed, qkv, seen, both, inner, low;
     Rows<1> coarse[3];
     Rows<3> fine[3];
-    std::vector<int> low_of;
+    std::vector<float> kept_hidden, kept_seen;
+    std::vector<int> low_of, kept_low;
+    std::vector<char> is_read;
 
     template <int PLANES> auto &rows() {
         if constexpr (PLANES == 1) return coarse;
@@ -172,9 +174,33 @@ template <int PLANES, class Value> class Run {
         });
         Value *keys = static_cast<Value *>(ask.keys[index]), *values = static_cast<Value *>(ask.values[index]);
         pool.each(opened, count, [&](int row) { turn_and_keep(layer, row, keys, values); });
+        if (index + 1 == net.num_layers) find_read();
         attend_all(layer, keys, values);
+        if (index + 1 == net.num_layers) drop_unread();
         quantise(seen_width, [&](int row) { return seen + size_t(row) * seen_width; });
         project(layer.output, layer.output_extra, into_hidden());
+    }
+
+    // Behind the last layer's keys and values, only the rows whose logits are wanted matter.
+    void find_read() {
+        is_read = grown(space.is_read, count);
+        std::fill(is_read, is_read + count, 0);
+        for (int64_t place = 0; place < ask.num_read; ++place) is_read[ask.read[place]] = 1;
+    }
+
+    void drop_unread() {
+        const int wanted = int(ask.num_read);
+        float *kept_hidden = grown(space.kept_hidden, size_t(wanted) * width);
+        float *kept_seen = grown(space.kept_seen, size_t(wanted) * seen_width);
+        int *kept_low = grown(space.kept_low, wanted);
+        num_adapted = 0;
+        for (int place = 0; place < wanted; ++place) {
+            const size_t row = size_t(ask.read[place]);
+            std::memcpy(kept_hidden + size_t(place) * width, hidden + row * width, sizeof(float) * width);
+            std::memcpy(kept_seen + size_t(place) * seen_width, seen + row * seen_width, sizeof(float) * seen_width);
+            kept_low[place] = low_of[row] >= 0 ? num_adapted++ : -1;
+        }
+        hidden = kept_hidden, seen = kept_seen, low_of = kept_low, count = wanted;
     }
 
     // Turns queries and keys to their positions, and writes keys and values to the cache.
@@ -215,8 +241,11 @@ template <int PLANES, class Value> class Run {
         std::vector<Task> tasks;
         for (int64_t index = 0; index < ask.num_segments; ++index) {
             const Segment &segment = ask.segments[index];
-            for (int first = 0; first < segment.num_rows; first += TILE)
+            for (int first = 0; first < segment.num_rows; first += TILE) {
+                const int64_t row = segment.first_row + first, some = std::min<int64_t>(TILE, segment.num_rows - first);
+                if (is_read && !std::count(is_read + row, is_read + row + some, 1)) continue;
                 for (int head = 0; head < net.num_kv_heads; ++head) tasks.push_back({&segment, first, head});
+            }
         }
         pool.each(opened, int(tasks.size()), [&](int index) {
             const Task &task = tasks[index];
@@ -262,7 +291,7 @@ template <int PLANES, class Value> class Run {
         const int wanted = int(ask.num_read);
         if (!wanted) return;
         rows.resize(wanted, width);
-        pool.each(opened, wanted, [&](int place) { rows.set(place, norm(int(ask.read[place]), net.norm)); });
+        pool.each(opened, wanted, [&](int place) { rows.set(place, norm(place, net.norm)); });
         product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int output, Floats v) {
             store(ask.logits + size_t(place) * net.head.outputs + output, v);
         });
@@ -273,7 +302,9 @@ template <int PLANES, class Value> class Run {
     Workspace &space;
     Pool &pool;
     const bool opened;
-    const int count, heads, qkv_width, seen_width, inner_width, both_width, width;
+    int count;  // rows; of the last layer, those that are read
+    const int heads, qkv_width, seen_width, inner_width, both_width, width;
+    char *is_read = nullptr;  // of each row, in the last layer
     Rows<PLANES> &rows, &adapted_rows, &low_rows;
     int num_adapted = 0, *low_of = nullptr;
     float *hidden = nullptr, *qkv = nullptr, *seen = nullptr, *both = nullptr, *inner = nullptr, *normed = nullptr;

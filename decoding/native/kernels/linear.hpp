@@ -47,7 +47,7 @@ struct Linear {
 // by group, so that a tile of rows is read through one pointer each.
 template <int PLANES> class Rows {
   public:
-    static constexpr int PANEL = 16 * MOST_ROWS;
+    static constexpr int PANEL = 8 * MOST_ROWS;
     static constexpr int BYTES = GROUP * PLANES;  // of a row's group: the planes one after the other
 
     void resize(int count, int inputs) {
