@@ -79,7 +79,7 @@ def forward(network: Network, tokens: list[int], start: int, storage: Storage) -
         rows_R=torch.arange(len(tokens)),
         segments=(segment,),
     )
-    return network.forward(batch, storage)
+    return network.forward(batch, storage).clone()
 
 
 def in_spans(network: Network, tokens: list[int], span: int) -> tuple[Tensor, list[Tensor]]:

@@ -73,6 +73,7 @@ class NativeTransformer:
         self._linears: list[PackedLinear] = []
         self._structure = self._network(parameters, adapter)
         self._angles = torch.empty(0)
+        self._logits_RV = torch.empty(0, self._structure.head.outputs)
         self._workspace = c_void_p(self._library.trimode_workspace_new())
 
     def __del__(self) -> None:
@@ -127,10 +128,12 @@ class NativeTransformer:
         segments, pages = _layout(batch.segments)
         adapted = self._adapted(batch)
         self._cover(max((each.start + each.num_rows for each in batch.segments), default=0))
-        logits_RV = torch.empty(len(batch.rows_R), self._structure.head.outputs)
+        num_read = len(batch.rows_R)
+        if num_read > len(self._logits_RV):  # touching fresh memory each time would be slow
+            self._logits_RV = torch.empty(2 * num_read, self._structure.head.outputs)
         call = library.Forward(
             num_rows=len(batch.token_ids_T),
-            num_read=len(batch.rows_R),
+            num_read=num_read,
             num_segments=len(segments),
             num_slots=storage.num_slots,
             threads=torch.get_num_threads(),
@@ -143,14 +146,14 @@ class NativeTransformer:
             pages=pages.ctypes.data,
             keys=addressof(storage.key_addresses),
             values=addressof(storage.value_addresses),
-            logits=logits_RV.data_ptr(),
+            logits=self._logits_RV.data_ptr(),
         )
         refusal = self._library.trimode_forward(
             byref(self._structure), byref(call), self._workspace
         )
         if refusal:
             raise self._error(Refusal(refusal), call)
-        return logits_RV[:, : self.config.vocab_size]
+        return self._logits_RV[:num_read, : self.config.vocab_size]
 
     def _error(self, refusal: Refusal, call: library.Forward) -> Exception:
         match refusal:

@@ -48,6 +48,7 @@ class Network(Protocol):
 
         One call is one *forward*, the unit of cost. Rows of a segment see the cached prefix
         and, by the segment's attention, rows of the same segment; never another segment.
-        `storage` comes from this network's `allocate_cache`.
+        `storage` comes from this network's `allocate_cache`. The logits are valid until the
+        next forward, which may overwrite them.
         """
         ...

@@ -232,22 +232,17 @@ void product(Pool &pool, bool opened, const Linear &linear, const Linear &up, co
              const Sink &sink) {
     constexpr int PANEL = Rows<PLANES>::PANEL;
     const int blocks = linear.outputs / COLUMNS;
-    const int chunk = blocks >= 512 ? 8 : blocks >= 64 ? 2 : 1;
-    const int chunks = (blocks + chunk - 1) / chunk;
     const int panels = (batch.count + PANEL - 1) / PANEL;
-    pool.each(opened, chunks * panels, [&](int task) {
-        const int first_row = task / chunks * PANEL, last_row = std::min(first_row + PANEL, batch.count);
-        const int first_block = task % chunks * chunk, last_block = std::min(first_block + chunk, blocks);
-        for (int block = first_block; block < last_block; ++block) {
-            int row = first_row;
-            for (int tiles = (last_row - first_row + MOST_ROWS - 1) / MOST_ROWS; tiles; --tiles) {
-                const int count = (last_row - row + tiles - 1) / tiles;
-                for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS)
-                    with_count<MOST_ROWS>(count, [&](auto n) {
-                        multiply_tile<PLANES, n>(linear, up, batch, block, vector, row, sink);
-                    });
-                row += count;
-            }
+    pool.each(opened, blocks * panels, [&](int task) {
+        const int first_row = task / blocks * PANEL, last_row = std::min(first_row + PANEL, batch.count);
+        int row = first_row;
+        for (int tiles = (last_row - first_row + MOST_ROWS - 1) / MOST_ROWS; tiles; --tiles) {
+            const int count = (last_row - row + tiles - 1) / tiles;
+            for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS)
+                with_count<MOST_ROWS>(count, [&](auto n) {
+                    multiply_tile<PLANES, n>(linear, up, batch, task % blocks, vector, row, sink);
+                });
+            row += count;
         }
     });
 }

@@ -4,6 +4,7 @@
 // holds up nobody: the others do its share. Which thread does what never changes a result.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -59,6 +60,8 @@ class Pool {
         run_.store([](const void *context, int index) { (*static_cast<const Body *>(context))(index); },
                    std::memory_order_relaxed);
         context_.store(&body, std::memory_order_relaxed);
+        grain_.store(std::max(1, count / (CLAIMS * (helpers_.load(std::memory_order_relaxed) + 1))),
+                     std::memory_order_relaxed);
         done_.store(0, std::memory_order_relaxed);
         ++epoch_;
         ticket_.store(Ticket::of(epoch_, count), std::memory_order_release);
@@ -68,6 +71,7 @@ class Pool {
 
   private:
     using Run = void (*)(const void *, int);
+    static constexpr int CLAIMS = 4;  // of each thread in a loop: few, as claiming costs, but some are late
 
     // Which loop, how many indices it has, and the next to claim, changed as one: whoever is
     // late for a loop cannot take an index of the following one for its own.
@@ -80,14 +84,20 @@ class Pool {
     };
 
     void work() {
+        int finished = 0;
         uint64_t ticket = ticket_.load(std::memory_order_acquire);
         while (Ticket::next(ticket) < Ticket::count(ticket)) {
-            if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
-            run_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed),
-                                                 int(Ticket::next(ticket)));
-            done_.fetch_add(1, std::memory_order_release);
-            ticket = ticket_.load(std::memory_order_acquire);
+            const uint64_t left = Ticket::count(ticket) - Ticket::next(ticket);
+            const int some = int(std::min<uint64_t>(left, uint64_t(grain_.load(std::memory_order_relaxed))));
+            if (!ticket_.compare_exchange_weak(ticket, ticket + uint64_t(some), std::memory_order_acq_rel)) continue;
+            const Run run = run_.load(std::memory_order_relaxed);
+            const void *context = context_.load(std::memory_order_relaxed);
+            for (int index = 0; index < some; ++index) run(context, int(Ticket::next(ticket)) + index);
+            finished += some;
+            ticket += uint64_t(some);
         }
+        // Told once: the counter's cache line travels between the threads.
+        if (finished) done_.fetch_add(finished, std::memory_order_release);
     }
 
     void serve(int number) {
@@ -116,7 +126,8 @@ class Pool {
     std::atomic<int> helpers_{0};
     std::atomic<Run> run_{nullptr};
     std::atomic<const void *> context_{nullptr};
-    std::atomic<int> done_{0};
+    std::atomic<int> grain_{1};
+    alignas(64) std::atomic<int> done_{0};
     alignas(64) std::atomic<uint64_t> ticket_{0};
     uint64_t epoch_ = 0;
 };

@@ -171,7 +171,9 @@ def row_by_row(network: NativeTransformer, length: int, seed: int, adapter: bool
     tokens = random.Random(seed).choices(range(network.vocab_size), k=length)
     storage = nan_cache(network, length)
     logits = [
-        network.forward(forward_batch([Part([token], range(length), at, adapter=adapter)]), storage)
+        network.forward(
+            forward_batch([Part([token], range(length), at, adapter=adapter)]), storage
+        ).clone()
         for at, token in enumerate(tokens)
     ]
     stored = [each[:length].clone() for each in by_slot(storage)]

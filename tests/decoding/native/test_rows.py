@@ -96,7 +96,7 @@ def test_any_grouping_gives_what_single_rows_give(subject: Subject, data: st.Dat
             parts.append(Part(tokens, owned[i], done[i], adapter=alone.adapter))
         torch.set_num_threads(data.draw(st.sampled_from([1, 2, 3]), label="threads"))
         gather = data.draw(st.booleans(), label="gather")
-        logits_RV = subject.network.forward(forward_batch(parts, gather=gather), storage)
+        logits_RV = subject.network.forward(forward_batch(parts, gather=gather), storage).clone()
         for i, step, found_RV in zip(order, steps, logits_RV.split(steps), strict=True):
             alone = subject.sequences[chosen[i]]
             assert torch.equal(found_RV, alone.logits_RV[done[i] : done[i] + step])
@@ -119,7 +119,7 @@ def test_a_draft_and_its_verification_leave_what_single_rows_leave(
     network.forward(forward_batch([draft]), storage)
     right = alone.tokens[start : start + accepted + 1]
     verify = Part([*right, *[70] * (8 - accepted)], slots, start)
-    found_RV = network.forward(forward_batch([verify]), storage)
+    found_RV = network.forward(forward_batch([verify]), storage).clone()
     kept = start + accepted + 1
     assert torch.equal(found_RV[: accepted + 1], alone.logits_RV[start:kept])
     if kept < LENGTH:
@@ -158,7 +158,7 @@ def test_blocks_are_the_same_in_any_company(precision: Precision, build: ctypes.
         company = [Part([7] * count, range(160, 256), adapter=True)] if count else []
         block = Part(tokens[21:], slots_of(pages), 21, Attention.BLOCK)
         network.forward(forward_batch([Part(tokens[:21], slots_of(pages), read=[])]), storage)
-        found.append(network.forward(forward_batch([*company, block]), storage)[-19:])
+        found.append(network.forward(forward_batch([*company, block]), storage)[-19:].clone())
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 
@@ -172,7 +172,7 @@ def test_networks_in_several_threads_at_once(build: ctypes.CDLL) -> None:
         NativeTransformer(plain.config, plain.parameters, "", None, precision, build)
         for precision in (*Precision, *Precision)
     ]
-    right = [each.forward(batch, nan_cache(each, 48)) for each in networks]
+    right = [each.forward(batch, nan_cache(each, 48)).clone() for each in networks]
     equal: list[bool] = []
 
     def run(index: int) -> None:
@@ -198,11 +198,11 @@ torch.set_num_threads(2)
 plain = random_network(CONFIGS["llama-odd"])
 network = NativeTransformer(plain.config, plain.parameters, "")
 batch = forward_batch([Part(list(range(40)), range(48))])
-right = network.forward(batch, network.allocate_cache(48))
+right = network.forward(batch, network.allocate_cache(48)).clone()
 child = os.fork()
 if not child:
     torch.set_num_threads(3)
-    found = [network.forward(batch, network.allocate_cache(48)) for _ in range(3)]
+    found = [network.forward(batch, network.allocate_cache(48)).clone() for _ in range(3)]
     os._exit(0 if all(bool((each == right).all()) for each in found) else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
