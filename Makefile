@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+WORKLOADS := tool_json code prose agent_conversation concurrent_agents
 BENCH := .venv-bench/bin
 
 .DEFAULT_GOAL := help
@@ -46,8 +47,9 @@ bench: $(READY) ## measure decoding on this machine: against a peer, and every m
 	$(BIN)/python -m benchmarks.modes --json
 	$(BIN)/python -m benchmarks.auto --json
 
-bench-peers: .venv-bench/.ready ## measure beside other engines (NATIVE=1 builds llama.cpp too)
-	$(BENCH)/python -m benchmarks.peers --json
+bench-peers: .venv-bench/.ready ## measure beside other engines, and renew the tables in benchmarks/README.md
+	for each in $(WORKLOADS); do $(BENCH)/python -m benchmarks.peers --json --workloads $$each > benchmarks/reports/$$each.json || exit 1; done
+	$(BENCH)/python -m benchmarks.peers.tables $(WORKLOADS:%=benchmarks/reports/%.json)
 
 # A virtual environment of its own, so that no peer can change what the others run on.
 .venv-bench/.ready: pyproject.toml constraints.txt

@@ -12,7 +12,7 @@ from decoding.cache.paged import PagedCache
 from decoding.deadlines import Deadlines
 from decoding.engine_stats import EngineStats, Totals
 from decoding.errors import EngineClosed, NotFinite, QueueFull
-from decoding.forward import plan_forward
+from decoding.forward import choices_of, plan_forward
 from decoding.intake import Intake
 from decoding.live import Live
 from decoding.modes import DecodeMode, decides_by_cost
@@ -233,7 +233,7 @@ class Core:
         started = time.perf_counter()
         forward = plan_forward(served, self._mask_token)
         logits_RV = self.network.forward(forward.batch, self._cache.storage)
-        picked = pick_tokens(logits_RV, forward.choices, never=self.network.mask_token_id)
+        picked = pick_tokens(logits_RV, choices_of(served), never=self.network.mask_token_id)
         seconds = time.perf_counter() - started
         self._totals.count_forward(forward.num_rows)
         if all(one.num_picks and not one.span.adapter for one in served):
@@ -260,7 +260,8 @@ class Core:
         sequence = one.sequence
         try:
             if scores is not None:
-                self._check_finite(one, scores)
+                if one.error is None:
+                    self._check_finite(one, scores)
                 one.resume(scores)
             elif one.num_rows:
                 one.move_on()

@@ -1,4 +1,4 @@
-"""From the rows that live sequences were given to one batch for the network."""
+"""From the rows that live sequences were given to one batch for the network, and to its picks."""
 
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
@@ -13,10 +13,9 @@ from decoding.span import MASK, ForwardBatch, Segment
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """What a forward evaluates, and the sampling problems of the rows it reads."""
+    """What a forward evaluates."""
 
     batch: ForwardBatch
-    choices: list[Choice]
     num_rows: int
 
 
@@ -30,7 +29,6 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
     slots: list[int] = []
     rows: list[int] = []
     segments: list[Segment] = []
-    choices: list[Choice] = []
     for one in live:
         span, sequence, num_rows = one.span, one.sequence, one.num_rows
         lease, tokens = sequence.lease, span.tokens
@@ -49,10 +47,7 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
         )
         if one.num_picks:
             first_row -= one.num_done
-            sampling, seed, ranks = sequence.request.sampling, sequence.seed, span.ranks
-            for pick in span.picks:
-                rows.append(first_row + pick.row)
-                choices.append(Choice(sampling, seed, pick.position, pick.mask_W, ranks))
+            rows += [first_row + pick.row for pick in span.picks]
     count = len(token_ids)
     numbers = torch.from_numpy(np.array(token_ids + positions + slots + rows, dtype=np.int64))
     batch = ForwardBatch(
@@ -62,4 +57,21 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
         rows_R=numbers[3 * count :],
         segments=tuple(segments),
     )
-    return Forward(batch, choices, count)
+    return Forward(batch, count)
+
+
+def choices_of(live: Many[Live]) -> list[Choice]:
+    """The sampling problems of the rows that the forward reads, in their order.
+
+    Called once the forward is under way: masks that were left for now are computed here. Where
+    one cannot be, the error is kept for the sequence's own steps, and any token will do.
+    """
+    choices: list[Choice] = []
+    for one in live:
+        if one.num_picks:
+            sampling, seed, ranks = one.sequence.request.sampling, one.sequence.seed, one.span.ranks
+            choices += [
+                Choice(sampling, seed, pick.position, mask_W, ranks)
+                for pick, mask_W in zip(one.span.picks, one.masks(), strict=True)
+            ]
+    return choices

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from decoding.modes import Step
 from decoding.record import ForwardRecord
 from decoding.sequence import Sequence
@@ -17,7 +19,8 @@ class Live:
 
     The first `num_done` rows of the pending span are evaluated already; the next `num_rows` are
     evaluated in the forward under way, which answers `num_picks`: all or none of the span's.
-    `served` orders the sequences by when they last had a share.
+    `served` orders the sequences by when they last had a share. `error` is what a mask of the
+    forward under way raised.
     """
 
     sequence: Sequence
@@ -27,6 +30,7 @@ class Live:
     num_rows: int = 0
     num_picks: int = 0
     served: int = 0
+    error: Exception | None = None
 
     def __post_init__(self) -> None:
         self.steps = steps(self.sequence)
@@ -34,10 +38,22 @@ class Live:
     def resume(self, scores: Scores | None) -> None:
         """Sends the steps what they wait for and takes their next span.
 
-        Raises `StopIteration` at the end of the sequence, and what the mode raises.
+        Raises `StopIteration` at the end of the sequence, and what the mode or a mask raises.
         """
+        if self.error is not None:
+            self.steps.throw(self.error)
         self.span = next(self.steps) if scores is None else self.steps.send(scores)
         self.num_done = 0
+
+    def masks(self) -> list[Tensor | None]:
+        """Those of the span's picks; those that were left for now are computed."""
+        try:
+            return [
+                pick.mask_W() if callable(pick.mask_W) else pick.mask_W for pick in self.span.picks
+            ]
+        except Exception as error:  # noqa: BLE001 - raised where the sequence goes on
+            self.error = error
+            return [None] * len(self.span.picks)
 
     def take(self, num_rows: int) -> None:
         """Gives the span so many rows of the next forward."""

@@ -10,11 +10,15 @@ Shape legend for the whole package:
     B sequences and N rows of each in a forward that is padded to a fixed shape
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
 from torch import Tensor
+
+LateMask = Callable[[], Tensor | None]
+"""Gives a mask when it is called, or None where all tokens are allowed."""
 
 MASK = -1
 """In a span's tokens: a position that is not decided. The engine writes the network's mask
@@ -44,12 +48,13 @@ class Pick:
 
     `row` indexes the span's tokens. `position` is the absolute position the picked token
     would take; it keys the sampling noise. `mask_W` is a packed bit mask (int32, 32 tokens
-    per word) of the tokens the grammar allows there, None for all.
+    per word) of the tokens the grammar allows there, None for all, or a function that gives
+    either: it is called while the forward is under way on a device that works by itself.
     """
 
     row: int
     position: int
-    mask_W: Tensor | None = None
+    mask_W: Tensor | LateMask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Autoregressive:
 def pick_next(sequence: Decodable) -> Step:
     """Encodes the tail causally and commits one token behind it."""
     tail = sequence.tail
-    pick = Pick(row=len(tail) - 1, position=sequence.length, mask_W=sequence.mask())
+    pick = Pick(row=len(tail) - 1, position=sequence.length, mask_W=sequence.mask)
     span = Span(tail, start=sequence.num_cached, picks=(pick,), purpose=Purpose.NEXT)
     scores = yield span
     sequence.num_cached = sequence.length

@@ -1,5 +1,6 @@
 """From a checkpoint to the compiled forward, where it can take it."""
 
+import logging
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from decoding.native.transformer import NativeTransformer, Precision, why_unsupp
 from decoding.network.numerics import Numerics, plain_numerics
 from decoding.weights.checkpoint import read_network
 
+_LOG = logging.getLogger(__name__)
 _SAMPLE_ROWS = 8
 _CPU = torch.device("cpu")
 
@@ -28,7 +30,8 @@ def read_native(
     """
     try:
         library()
-    except NativeUnavailable:
+    except NativeUnavailable as reason:
+        _LOG.warning("%s is decoded on torch alone, several times slower: %s", name, reason)
         return None
     fine = precision is Precision.FINE
     try:

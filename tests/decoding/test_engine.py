@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,11 @@ from decoding import (
     Sampling,
     SelfSpeculation,
 )
+from decoding.modes import Step
 from decoding.modes.draft import empty_draft
 from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
+from decoding.span import Pick, Span
 from decoding.testing import ScriptedNetwork
 from tests.decoding.modes.scripted import JSON as GRAMMAR
 from tests.decoding.modes.scripted import SCHEMA, TOKENIZER, VOCAB
@@ -281,6 +284,51 @@ def test_a_dead_end_fails_its_request_only() -> None:
     assert [event.request_id for event in failed] == [bad]
     assert isinstance(failed[0].error, GrammarDeadEnd)
     assert [event.request_id for event in events if isinstance(event, Finished)] == [good]
+    assert_all_pages_back(engine)
+
+
+@dataclass(frozen=True)
+class Late(Autoregressive):
+    """Leaves its mask for later, and writes down when it is asked for."""
+
+    log: list[str] = field(default_factory=list)
+    breaks: bool = False
+
+    def step(self, sequence: Decodable) -> Step:
+        def mask() -> None:
+            self.log.append("mask")
+            if self.breaks:
+                raise GrammarDeadEnd("ahead")
+
+        pick = Pick(row=len(sequence.tail) - 1, position=sequence.length, mask_W=mask)
+        scores = yield Span(sequence.tail, start=sequence.num_cached, picks=(pick,))
+        sequence.num_cached = sequence.length
+        sequence.commit(scores.tokens[0], scores.logprobs[0], Origin.AUTOREGRESSIVE)
+
+
+def test_masks_left_for_later_are_asked_for_once_the_forward_is_under_way() -> None:
+    log: list[str] = []
+    engine = new_engine()
+    forward = engine.network.forward
+
+    def logged(*args: object) -> torch.Tensor:
+        log.append("forward")
+        return forward(*args)  # type: ignore[arg-type]
+
+    engine.network.forward = logged  # type: ignore[method-assign]
+    engine.generate([1, 2], mode=Late(log), max_new_tokens=2)
+    assert log == ["forward", "mask", "forward", "mask"]
+
+
+def test_a_late_mask_that_fails_ends_its_request_only() -> None:
+    engine = new_engine()
+    good = engine.add(Request([1, 2], max_new_tokens=3))
+    bad = engine.add(Request([1, 2], mode=Late(breaks=True), max_new_tokens=3))
+    events = [event for _ in range(8) for event in engine.step()]
+    assert [event.request_id for event in events if isinstance(event, Failed)] == [bad]
+    assert [event.request_id for event in events if isinstance(event, Finished)] == [good]
+    alone = new_engine().generate([1, 2], max_new_tokens=3)
+    assert [e.completion.token_ids for e in events if isinstance(e, Finished)] == [alone.token_ids]
     assert_all_pages_back(engine)
 
 
