@@ -14,7 +14,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 3  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 4  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -113,6 +113,7 @@ class Refusal(IntEnum):
     NO_TOKEN = 2
     NO_SLOT = 3
     NO_PAGE = 4
+    NO_ROW = 5
 
 
 _STRUCTURES = (Linear, Layer, Network, Segment, Forward, Best)

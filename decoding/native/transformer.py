@@ -164,6 +164,8 @@ class NativeTransformer:
                 return IndexError(f"the storage has the slots 0 to {call.num_slots - 1} only")
             case Refusal.NO_PAGE:
                 return ValueError(f"{self.name} needs a page_size that {PAGE} divides")
+            case Refusal.NO_ROW:
+                return IndexError(f"a forward of {call.num_rows} rows has no others to read")
             case _:
                 return MemoryError(f"a forward of {call.num_rows} rows")
 

@@ -32,6 +32,8 @@ constexpr int MOST_ROWS = 4, TILE_VECTORS = 1;
 // low halves of its bytes and inputs 16 + 4 t to 16 + 4 t + 3 in the high ones.
 constexpr int group_bytes(int bits) { return bits == 4 ? 2 * 64 + 4 * 128 : 64 + 8 * 128; }
 
+inline int padded(int width) { return (width + GROUP - 1) / GROUP * GROUP; }
+
 struct Linear {
     int32_t outputs, inputs;  // multiples of 32
     int32_t bits, unused;

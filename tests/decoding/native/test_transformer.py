@@ -131,6 +131,15 @@ def test_slots_that_are_in_no_pages_are_refused() -> None:
         network.forward(forward_batch([Part([0], range(4, 32))]), nan_cache(network, 32))
 
 
+@pytest.mark.parametrize("row", [-1, 2])
+def test_rows_that_are_not_there_are_not_read(row: int) -> None:
+    network = tiny()
+    with pytest.raises(IndexError, match="a forward of 2 rows"):
+        network.forward(
+            forward_batch([Part([0, 1], range(32), read=[row])]), nan_cache(network, 32)
+        )
+
+
 def test_a_draft_adapter_that_is_not_there() -> None:
     network = tiny()
     batch = forward_batch([Part([0], range(32), adapter=True)])
