@@ -27,6 +27,7 @@ from decoding.network.rope import RotaryEmbedding
 from decoding.network.transformer import LayerParameters, Parameters
 from decoding.span import Attention, ForwardBatch, Segment
 
+_TURN = 16
 _MOST_SHARING = 64  # query heads per key head
 Owner = TypeVar("Owner")
 
@@ -232,11 +233,20 @@ class NativeTransformer:
             window=window or 0,
             qkv=self._linear(f"{place}, qkv", layer.qkv, layer.qkv_bias),
             output=self._linear(f"{place}, output", layer.output, layer.output_bias),
-            gate_up=self._linear(f"{place}, gate_up", layer.gate_up, layer.gate_up_bias),
+            gate_up=self._linear(
+                f"{place}, gate_up",
+                by_turns(layer.gate_up),
+                None if layer.gate_up_bias is None else by_turns(layer.gate_up_bias),
+            ),
             down=self._linear(f"{place}, down", layer.down, layer.down_bias),
             qkv_extra=self._low_rank(f"{place}, qkv of the adapter", extra.qkv),
             output_extra=self._low_rank(f"{place}, output of the adapter", extra.output),
-            gate_up_extra=self._low_rank(f"{place}, gate_up of the adapter", extra.gate_up),
+            gate_up_extra=self._low_rank(
+                f"{place}, gate_up of the adapter",
+                None
+                if extra.gate_up is None
+                else LowRank(extra.gate_up.down, by_turns(extra.gate_up.up)),
+            ),
             down_extra=self._low_rank(f"{place}, down of the adapter", extra.down),
         )
 
@@ -274,6 +284,16 @@ def why_unsupported(config: NetworkConfig) -> str:
     if config.num_heads // config.num_kv_heads > _MOST_SHARING:
         return f"the compiled forward lets at most {_MOST_SHARING} query heads share a key head"
     return ""
+
+
+def by_turns(gate_up: Tensor) -> Tensor:
+    """The rows of [2F, ...] as 16 of the gate and 16 of its input by turns, zeros at the end."""
+    gate, up = (torch.split(part, _TURN) for part in gate_up.chunk(2))
+    pairs = [each for pair in zip(gate, up, strict=True) for each in pair]
+    short = _TURN - len(pairs[-1])
+    widths = [0, 0] * (gate_up.ndim - 1)
+    pairs[-2:] = [F.pad(each, [*widths, 0, short]) for each in pairs[-2:]]
+    return torch.cat(pairs)
 
 
 def _widened(numbers_E: Tensor) -> Tensor:

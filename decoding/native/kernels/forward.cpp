@@ -13,7 +13,7 @@
 struct Layer {
     const float *attention_norm, *mlp_norm, *qk_norm;  // qk_norm: [queries and keys][D] or null
     int64_t window;                                    // positions seen, 0 for all
-    Linear qkv, output, gate_up, down;
+    Linear qkv, output, gate_up, down;                 // gate_up: 16 gates and 16 inputs by turns
     LowRank qkv_extra, output_extra, gate_up_extra, down_extra;
 };
 
@@ -50,7 +50,7 @@ namespace {
 // What a forward writes on its way. Grows to the largest forward seen.
 struct Workspace {
     std::mutex busy;
-    std::vector<float> hidden, normed, qkv, seen, both, inner, low;
+    std::vector<float> hidden, normed, qkv, seen, inner, low;
     Rows<1> coarse[3];
     Rows<3> fine[3];
     std::vector<float> kept_hidden, kept_seen;
@@ -79,17 +79,10 @@ void rms_norm(const float *in, const float *scale, int width, int stride, float 
         store(out + at, load<Floats>(in + at) * factor * load<Floats>(scale + at));
 }
 
-// silu(gate) * up
-void gate(const float *gates, const float *ups, int width, float *out) {
-    int at = 0;
-    const auto silu = [](Floats g) { return g / (exp_of(-larger(g, splat(-87.0f))) + 1.0f); };
-    for (; at + LANES <= width; at += LANES)
-        store(out + at, silu(load<Floats>(gates + at)) * load<Floats>(ups + at));
-    if (at == width) return;
-    Floats g = {}, u = {};
-    std::memcpy(&g, gates + at, sizeof(float) * (width - at));
-    std::memcpy(&u, ups + at, sizeof(float) * (width - at));
-    store(out + at, silu(g) * u);
+Floats silu(Floats gate) { return gate / (exp_of(-larger(gate, splat(-87.0f))) + 1.0f); }
+
+void store_outputs(float *at, const Outputs &outputs) {
+    for (int v = 0; v < COLUMNS / LANES; ++v) store(at + v * LANES, outputs[v]);
 }
 
 template <int PLANES, class Value> class Run {
@@ -98,7 +91,7 @@ template <int PLANES, class Value> class Run {
         : net(network), ask(forward), space(space), pool(pool), opened(opened), count(int(forward.num_rows)),
           heads(net.num_heads + 2 * net.num_kv_heads), qkv_width(padded(heads * net.head_dim)),
           seen_width(padded(net.num_heads * net.head_dim)), inner_width(padded(net.feed_forward)),
-          both_width(padded(2 * net.feed_forward)), width(padded(net.hidden)), rows(space.rows<PLANES>()[0]),
+          width(padded(net.hidden)), rows(space.rows<PLANES>()[0]),
           adapted_rows(space.rows<PLANES>()[1]), low_rows(space.rows<PLANES>()[2]) {}
 
     void operator()() {
@@ -115,7 +108,6 @@ template <int PLANES, class Value> class Run {
         hidden = grown(space.hidden, size_t(count) * width);
         qkv = grown(space.qkv, size_t(count) * qkv_width);
         seen = grown(space.seen, size_t(count) * seen_width);
-        both = grown(space.both, size_t(count) * both_width);
         inner = grown(space.inner, size_t(count) * inner_width);
         normed = grown(space.normed, size_t(count) * width);
         low_of = grown(space.low_of, count);
@@ -146,7 +138,9 @@ template <int PLANES, class Value> class Run {
         const int rank = extra.down.outputs;
         float *low = grown(space.low, size_t(num_adapted) * rank);
         product(pool, opened, extra.down, extra.down, Batch<PLANES>{adapted_rows, num_adapted},
-                [&](int place, int output, Floats v) { store(low + size_t(place) * rank + output, v); });
+                [&](int place, int block, const Outputs &outputs) {
+                    store_outputs(low + size_t(place) * rank + block * COLUMNS, outputs);
+                });
         low_rows.resize(num_adapted, rank);
         pool.each(opened, num_adapted, [&](int place) { low_rows.set(place, low + size_t(place) * rank); });
         product(pool, opened, linear, extra.up, Batch<PLANES>{rows, count, &low_rows, low_of}, sink);
@@ -159,17 +153,17 @@ template <int PLANES, class Value> class Run {
     }
 
     auto into_hidden() {
-        return [this](int row, int output, Floats v) {
-            float *at = hidden + size_t(row) * width + output;
-            store(at, load<Floats>(at) + v);
+        return [this](int row, int block, const Outputs &outputs) {
+            float *at = hidden + size_t(row) * width + block * COLUMNS;
+            for (int v = 0; v < COLUMNS / LANES; ++v, at += LANES) store(at, load<Floats>(at) + outputs[v]);
         };
     }
 
     void attention(int index) {
         const Layer &layer = net.layers[index];
         quantise(width, [&](int row) { return norm(row, layer.attention_norm); });
-        project(layer.qkv, layer.qkv_extra, [&](int row, int output, Floats v) {
-            store(qkv + size_t(row) * qkv_width + output, v);
+        project(layer.qkv, layer.qkv_extra, [&](int row, int block, const Outputs &outputs) {
+            store_outputs(qkv + size_t(row) * qkv_width + block * COLUMNS, outputs);
         });
         Value *keys = static_cast<Value *>(ask.keys[index]), *values = static_cast<Value *>(ask.values[index]);
         pool.each(opened, count, [&](int row) { turn_and_keep(layer, row, keys, values); });
@@ -274,15 +268,12 @@ template <int PLANES, class Value> class Run {
 
     void feed_forward(const Layer &layer) {
         quantise(width, [&](int row) { return norm(row, layer.mlp_norm); });
-        project(layer.gate_up, layer.gate_up_extra, [&](int row, int output, Floats v) {
-            store(both + size_t(row) * both_width + output, v);
+        project(layer.gate_up, layer.gate_up_extra, [&](int row, int block, const Outputs &outputs) {
+            constexpr int HALF = COLUMNS / 2;  // of a block are gates, the others what they let through
+            float *at = inner + size_t(row) * inner_width + block * HALF;
+            for (int v = 0; v < HALF / LANES; ++v) store(at + v * LANES, silu(outputs[v]) * outputs[v + HALF / LANES]);
         });
-        quantise(inner_width, [&](int row) {
-            const float *gates = both + size_t(row) * both_width;
-            float *out = inner + size_t(row) * inner_width;
-            gate(gates, gates + net.feed_forward, net.feed_forward, out);
-            return out;
-        });
+        quantise(inner_width, [&](int row) { return inner + size_t(row) * inner_width; });
         project(layer.down, layer.down_extra, into_hidden());
     }
 
@@ -291,8 +282,8 @@ template <int PLANES, class Value> class Run {
         if (!wanted) return;
         rows.resize(wanted, width);
         pool.each(opened, wanted, [&](int place) { rows.set(place, norm(place, net.norm)); });
-        product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int output, Floats v) {
-            store(ask.logits + size_t(place) * net.head.outputs + output, v);
+        product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int block, const Outputs &outputs) {
+            store_outputs(ask.logits + size_t(place) * net.head.outputs + block * COLUMNS, outputs);
         });
     }
 
@@ -302,11 +293,11 @@ template <int PLANES, class Value> class Run {
     Pool &pool;
     const bool opened;
     int count;  // rows; of the last layer, those that are read
-    const int heads, qkv_width, seen_width, inner_width, both_width, width;
+    const int heads, qkv_width, seen_width, inner_width, width;
     char *is_read = nullptr;  // of each row, in the last layer
     Rows<PLANES> &rows, &adapted_rows, &low_rows;
     int num_adapted = 0, *low_of = nullptr;
-    float *hidden = nullptr, *qkv = nullptr, *seen = nullptr, *both = nullptr, *inner = nullptr, *normed = nullptr;
+    float *hidden = nullptr, *qkv = nullptr, *seen = nullptr, *inner = nullptr, *normed = nullptr;
 };
 
 enum Refusal { NONE, NO_MEMORY, NO_TOKEN, NO_SLOT, NO_PAGE, NO_ROW };  // also in library.py
@@ -336,7 +327,7 @@ template <int PLANES> void run_planes(const Network &network, const Forward &for
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 4; }
+int trimode_version() { return 5; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {

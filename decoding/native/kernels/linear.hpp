@@ -208,27 +208,40 @@ template <int PLANES> struct Batch {
     const int *low_of = nullptr;        // [count] of `low`, or -1
 };
 
-template <int PLANES, int COUNT, class Sink>
-void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &batch, int block, int vector,
-                   int row, const Sink &sink) {
-    const uint8_t *packed = linear.block(block);
-    auto tile = linear.bits == 4 ? multiply<4, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row)
-                                 : multiply<8, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row);
-    for (int place = 0; place < COUNT; ++place) {
-        const int low = batch.low_of ? batch.low_of[row + place] : -1;
-        if (low >= 0) {
-            const auto term = multiply<8, 1, TILE_VECTORS>(up, up.block(block), vector, *batch.low, low);
-            for (int v = 0; v < TILE_VECTORS; ++v) tile.of[place][v] += term.of[0][v];
-        }
-        for (int v = 0; v < TILE_VECTORS; ++v) {
-            const int output = block * COLUMNS + (vector + v) * LANES;
-            if (linear.bias) tile.of[place][v] += load<Floats>(linear.bias + output);
-            sink(row + place, output, tile.of[place][v]);
-        }
+// A block's outputs of one row.
+using Outputs = Floats[COLUMNS / LANES];
+
+// Adds the low-rank term of one row.
+template <int PLANES>
+void add_term(const Linear &up, const Rows<PLANES> &low, int block, int row, Outputs &out) {
+    for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS) {
+        const auto term = multiply<8, 1, TILE_VECTORS>(up, up.block(block), vector, low, row);
+        for (int v = 0; v < TILE_VECTORS; ++v) out[vector + v] += term.of[0][v];
     }
 }
 
-// Calls sink(row, output, vector) for every row of the batch and every output.
+template <int PLANES, int COUNT, class Sink>
+void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &batch, int block, int row,
+                   const Sink &sink) {
+    Outputs out[COUNT];
+    for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS) {
+        const uint8_t *packed = linear.block(block);
+        auto tile = linear.bits == 4 ? multiply<4, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row)
+                                     : multiply<8, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row);
+        for (int place = 0; place < COUNT; ++place)
+            for (int v = 0; v < TILE_VECTORS; ++v) out[place][vector + v] = tile.of[place][v];
+    }
+    for (int place = 0; place < COUNT; ++place) {
+        if (batch.low_of && batch.low_of[row + place] >= 0)
+            add_term(up, *batch.low, block, batch.low_of[row + place], out[place]);
+        if (linear.bias)
+            for (int v = 0; v < COLUMNS / LANES; ++v)
+                out[place][v] += load<Floats>(linear.bias + block * COLUMNS + v * LANES);
+        sink(row + place, block, out[place]);
+    }
+}
+
+// Calls sink(row, block, outputs) for every row of the batch and every block of the weight.
 template <int PLANES, class Sink>
 void product(Pool &pool, bool opened, const Linear &linear, const Linear &up, const Batch<PLANES> &batch,
              const Sink &sink) {
@@ -240,10 +253,9 @@ void product(Pool &pool, bool opened, const Linear &linear, const Linear &up, co
         int row = first_row;
         for (int tiles = (last_row - first_row + MOST_ROWS - 1) / MOST_ROWS; tiles; --tiles) {
             const int count = (last_row - row + tiles - 1) / tiles;
-            for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS)
-                with_count<MOST_ROWS>(count, [&](auto n) {
-                    multiply_tile<PLANES, n>(linear, up, batch, task % blocks, vector, row, sink);
-                });
+            with_count<MOST_ROWS>(count, [&](auto n) {
+                multiply_tile<PLANES, n>(linear, up, batch, task % blocks, row, sink);
+            });
             row += count;
         }
     });

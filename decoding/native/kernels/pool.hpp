@@ -1,4 +1,4 @@
-// Splits loops over a few threads that spin while a forward is under way and sleep between.
+// Splits loops over a few threads that spin while a forward is under way, and soon sleep behind it.
 //
 // Threads claim indices one by one, so one that is late, or that the system has put to sleep,
 // holds up nobody: the others do its share. Which thread does what never changes a result.
@@ -66,11 +66,12 @@ class Pool {
         ++epoch_;
         ticket_.store(Ticket::of(epoch_, count), std::memory_order_release);
         work();
-        for (int idle = 1; done_.load(std::memory_order_acquire) != count; ++idle) wait(idle);
+        for (unsigned turn = 1; done_.load(std::memory_order_acquire) != count; ++turn) wait(turn);
     }
 
   private:
     using Run = void (*)(const void *, int);
+    static constexpr int LINGER = 1 << 14;  // pauses, some 0.3 ms
     static constexpr int CLAIMS = 4;  // of each thread in a loop: few, as claiming costs, but some are late
 
     // Which loop, how many indices it has, and the next to claim, changed as one: whoever is
@@ -106,15 +107,19 @@ class Pool {
                 std::unique_lock<std::mutex> lock(asleep_);
                 wake_.wait(lock, [&] { return helpers_.load(std::memory_order_acquire) > number; });
             }
-            for (int idle = 1; helpers_.load(std::memory_order_acquire) > number; ++idle) {
-                work();
-                wait(idle);
+            // Waking costs more than the moment between two steps of decoding: they linger.
+            unsigned turn = 1;
+            for (int idle = 0; idle < LINGER; ++turn) {
+                const bool needed = helpers_.load(std::memory_order_acquire) > number;
+                if (needed) work();
+                idle = needed ? 0 : idle + 1;
+                wait(turn);
             }
         }
     }
 
-    static void wait(int idle) {
-        if (idle % 4096 == 0) return void(sched_yield());
+    static void wait(unsigned turn) {
+        if (turn % 4096 == 0) return void(sched_yield());
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
