@@ -72,8 +72,9 @@ class Request:
             raise ValueError("close_at_budget needs a grammar: free text has no valid end")
         if type(self.priority) is not int:
             raise ValueError(f"priority must be a whole number, not {self.priority!r}")
-        if self.deadline is not None and not 0.0 < self.deadline < inf:
-            raise ValueError(f"deadline must be seconds above 0, or None, not {self.deadline}")
+        is_number = isinstance(self.deadline, int | float) and self.deadline is not True
+        if self.deadline is not None and not (is_number and 0.0 < self.deadline < inf):
+            raise ValueError(f"deadline must be seconds above 0, or None, not {self.deadline!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -329,8 +329,8 @@ def test_deadlines_keep_no_trace_of_what_is_over() -> None:
     assert deadlines.pop_over(3.0) == [2003]
 
 
-@pytest.mark.parametrize("deadline", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_deadline_is_a_time_to_come(deadline: float) -> None:
+@pytest.mark.parametrize("deadline", [0.0, -1.0, float("inf"), float("nan"), "soon", True])
+def test_a_deadline_is_a_time_to_come(deadline: object) -> None:
     with pytest.raises(ValueError, match="deadline must be seconds above 0"):
         Request([1], deadline=deadline)
     with pytest.raises(ValueError, match="priority must be a whole number"):
