@@ -67,10 +67,8 @@ def load(
             f"adapter must be the name or path of an adapter folder, or None, not {adapter!r}"
         )
     directory = _directory(source, cache_dir, progress)
-    name, folder = (
-        str(source),
-        _adapter_folder(adapter, ASSETS if source == EMBEDDED else directory),
-    )
+    name = str(source)
+    folder = _adapter_folder(adapter, ASSETS if source == EMBEDDED else directory)
     network: Transformer | NativeTransformer | None = None
     if native is not None and device.type == "cpu":
         network = read_native(directory, name=name, adapter=folder, precision=native)

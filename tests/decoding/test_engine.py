@@ -21,6 +21,7 @@ from decoding import (
     Committed,
     Completion,
     ContextOverflow,
+    Curve,
     Decodable,
     DecodeMode,
     DecodingError,
@@ -32,6 +33,7 @@ from decoding import (
     Failed,
     Finished,
     FixedSchedule,
+    ForwardCost,
     Grammar,
     GrammarDeadEnd,
     LookupDrafter,
@@ -330,6 +332,21 @@ def test_a_late_mask_that_fails_ends_its_request_only() -> None:
     alone = new_engine().generate([1, 2], max_new_tokens=3)
     assert [e.completion.token_ids for e in events if isinstance(e, Finished)] == [alone.token_ids]
     assert_all_pages_back(engine)
+
+
+def test_only_forwards_of_decoding_correct_the_measured_cost() -> None:
+    network = ScriptedNetwork(VOCAB, max_positions=400)
+    measured = ForwardCost(Curve((1, 64), (1.0, 64.0)))
+    engine = Engine(
+        network, TOKENIZER, cache_tokens=4096, max_forward_rows=8, forward_cost=lambda _: measured
+    )
+    engine.add(Request([1] * 30, mode=Auto(), max_new_tokens=4))
+    for _ in range(3):  # pieces of the prompt
+        engine.step()
+        assert engine.calibrate() is measured
+    while not engine.is_idle:
+        engine.step()
+    assert engine.calibrate() is not measured
 
 
 def test_a_network_error_leaves_the_engine_usable() -> None:
