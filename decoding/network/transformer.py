@@ -7,12 +7,13 @@ and grouped-query attention (arXiv 2305.13245). What differs between the familie
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from decoding.cache.storage import KVStorage, LayerCache, Storage
+from decoding.cache.storage import KVStorage, Storage
 from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank, Rows
 from decoding.network.attention import Attend, HeadShape
 from decoding.network.config import NetworkConfig
@@ -57,6 +58,26 @@ class Parameters:
     head_VE: Tensor
 
 
+class LayerKeys(Protocol):
+    """Where a layer's keys and values are written and read."""
+
+    @property
+    def keys_SGD(self) -> Tensor: ...  # noqa: N802 - a tensor's name
+
+    @property
+    def values_SGD(self) -> Tensor: ...  # noqa: N802 - a tensor's name
+
+    def write(self, slots_T: Tensor, keys_TGD: Tensor, values_TGD: Tensor) -> None:
+        """Stores the rows' keys and values at their slots."""
+        ...
+
+
+class Keys(Protocol):
+    """Keys and values of all layers."""
+
+    def layer(self, index: int) -> LayerKeys: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What the layers compute on, on the network's device.
@@ -78,7 +99,7 @@ class LayerInputs:
 
     weights: LayerParameters
     extra: LayerAdapter
-    cache: LayerCache
+    cache: LayerKeys
     rotation: Rotation
     slots_T: Tensor
     attend: Attend
@@ -168,7 +189,7 @@ class Transformer:
         return self.read(self.encode(inputs, storage), batch.rows_R)
 
     def encode(
-        self, inputs: Inputs, storage: KVStorage, run_layer: RunLayer | None = None
+        self, inputs: Inputs, storage: Keys, run_layer: RunLayer | None = None
     ) -> Tensor:
         """All layers: writes the rows' keys and values and returns `hidden_TE`, not yet normed.
 
@@ -176,10 +197,16 @@ class Transformer:
         back from the device, provided the same holds for the attention. `run_layer` stands in
         for `layer`, compiled perhaps.
         """
+        hidden_TE = F.embedding(inputs.token_ids_T, self.parameters.embedding_VE)
+        return self.encode_vectors(hidden_TE, inputs, storage, run_layer)
+
+    def encode_vectors(
+        self, hidden_TE: Tensor, inputs: Inputs, storage: Keys, run_layer: RunLayer | None = None
+    ) -> Tensor:
+        """As `encode`, for rows that stand for other vectors than their tokens'."""
         run_layer = run_layer or self.layer
         adapted = inputs.adapted
         rotation = self._rotary.at(inputs.positions_T, self.dtype)
-        hidden_TE = F.embedding(inputs.token_ids_T, self.parameters.embedding_VE)
         for index, weights in enumerate(self.parameters.layers):
             one = LayerInputs(
                 weights,

@@ -22,7 +22,7 @@ from decoding.weights.adapter_config import (
 )
 from decoding.weights.files import open_tensors, read_tensor
 
-_MASK_EMBEDDING = "mask_embedding"
+MASK_EMBEDDING = "mask_embedding"
 _KEY = re.compile(
     r"base_model\.model\.(?P<module>(?:[a-z_]+\.)*layers\.(?P<layer>\d+)\."
     r"(?:self_attn\.[qkvo]|mlp\.(?:gate|up|down))_proj)"
@@ -99,10 +99,10 @@ class _File:
         if not self._has_mask:
             return None
         hidden = (self._config.hidden_size,)
-        return self._read(_MASK_EMBEDDING, hidden, "config.json").to(self._device, self._dtype)
+        return self._read(MASK_EMBEDDING, hidden, "config.json").to(self._device, self._dtype)
 
     def _sort(self, key: str) -> None:
-        if key == _MASK_EMBEDDING:
+        if key == MASK_EMBEDDING:
             self._has_mask = True
             return
         match = _KEY.fullmatch(key)
@@ -127,7 +127,7 @@ class _File:
 
     def _fused(self, layer: int, projections: Sequence[str]) -> LowRank | None:
         """The projections that share a product, each in its own block of `up`."""
-        shapes = _shapes(self._config)
+        shapes = projection_shapes(self._config)
         present = [name for name in projections if f"{layer}.{name}" in self._modules]
         if not present:
             return None
@@ -148,7 +148,7 @@ class _File:
         """A [r, in] and scale * B [out, r], in float32."""
         place = f"{layer}.{projection}"
         module = self._modules[place]
-        num_out, num_in = _shapes(self._config)[projection]
+        num_out, num_in = projection_shapes(self._config)[projection]
         rank = self._settings.rank(module)
         for half, other in ("AB", "BA"):
             if f"{place}.{half}" not in self._keys:
@@ -173,7 +173,7 @@ class _File:
         return tensor
 
 
-def _shapes(config: NetworkConfig) -> dict[str, tuple[int, int]]:
+def projection_shapes(config: NetworkConfig) -> dict[str, tuple[int, int]]:
     """(out, in) of each projection of a layer."""
     hidden, inner = config.hidden_size, config.feed_forward_size
     queries, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim

@@ -1,0 +1,142 @@
+"""The model's own answers: made by the engine, kept as one JSON object per line."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from decoding.engine import Engine
+from decoding.record import Origin
+from decoding.request import Failed, Finished, Request
+from decoding.sampling import Sampling
+from decoding.training.tasks import Kind, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One prompt and what the model wrote behind it, as token ids.
+
+    `forced` has one letter per token of the answer: "1" where the grammar left no choice. Such
+    tokens are never drafted.
+    """
+
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
+    forced: str
+    source: str
+    kind: Kind
+    temperature: float = 0.0
+
+    @property
+    def text(self) -> tuple[int, ...]:
+        """Prompt and answer."""
+        return self.prompt + self.tokens
+
+    def to_json(self) -> str:
+        values = {
+            "source": self.source,
+            "kind": self.kind.value,
+            "temperature": self.temperature,
+            "prompt": self.prompt,
+            "tokens": self.tokens,
+            "forced": self.forced,
+        }
+        return json.dumps(values, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str) -> "Answer":
+        """Raises `ValueError` for a line that `to_json` did not write."""
+        try:
+            values = json.loads(line)
+            answer = cls(
+                tuple(values["prompt"]),
+                tuple(values["tokens"]),
+                values["forced"],
+                values["source"],
+                Kind(values["kind"]),
+                float(values["temperature"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not an answer: {line[:80]!r}") from error
+        if len(answer.forced) != len(answer.tokens) or not answer.tokens:
+            raise ValueError(f"an answer whose tokens and marks differ in number: {line[:80]!r}")
+        return answer
+
+
+def read_answers(file: Path) -> list[Answer]:
+    """All answers of a file. A last line that was cut off is left out.
+
+    Raises `ValueError` naming the line for any other line that is no answer.
+    """
+    lines = file.read_text(encoding="utf-8").split("\n")
+    answers = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            answers.append(Answer.from_json(line))
+        except ValueError as error:
+            raise ValueError(f"{file.name}, line {number}: {error}") from None
+    return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How answers are made. `temperatures` are taken in turn, task by task; `at_once` is how many
+    are decoded together."""
+
+    max_new_tokens: int = 160
+    max_prompt_tokens: int = 640
+    temperatures: tuple[float, ...] = (0.0, 0.0, 0.7)
+    at_once: int = 48
+    seed: int = 0
+
+
+def generate(engine: Engine, tasks: Iterable[Task], how: Generation) -> Iterator[Answer]:
+    """Answers in the order in which they are finished.
+
+    Tasks with too long a prompt are left out, and so are those that fail under their grammar.
+    """
+    waiting = iter(_requests(engine, tasks, how))
+    asked: dict[int, tuple[Task, float]] = {}
+    more = True
+    while more or asked:
+        while more and len(asked) < how.at_once:
+            following = next(waiting, None)
+            if following is None:
+                more = False
+                break
+            task, request = following
+            asked[engine.add(request)] = (task, request.sampling.temperature)
+        for event in engine.step():
+            if isinstance(event, Failed):
+                del asked[event.request_id]
+            elif isinstance(event, Finished):
+                task, temperature = asked.pop(event.request_id)
+                done = event.completion
+                forced = "".join("01"[each.origin is Origin.FORCED] for each in done.records)
+                yield Answer(
+                    done.prompt_token_ids,
+                    done.token_ids,
+                    forced,
+                    task.source,
+                    task.kind,
+                    temperature,
+                )
+
+
+def _requests(
+    engine: Engine, tasks: Iterable[Task], how: Generation
+) -> Iterator[tuple[Task, Request]]:
+    for number, task in enumerate(tasks):
+        prompt = engine.tokenizer.encode_chat(task.chat)
+        if len(prompt) > how.max_prompt_tokens:
+            continue
+        temperature = how.temperatures[number % len(how.temperatures)]
+        yield (
+            task,
+            Request(
+                prompt,
+                grammar=task.grammar,
+                sampling=Sampling(temperature=temperature, seed=how.seed + number),
+                max_new_tokens=how.max_new_tokens,
+            ),
+        )

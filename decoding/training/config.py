@@ -1,0 +1,62 @@
+"""Everything that decides what training gives, in one file beside what it gave."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from decoding.training.blocks import BlockChoice
+from decoding.training.objective import Objective
+
+CONFIG = "training.json"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterTraining:
+    """How the draft adapter is trained.
+
+    A step looks at about `rows_per_step` rows of blocks. The learning rate rises over
+    `warmup_steps`, stays, and falls to nothing over the last `decay` of all `steps`, so that
+    training may be prolonged from before the fall. `least_weight` and `teacher` are those of
+    `Objective`. `joint_alpha` None leaves the network as it is; a number trains all its weights,
+    autoregressive loss and that share of the diffusion loss together.
+    """
+
+    rank: int = 32
+    alpha: float = 64.0
+    learning_rate: float = 1e-3
+    warmup_steps: int = 40
+    steps: int = 2000
+    decay: float = 0.25
+    rows_per_step: int = 1536
+    max_gradient: float = 1.0
+    blocks: BlockChoice = BlockChoice()
+    objective: Objective = Objective()
+    joint_alpha: float | None = None
+    evaluate_every: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rank", "steps", "rows_per_step", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0.0 <= self.decay <= 1.0:
+            raise ValueError(f"decay must be a share of the steps, not {self.decay}")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Step by step from 0."""
+        rising = min(1.0, (step + 1) / max(self.warmup_steps, 1))
+        falling = (self.steps - step) / max(self.decay * self.steps, 1.0)
+        return self.learning_rate * min(rising, 1.0, falling)
+
+    @classmethod
+    def read(cls, file: Path) -> "AdapterTraining":
+        """Raises `ValueError` naming what is wrong."""
+        try:
+            return TypeAdapter(cls).validate_json(file.read_bytes(), strict=False)
+        except ValidationError as error:
+            raise ValueError(f"{file}: {error}") from None
+
+    def write(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,101 @@
+"""The adapter while it is trained, and its files as PEFT lays them out."""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from decoding.network.adapter import Adapter, LayerAdapter, LowRank
+from decoding.network.config import NetworkConfig
+from decoding.weights.adapter import MASK_EMBEDDING, projection_shapes
+from decoding.weights.adapter_config import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+
+_FUSED = (
+    ("q_proj", "k_proj", "v_proj"),
+    ("o_proj",),
+    ("gate_proj", "up_proj"),
+    ("down_proj",),
+)
+_BLOCK_OF = {
+    name: "self_attn" if names[0] in ("q_proj", "o_proj") else "mlp"
+    for names in _FUSED
+    for name in names
+}
+
+
+class DraftAdapter(nn.Module):
+    """Low-rank changes of all projections of the layers, and the vector that masks are read as.
+
+    Kept in float32, whatever the network computes in. As it starts, it changes nothing.
+    Source: LoRA, arXiv 2106.09685.
+    """
+
+    def __init__(self, config: NetworkConfig, rank: int, alpha: float, mask_E: Tensor) -> None:
+        super().__init__()
+        self.rank, self.alpha = rank, alpha
+        self._num_layers = config.num_layers
+        self.mask_E = nn.Parameter(mask_E.float().clone())
+        self.down = nn.ParameterDict()
+        self.up = nn.ParameterDict()
+        for layer in range(config.num_layers):
+            for name, (num_out, num_in) in projection_shapes(config).items():
+                down = torch.empty(rank, num_in)
+                nn.init.kaiming_uniform_(down, a=math.sqrt(5))
+                self.down[f"{layer}/{name}"] = nn.Parameter(down)
+                self.up[f"{layer}/{name}"] = nn.Parameter(torch.zeros(num_out, rank))
+
+    def adapter(self, dtype: torch.dtype) -> Adapter:
+        """As the network takes it, differentiable."""
+        return Adapter(
+            tuple(
+                LayerAdapter(*(self._low_rank(layer, names, dtype) for names in _FUSED))
+                for layer in range(self._num_layers)
+            )
+        )
+
+    def _low_rank(self, layer: int, names: tuple[str, ...], dtype: torch.dtype) -> LowRank:
+        scale = self.alpha / self.rank
+        downs = [self.down[f"{layer}/{name}"] for name in names]
+        ups = [self.up[f"{layer}/{name}"] * scale for name in names]
+        return LowRank(torch.cat(downs).to(dtype), torch.block_diag(*ups).to(dtype))
+
+    def save(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Writes both files, making the folder where there is none."""
+        directory.mkdir(parents=True, exist_ok=True)
+        config = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "r": self.rank,
+            "lora_alpha": self.alpha,
+            "lora_dropout": 0.0,
+            "bias": "none",
+            "fan_in_fan_out": False,
+            "inference_mode": True,
+            "target_modules": [name for names in _FUSED for name in names],
+        }
+        text = json.dumps(config, indent=2) + "\n"
+        (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
+        tensors = {MASK_EMBEDDING: self.mask_E}
+        for place in self.down:
+            tensors[_key(place, "A")] = self.down[place]
+            tensors[_key(place, "B")] = self.up[place]
+        kept = {key: each.detach().to("cpu", dtype).contiguous() for key, each in tensors.items()}
+        save_file(kept, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+
+    def load(self, directory: Path) -> None:
+        """Goes on from files that `save` wrote for the same rank and network."""
+        tensors = load_file(directory / ADAPTER_WEIGHTS)
+        with torch.no_grad():
+            self.mask_E.copy_(tensors[MASK_EMBEDDING])
+            for place in self.down:
+                self.down[place].copy_(tensors[_key(place, "A")])
+                self.up[place].copy_(tensors[_key(place, "B")])
+
+
+def _key(place: str, half: str) -> str:
+    layer, name = place.split("/")
+    module = f"model.layers.{layer}.{_BLOCK_OF[name]}.{name}"
+    return f"base_model.model.{module}.lora_{half}.weight"
