@@ -1,7 +1,7 @@
 """Synthetic tasks of tool calling, to learn from a model's own answers to them.
 
-Tools, questions, wordings and formats are composed at random from the domains in
-`tool_travel`, `tool_work` and `tool_science`; nothing is taken from a published data set.
+Tools, questions, wordings and formats are composed at random from `decoding.training.synthetic`;
+nothing is taken from a published data set.
 """
 
 import json
@@ -12,22 +12,27 @@ from random import Random
 from typing import Any
 
 from decoding.grammar import Grammar
+from decoding.training.synthetic.culture import CULTURE
+from decoding.training.synthetic.domain import Action, Domain
+from decoding.training.synthetic.extraction import extraction
+from decoding.training.synthetic.formats import Answering, Format, answering
+from decoding.training.synthetic.household import HOUSEHOLD
+from decoding.training.synthetic.money import MONEY
+from decoding.training.synthetic.office import OFFICE
+from decoding.training.synthetic.questions import asked_again, ended, joined, question
+from decoding.training.synthetic.science import SCIENCE
+from decoding.training.synthetic.specs import Call, Tool, draw_call, make_tool, with_another_value
+from decoding.training.synthetic.travel import TRAVEL
+from decoding.training.synthetic.wellbeing import WELLBEING
 from decoding.training.tasks import Kind, Task
-from decoding.training.tool_domain import Action, Domain
-from decoding.training.tool_extraction import extraction
-from decoding.training.tool_formats import Answering, Format, answering
-from decoding.training.tool_questions import asked_again, joined, question
-from decoding.training.tool_science import SCIENCE
-from decoding.training.tool_specs import Call, Tool, draw_call, make_tool, with_another_value
-from decoding.training.tool_travel import TRAVEL
-from decoding.training.tool_work import WORK
 
 _EXTRACTION = "extraction"
-_DOMAINS = {each.name: each for each in (*TRAVEL, *WORK, *SCIENCE)}
+_ALL = (*TRAVEL, *HOUSEHOLD, *OFFICE, *MONEY, *SCIENCE, *CULTURE, *WELLBEING)
+DOMAINS = {each.name: each for each in _ALL}
 HELD_OUT_DOMAINS = ("astronomy", "geometry", "restaurants")
 """Never trained on, so that what was learned can be told from what was memorized."""
 TRAINING_DOMAINS = (
-    *(name for name in sorted(_DOMAINS) if name not in HELD_OUT_DOMAINS),
+    *(name for name in sorted(DOMAINS) if name not in HELD_OUT_DOMAINS),
     _EXTRACTION,
 )
 
@@ -62,7 +67,7 @@ def tool_examples(
 
 
 def _checked(domains: Sequence[str]) -> Sequence[str]:
-    known = {*_DOMAINS, _EXTRACTION}
+    known = {*DOMAINS, _EXTRACTION}
     if not domains or not set(domains) <= known:
         wrong = sorted(set(domains) - known) or "none"
         raise ValueError(f"domains of tools: {wrong} is not known; there are {sorted(known)}")
@@ -71,7 +76,7 @@ def _checked(domains: Sequence[str]) -> Sequence[str]:
 
 def _drawn(seed: int, names: Sequence[str]) -> Iterator[_Example]:
     rng = Random(seed)
-    domains = [_DOMAINS[name] for name in names if name != _EXTRACTION]
+    domains = [DOMAINS[name] for name in names if name != _EXTRACTION]
     has_extraction = len(domains) < len(names)
     while True:
         if has_extraction and (not domains or rng.random() < _EXTRACTED):
@@ -127,7 +132,7 @@ def _asked(rng: Random, form: Format, tools: Sequence[Tool]) -> tuple[str, list[
     again = with_another_value(rng, first)
     if again is not None and (len(tools) == 1 or rng.random() < 0.4):
         second, mention = again
-        return f"{asked} {asked_again(rng, mention)}", [first, second]
+        return f"{ended(asked)} {asked_again(rng, mention)}", [first, second]
     calls = [first, draw_call(rng, rng.choice(tools))]
     if rng.random() < 0.2:
         calls.append(draw_call(rng, rng.choice(tools)))
@@ -145,7 +150,7 @@ class _Talk:
     tools: Sequence[Tool]
 
     def continued(self, messages: list[tuple[str, str]], calls: list[Call]) -> _Example:
-        outcomes = [self._outcome() for _ in calls]
+        outcomes = [self._outcome(each) for each in calls]
         results = "\n".join(
             f"Result of {call.tool.name}: {json.dumps(outcome, ensure_ascii=False)}"
             for call, outcome in zip(calls, outcomes, strict=True)
@@ -155,7 +160,7 @@ class _Talk:
             is_tagged = self.shown.format is Format.TAGGED
             grammar = self.shown.grammar if is_tagged else None
             return _task([*messages, ("user", results)], self.domain.name, grammar), None
-        asked, following = self._follow_up(calls[0])
+        asked, following = self._follow_up(calls[-1])
         if self.rng.random() < 0.5:
             messages.append(("user", f"{results}\n{asked}"))
         else:
@@ -170,11 +175,15 @@ class _Talk:
         call = draw_call(self.rng, self.rng.choice(self.tools))
         return question(self.rng, call), call
 
-    def _outcome(self) -> dict[str, Any]:
-        slots = self.domain.results
-        chosen = self.rng.sample(slots, self.rng.randint(1, len(slots)))
-        outcome = {slot.names[0]: slot.draw(self.rng)[0] for slot in chosen}
-        return {"status": "ok", **outcome} if self.rng.random() < 0.4 else outcome
+    def _outcome(self, call: Call) -> dict[str, Any]:
+        """What the tool gave back: some of its arguments, then values of its domain."""
+        home = next(each for each in DOMAINS.values() if call.tool.action in each.actions)
+        told = [each for each in call.arguments.items() if isinstance(each[1], str)]
+        outcome: dict[str, Any] = {"status": "ok"} if self.rng.random() < 0.4 else {}
+        outcome |= self.rng.sample(told, self.rng.randint(0, min(2, len(told))))
+        for slot in self.rng.sample(home.results, self.rng.randint(1, len(home.results))):
+            outcome.setdefault(slot.names[0], slot.draw(self.rng)[0])
+        return outcome
 
     def _reply(self, outcomes: list[dict[str, Any]]) -> str:
         told = ", ".join(

@@ -1,24 +1,31 @@
 import json
+import re
 from collections.abc import Iterator
 from itertools import pairwise
+from random import Random
 
 import pytest
 
-from agentkit.models.dialect import TurnReader
+from agentkit.messages import SystemMessage, UserMessage
+from agentkit.models.base import ModelRequest, ToolDefinition
+from agentkit.models.dialect import TurnReader, chat_messages, turn_grammar
+from decoding.grammar import Grammar
+from decoding.training.synthetic.domain import Action
+from decoding.training.synthetic.formats import Format, answering, described
+from decoding.training.synthetic.specs import Tool, camel, draw_call, make_tool
 from decoding.training.tasks import Kind, Task
-from decoding.training.tool_science import SCIENCE
-from decoding.training.tool_specs import camel
 from decoding.training.tool_tasks import (
+    DOMAINS,
     HELD_OUT_DOMAINS,
     TRAINING_DOMAINS,
     tool_examples,
     tool_tasks,
 )
-from decoding.training.tool_travel import TRAVEL
-from decoding.training.tool_work import WORK
 from tests.decoding.tiny import byte_tokenizer
 
-_DOMAINS = {each.name: each for each in (*TRAVEL, *WORK, *SCIENCE)}
+_SHOWN = re.compile(
+    r'"name": "([\w.]+)", "(?:description|arguments)|^(?:- )?([\w.]+)\(', re.MULTILINE
+)
 
 
 def strings(value: object) -> Iterator[str]:
@@ -46,13 +53,9 @@ def calls(answer: str) -> list[object]:
     return found if isinstance(found, list) else [found]
 
 
-def tool_names(task: Task, answer: str) -> set[str]:
-    system = task.messages[0][1]
-    named = {
-        each["name"] for each in calls(answer) if isinstance(each, dict) and "arguments" in each
-    }
-    assert all(name in system for name in named)
-    return {str(name) for name in named}
+def tool_names(task: Task) -> set[str]:
+    """The tools the system turn shows."""
+    return {first or second for first, second in _SHOWN.findall(task.messages[0][1])}
 
 
 def is_call(value: object) -> bool:
@@ -61,7 +64,7 @@ def is_call(value: object) -> bool:
 
 @pytest.fixture(scope="module")
 def examples() -> list[tuple[Task, str]]:
-    return list(tool_examples(3, 800))
+    return list(tool_examples(3, 1_600))
 
 
 def test_the_same_seed_gives_the_same_tasks() -> None:
@@ -113,17 +116,22 @@ def test_the_question_tells_what_the_answer_says(examples: list[tuple[Task, str]
     assert sum(told) > 0.85 * len(told), "all but dates and times in other words"
 
 
-def test_tools_and_questions_vary() -> None:
-    drawn = list(tool_examples(4, 2_000))
-    names = {name for task, answer in drawn for name in tool_names(task, answer)}
-    assert len(names) > 800
-    questions = [task.messages[-1][1] for task, _ in drawn]
+def test_tools_and_questions_vary(examples: list[tuple[Task, str]]) -> None:
+    names = {name for task, _ in examples for name in tool_names(task)}
+    assert len(names) > 1_000
+    questions = [task.messages[-1][1] for task, _ in examples]
     assert len(set(questions)) > 0.98 * len(questions)
-    assert len({task.source for task, _ in drawn}) == len(TRAINING_DOMAINS) >= 25
+    assert len({task.source for task, _ in examples}) == len(TRAINING_DOMAINS) >= 25
 
 
-def test_all_formats_and_turns_occur() -> None:
-    tasks = list(tool_tasks(2, 600))
+def test_called_tools_are_among_those_that_are_shown(examples: list[tuple[Task, str]]) -> None:
+    for task, answer in examples:
+        called = {str(each["name"]) for each in calls(answer) if is_call(each)}  # type: ignore[index]
+        assert called <= tool_names(task), task.messages
+
+
+def test_turns_alternate_and_some_tasks_go_on_after_a_result() -> None:
+    tasks = list(tool_tasks(2, 250))
     assert {task.kind for task in tasks} == {Kind.TOOL}
     turns = [len(task.messages) for task in tasks]
     assert 0.08 < sum(each > 2 for each in turns) / len(turns) < 0.25
@@ -133,19 +141,50 @@ def test_all_formats_and_turns_occur() -> None:
         assert roles[0] == "system"
         assert roles[1:] == (["user", "assistant"] * len(roles))[: len(roles) - 1]
         assert roles[-1] == "user"
-    answers = [answer for _, answer in tool_examples(2, 600)]
-    assert any(answer.startswith("<tool_call>") for answer in answers)
-    assert any(answer.startswith("[{") for answer in answers)
-    assert any(answer.startswith('{"name":') for answer in answers)
+
+
+@pytest.mark.parametrize("start", ["<tool_call>", "[{", '{"name":', '{"'])
+def test_all_formats_occur(examples: list[tuple[Task, str]], start: str) -> None:
+    assert sum(answer.startswith(start) for _, answer in examples) > 0.05 * len(examples)
+
+
+def test_calls_in_tags_are_shown_and_constrained_as_agentkit_does() -> None:
+    rng, tokenizer = Random(3), byte_tokenizer()
+    for domain in list(DOMAINS.values())[::4]:
+        tools = [make_tool(rng, domain, action) for action in domain.actions]
+        shown = answering(rng, Format.TAGGED, tools)
+        request = as_request(tools, shown.system)
+        assert chat_messages(request)[0]["content"] == shown.system
+        answer = shown.written([draw_call(rng, tools[0])])
+        theirs = turn_grammar(request)
+        assert theirs is not None
+        assert Grammar.lark(theirs).accepts(answer, tokenizer)
+
+
+def as_request(tools: list[Tool], system: str) -> ModelRequest:
+    persona = system.partition("You can call these tools:")[0].rstrip()
+    return ModelRequest(
+        (*([SystemMessage(persona)] if persona else []), UserMessage("Hello")),
+        tuple(
+            ToolDefinition(
+                each.name,
+                each.description,
+                {**described(each.parameters), "additionalProperties": False},
+            )
+            for each in tools
+        ),
+    )
 
 
 def test_domains_that_are_held_out_share_no_tool_with_the_others() -> None:
-    def stems(domains: tuple[str, ...]) -> set[str]:
+    def actions(names: tuple[str, ...]) -> Iterator[Action]:
+        for name in names:
+            yield from DOMAINS[name].actions if name in DOMAINS else ()
+
+    def stems(names: tuple[str, ...]) -> set[str]:
         return {
             stem
-            for name in domains
-            if name in _DOMAINS
-            for action in _DOMAINS[name].actions
+            for action in actions(names)
             for verb in action.verbs
             for noun in action.nouns
             for stem in (f"{verb}_{noun}", f"{noun}_{verb}", camel(f"{verb}_{noun}"))

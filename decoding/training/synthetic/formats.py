@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from decoding.grammar import Grammar
-from decoding.training.tool_slots import LONGEST_LIST
-from decoding.training.tool_specs import Call, Parameter, Tool
+from decoding.training.synthetic.slots import LONGEST_LIST
+from decoding.training.synthetic.specs import Call, Parameter, Tool
 
 _OPEN, _ARGUMENTS, _CLOSE = '<tool_call>{"name":"', '","arguments":', "}</tool_call>"
 _OLD_TYPES = {"object": "dict", "number": "float"}  # as Python libraries name them
@@ -149,9 +149,7 @@ def _signature(tool: Tool) -> str:
 
 
 def _type_of(parameter: Parameter) -> str:
-    kind = parameter.schema.get("type", "any")
-    assert isinstance(kind, str)
-    return kind
+    return str(parameter.schema["type"])
 
 
 def _listing(rng: Random, tools: Sequence[Tool]) -> str:

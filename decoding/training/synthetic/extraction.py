@@ -6,11 +6,11 @@ from random import Random
 from typing import Any
 
 from decoding.grammar import Grammar
-from decoding.training.tool_formats import described
-from decoding.training.tool_questions import fragment
-from decoding.training.tool_slots import Slot, choice, flag, number, text, texts, whole
-from decoding.training.tool_specs import Mention, draw_values, make_parameter, object_schema
-from decoding.training.tool_words import (
+from decoding.training.synthetic.formats import described
+from decoding.training.synthetic.questions import fragment
+from decoding.training.synthetic.slots import Slot, choice, flag, number, text, texts, whole
+from decoding.training.synthetic.specs import Mention, draw_values, make_parameter, object_schema
+from decoding.training.synthetic.words import (
     ADDRESS,
     CARS,
     CITIES,

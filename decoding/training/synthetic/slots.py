@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from decoding.training.tool_words import Maker, in_words
+from decoding.training.synthetic.words import Maker, in_words
 
 LONGEST_TEXT, LONGEST_LIST = 48, 4  # upper lengths in the schemas, so that answers end
 _IN_WORDS = 0.3  # share of the small numbers that are spelled
@@ -114,7 +114,8 @@ def _array(items: dict[str, Any]) -> dict[str, Any]:
 
 def _decimal(rng: Random, low: float, high: float, digits: int) -> float:
     value = round(rng.uniform(low, high), digits)
-    return int(value) if value == int(value) or rng.random() < 0.3 else value
+    is_whole = value == int(value) or (value >= 1 and rng.random() < 0.3)
+    return int(value) if is_whole else value
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from decoding.training.tool_slots import Slot
+from decoding.training.synthetic.slots import Slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from decoding.training.tool_specs import Call, Mention
-from decoding.training.tool_words import CITIES, FIRST_NAMES
+from decoding.training.synthetic.specs import Call, Mention
+from decoding.training.synthetic.words import CITIES, FIRST_NAMES
 
 _QUESTION_WORDS = {"what", "which", "how", "where", "who", "when", "is"}
 _STATEMENT_WORDS = {"i", "my", "let", "do"}
@@ -61,17 +61,23 @@ def question(rng: Random, call: Call, *, is_bare: bool = False) -> str:
     if rng.random() < 0.2:
         asked = f"{_small_talk(rng, _OPENERS)} {asked}"
     if rng.random() < 0.15:
-        asked = f"{asked} {_small_talk(rng, _CLOSERS)}"
+        asked = f"{ended(asked)} {_small_talk(rng, _CLOSERS)}"
     return asked
 
 
 def joined(rng: Random, questions: list[str]) -> str:
     """Several questions in one turn."""
-    whole = questions[0]
-    for each in questions[1:]:
-        form = rng.choice(_JOINS) if whole is questions[0] else "{} Also, {}"
-        whole = form.format(whole, each[0].lower() + each[1:] if each[:2] != "I " else each)
+    whole = ended(questions[0])
+    form = rng.choice(_JOINS)
+    for each in map(ended, questions[1:]):
+        whole = form.format(whole, each if each[:2] == "I " else each[0].lower() + each[1:])
+        form = "{} Also, {}"
     return whole
+
+
+def ended(sentence: str) -> str:
+    """With a full stop where nothing ends it."""
+    return sentence if sentence[-1] in ".?!" else f"{sentence}."
 
 
 def asked_again(rng: Random, mention: Mention) -> str:
@@ -80,7 +86,10 @@ def asked_again(rng: Random, mention: Mention) -> str:
 
 
 def fragment(rng: Random, mention: Mention) -> str:
-    return rng.choice(mention.slot.phrases).format(mention.spoken)
+    phrase = rng.choice(mention.slot.phrases)
+    if mention.spoken[0] in "aeiou":
+        phrase = phrase.replace(" a {}", " an {}").replace("(a {}", "(an {}")
+    return phrase.format(mention.spoken)
 
 
 def labelled(mention: Mention) -> str:
@@ -103,7 +112,7 @@ def _asked(rng: Random, call: Call) -> str:
     rest = rng.choice((", ", "; ")).join(labelled(each) for each in mentions[told:])
     if not rest:
         return head
-    return f"{head}{'' if head[-1] in '.?!' else '.'} {rest[0].upper()}{rest[1:]}."
+    return f"{ended(head)} {rest[0].upper()}{rest[1:]}."
 
 
 def _inline(rng: Random, mentions: list[Mention]) -> str:

@@ -6,8 +6,8 @@ from enum import Enum
 from random import Random
 from typing import Any
 
-from decoding.training.tool_domain import Action, Domain
-from decoding.training.tool_slots import Slot
+from decoding.training.synthetic.domain import Action, Domain
+from decoding.training.synthetic.slots import Slot
 
 _GROUPED, _REQUIRED_MORE, _MENTIONED = 0.15, 0.25, 0.65
 _GROUPS = ("options", "details", "settings", "params", "request", "criteria", "preferences")
