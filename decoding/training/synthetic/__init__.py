@@ -1,0 +1,1 @@
+"""What synthetic tasks of tool calling are composed of; `tool_tasks` composes them."""

@@ -1,0 +1,144 @@
+"""Questions in plain English that a drawn call answers."""
+
+from random import Random
+
+from decoding.training.synthetic.specs import Call, Mention
+from decoding.training.synthetic.words import CITIES, FIRST_NAMES
+
+_QUESTION_WORDS = {"what", "which", "how", "where", "who", "when", "is"}
+_STATEMENT_WORDS = {"i", "my", "let", "do"}
+_COMMANDS = (
+    "{}.",
+    "{}.",
+    "{}.",
+    "{}",
+    "please {}.",
+    "could you {}?",
+    "can you {}?",
+    "would you {}, please?",
+    "I need you to {}.",
+    "I would like you to {}.",
+    "help me: {}.",
+)
+_OPENERS = (
+    "Hi!",
+    "Hello!",
+    "Good morning.",
+    "I have a question.",
+    "One more thing.",
+    "I am in a hurry.",
+    "My friend {name} asked me about this.",
+    "It is for my sister {name}.",
+    "I am in {city} at the moment.",
+    "{name} told me that you can do this.",
+    "We talked about it yesterday.",
+    "I am not good at such things.",
+)
+_CLOSERS = (
+    "Thanks!",
+    "Thank you.",
+    "That would be great.",
+    "I need it today.",
+    "Take your time.",
+    "That is all.",
+    "{name} is waiting for it.",
+)
+_JOINS = (
+    "{} Also, {}",
+    "{} And then: {}",
+    "First: {} Second: {}",
+    "{} Besides that, {}",
+    "{} After that, {}",
+)
+_AGAIN = ("And {}?", "And the same {}.", "Now {}, please.", "What about the same {}?", "Now {}.")
+
+
+def question(rng: Random, call: Call, *, is_bare: bool = False) -> str:
+    """Tells every value of the call; `is_bare` leaves out small talk."""
+    asked = _asked(rng, call)
+    if is_bare:
+        return asked
+    if rng.random() < 0.2:
+        asked = f"{_small_talk(rng, _OPENERS)} {asked}"
+    if rng.random() < 0.15:
+        asked = f"{ended(asked)} {_small_talk(rng, _CLOSERS)}"
+    return asked
+
+
+def joined(rng: Random, questions: list[str]) -> str:
+    """Several questions in one turn."""
+    whole = ended(questions[0])
+    form = rng.choice(_JOINS)
+    for each in map(ended, questions[1:]):
+        whole = form.format(whole, each if each[:2] == "I " else each[0].lower() + each[1:])
+        form = "{} Also, {}"
+    return whole
+
+
+def ended(sentence: str) -> str:
+    """With a full stop where nothing ends it."""
+    return sentence if sentence[-1] in ".?!" else f"{sentence}."
+
+
+def asked_again(rng: Random, mention: Mention) -> str:
+    """The last question once more, with another value."""
+    return rng.choice(_AGAIN).format(fragment(rng, mention))
+
+
+def fragment(rng: Random, mention: Mention) -> str:
+    phrase = rng.choice(mention.slot.phrases)
+    if mention.spoken[0] in "aeiou":
+        phrase = phrase.replace(" a {}", " an {}").replace("(a {}", "(an {}")
+    return phrase.format(mention.spoken)
+
+
+def labelled(mention: Mention) -> str:
+    if mention.slot.is_flag:
+        return mention.spoken
+    return f"{_words(mention.path[-1])}: {mention.spoken}"
+
+
+def _asked(rng: Random, call: Call) -> str:
+    ask = rng.choice((rng.choice(call.tool.action.asks), call.tool.wish))
+    mentions = list(call.mentions)
+    if rng.random() < 0.25:
+        rng.shuffle(mentions)
+    told = len(mentions)
+    if rng.random() < 0.1:
+        told = 0
+    elif len(mentions) > 3 and rng.random() < 0.6:
+        told = rng.randint(2, 3)
+    head = _phrased(rng, ask, _inline(rng, mentions[:told]))
+    rest = rng.choice((", ", "; ")).join(labelled(each) for each in mentions[told:])
+    if not rest:
+        return head
+    return f"{ended(head)} {rest[0].upper()}{rest[1:]}."
+
+
+def _inline(rng: Random, mentions: list[Mention]) -> str:
+    told = ""
+    for each in mentions:
+        told += ", " if each.slot.is_flag else " "
+        told += fragment(rng, each)
+    return told
+
+
+def _phrased(rng: Random, ask: str, told: str) -> str:
+    first = ask.split()[0]
+    if first in _QUESTION_WORDS:
+        sentence = f"{ask}{told}?"
+    elif first.lower() in _STATEMENT_WORDS:
+        sentence = f"{ask}{told}."
+    else:
+        sentence = rng.choice(_COMMANDS).format(ask + told)
+    return sentence[0].upper() + sentence[1:]
+
+
+def _small_talk(rng: Random, forms: tuple[str, ...]) -> str:
+    return rng.choice(forms).format(name=rng.choice(FIRST_NAMES), city=rng.choice(CITIES))
+
+
+def _words(name: str) -> str:
+    """`maxPrice` and `max_price` as words."""
+    spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
+    return spaced.replace("_", " ")

@@ -1,0 +1,202 @@
+import json
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from agentkit.messages import SystemMessage, UserMessage
+from agentkit.models.base import ModelRequest, ToolDefinition
+from agentkit.models.dialect import TurnReader, chat_messages, turn_grammar
+from decoding.grammar import Grammar
+from decoding.training.synthetic.domain import Action
+from decoding.training.synthetic.formats import Format, answering, described
+from decoding.training.synthetic.specs import Tool, camel, draw_call, make_tool
+from decoding.training.tasks import Kind, Task
+from decoding.training.tool_tasks import (
+    DOMAINS,
+    HELD_OUT_DOMAINS,
+    TRAINING_DOMAINS,
+    tool_examples,
+    tool_tasks,
+)
+from tests.decoding.tiny import byte_tokenizer
+
+_SHOWN = re.compile(
+    r'"name": "([\w.]+)", "(?:description|arguments)|^(?:- )?([\w.]+)\(', re.MULTILINE
+)
+
+
+def strings(value: object) -> Iterator[str]:
+    """The texts in a JSON value, names of members left out."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from strings(each)
+        case list():
+            for each in value:
+                yield from strings(each)
+
+
+def calls(answer: str) -> list[object]:
+    """What stands in an answer of any format; a list of one for a form that is filled."""
+    if answer.startswith("<"):
+        reader = TurnReader("call")
+        list(reader.push(answer))
+        return [
+            {"name": each.name, "arguments": json.loads(each.arguments)} for each in reader.calls
+        ]
+    found = json.loads(answer)
+    return found if isinstance(found, list) else [found]
+
+
+def tool_names(task: Task) -> set[str]:
+    """The tools the system turn shows."""
+    return {first or second for first, second in _SHOWN.findall(task.messages[0][1])}
+
+
+def is_call(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"name", "arguments"}
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[tuple[Task, str]]:
+    return list(tool_examples(3, 1_600))
+
+
+def test_the_same_seed_gives_the_same_tasks() -> None:
+    first, second = list(tool_tasks(5, 40)), list(tool_tasks(5, 40))
+    assert first == second
+    assert first[:10] == list(tool_tasks(5, 10))
+    assert first != list(tool_tasks(6, 40))
+
+
+def test_examples_are_the_tasks_that_have_one_right_answer() -> None:
+    tasks = list(tool_tasks(8, 150))
+    answered = [task for task, _ in tool_examples(8, 100)]
+    left = iter(tasks)
+    assert all(task in left for task in answered[:100]), "in the order of the tasks"
+    assert 0 < sum(task not in answered for task in tasks[:90]) < 15
+
+
+def test_every_right_answer_is_in_the_grammar_of_its_task(
+    examples: list[tuple[Task, str]],
+) -> None:
+    tokenizer = byte_tokenizer()
+    for task, answer in examples[:200]:
+        assert task.grammar is not None
+        assert task.grammar.accepts(answer, tokenizer), (task.messages, answer)
+        # The spelling too is what a grammar would write, not only the document.
+        assert task.grammar.compile(tokenizer).accepts(answer), answer
+
+
+def test_another_task_s_answer_is_not_in_the_grammar(examples: list[tuple[Task, str]]) -> None:
+    tokenizer = byte_tokenizer()
+    strangers = [
+        (task, other)
+        for (task, _), (_, other) in pairwise(examples[:60])
+        if not other.startswith("<") and not task.messages[0][1].endswith("answer.")
+    ]
+    refused = sum(
+        not task.grammar.accepts(other, tokenizer) for task, other in strangers if task.grammar
+    )
+    assert refused >= 0.9 * len(strangers) > 20
+
+
+def test_the_question_tells_what_the_answer_says(examples: list[tuple[Task, str]]) -> None:
+    told = [
+        text.replace("_", " ") in "\n".join(each for role, each in task.messages if role == "user")
+        for task, answer in examples
+        for call in calls(answer)
+        for text in strings(call["arguments"] if is_call(call) else call)  # type: ignore[index]
+    ]
+    assert sum(told) > 0.85 * len(told), "all but dates and times in other words"
+
+
+def test_tools_and_questions_vary(examples: list[tuple[Task, str]]) -> None:
+    names = {name for task, _ in examples for name in tool_names(task)}
+    assert len(names) > 1_000
+    questions = [task.messages[-1][1] for task, _ in examples]
+    assert len(set(questions)) > 0.98 * len(questions)
+    assert len({task.source for task, _ in examples}) == len(TRAINING_DOMAINS) >= 25
+
+
+def test_called_tools_are_among_those_that_are_shown(examples: list[tuple[Task, str]]) -> None:
+    for task, answer in examples:
+        called = {str(each["name"]) for each in calls(answer) if is_call(each)}  # type: ignore[index]
+        assert called <= tool_names(task), task.messages
+
+
+def test_turns_alternate_and_some_tasks_go_on_after_a_result() -> None:
+    tasks = list(tool_tasks(2, 250))
+    assert {task.kind for task in tasks} == {Kind.TOOL}
+    turns = [len(task.messages) for task in tasks]
+    assert 0.08 < sum(each > 2 for each in turns) / len(turns) < 0.25
+    assert any(task.grammar is None for task in tasks), "free text after a result"
+    for task in tasks:
+        roles = [role for role, _ in task.messages]
+        assert roles[0] == "system"
+        assert roles[1:] == (["user", "assistant"] * len(roles))[: len(roles) - 1]
+        assert roles[-1] == "user"
+
+
+@pytest.mark.parametrize("start", ["<tool_call>", "[{", '{"name":', '{"'])
+def test_all_formats_occur(examples: list[tuple[Task, str]], start: str) -> None:
+    assert sum(answer.startswith(start) for _, answer in examples) > 0.05 * len(examples)
+
+
+def test_calls_in_tags_are_shown_and_constrained_as_agentkit_does() -> None:
+    rng, tokenizer = Random(3), byte_tokenizer()
+    for domain in list(DOMAINS.values())[::4]:
+        tools = [make_tool(rng, domain, action) for action in domain.actions]
+        shown = answering(rng, Format.TAGGED, tools)
+        request = as_request(tools, shown.system)
+        assert chat_messages(request)[0]["content"] == shown.system
+        answer = shown.written([draw_call(rng, tools[0])])
+        theirs = turn_grammar(request)
+        assert theirs is not None
+        assert Grammar.lark(theirs).accepts(answer, tokenizer)
+
+
+def as_request(tools: list[Tool], system: str) -> ModelRequest:
+    persona = system.partition("You can call these tools:")[0].rstrip()
+    return ModelRequest(
+        (*([SystemMessage(persona)] if persona else []), UserMessage("Hello")),
+        tuple(
+            ToolDefinition(
+                each.name,
+                each.description,
+                {**described(each.parameters), "additionalProperties": False},
+            )
+            for each in tools
+        ),
+    )
+
+
+def test_domains_that_are_held_out_share_no_tool_with_the_others() -> None:
+    def actions(names: tuple[str, ...]) -> Iterator[Action]:
+        for name in names:
+            yield from DOMAINS[name].actions if name in DOMAINS else ()
+
+    def stems(names: tuple[str, ...]) -> set[str]:
+        return {
+            stem
+            for action in actions(names)
+            for verb in action.verbs
+            for noun in action.nouns
+            for stem in (f"{verb}_{noun}", f"{noun}_{verb}", camel(f"{verb}_{noun}"))
+        }
+
+    assert not set(HELD_OUT_DOMAINS) & set(TRAINING_DOMAINS)
+    assert not stems(HELD_OUT_DOMAINS) & stems(TRAINING_DOMAINS)
+    held = list(tool_tasks(1, 60, HELD_OUT_DOMAINS))
+    assert {task.source for task in held} == {f"synthetic/{name}" for name in HELD_OUT_DOMAINS}
+
+
+@pytest.mark.parametrize("domains", [(), ("weather", "wether")])
+def test_unknown_domains_are_refused(domains: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="domains of tools"):
+        tool_tasks(1, 1, domains)
