@@ -26,6 +26,9 @@ Rows = slice | Tensor | Gate
 """Rows of a forward: a slice where they lie side by side, else int64 indices, or a gate."""
 
 
+ALL_ROWS = slice(None)
+
+
 @dataclass(frozen=True, slots=True)
 class LowRank:
     """Adds up @ down @ row to a projection's output; the adapter's scale is part of `up`.
@@ -43,6 +46,9 @@ class LowRank:
 
     def add(self, out_TO: Tensor, in_TI: Tensor, rows: Rows, linear: Linear) -> None:
         """Adds to those rows of the output and leaves all others as they are. Mutates."""
+        if rows is ALL_ROWS:  # in training a slice's gradient would cost a copy
+            out_TO += linear(linear(in_TI, self.down, None), self.up, None)
+            return
         chosen = in_TI if isinstance(rows, Gate) else in_TI[rows]
         delta = linear(linear(chosen, self.down, None), self.up, None)
         if isinstance(rows, Gate):

@@ -4,13 +4,14 @@ Shapes: R rows that are guessed, the rows of a block side by side from the left.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 _TEACHER_TOKENS = 64
-"""The verifier's best tokens count in distillation, the others as one."""
+"""Distillation is towards the verifier's best tokens alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,44 @@ class Objective:
         self, logits_RV: Tensor, teacher_RV: Tensor, targets_R: Tensor, block_R: Tensor
     ) -> Tensor:
         """The mean over the guesses by weight. No gradient flows into weights or teacher."""
-        logprobs_RV = logits_RV.float().log_softmax(-1)
-        picked_R = logprobs_RV.gather(1, targets_R[:, None])[:, 0]
-        reached_R = reach(picked_R.detach(), block_R).exp()
-        weight_R = self.least_weight + (1.0 - self.least_weight) * reached_R
-        loss_R = -picked_R
-        if self.teacher > 0.0:
-            told_R = _cross_entropy(logprobs_RV, teacher_RV)
-            loss_R = (1.0 - self.teacher) * loss_R + self.teacher * told_R
-        return (weight_R * loss_R).sum() / weight_R.sum()
+        with torch.no_grad():
+            best = teacher_RV.topk(min(_TEACHER_TOKENS, teacher_RV.shape[1]), dim=-1)
+            told_RK = best.values.float().softmax(-1) * self.teacher
+        tokens_RK = torch.cat((targets_R[:, None], best.indices), dim=1)
+        shares_RK = torch.cat((torch.full_like(told_RK[:, :1], 1.0 - self.teacher), told_RK), dim=1)
+        loss: Tensor = _DraftLoss.apply(
+            logits_RV, tokens_RK, shares_RK, block_R, self.least_weight
+        )
+        return loss
+
+
+class _DraftLoss(torch.autograd.Function):
+    """Cross-entropy to a few tokens of each row, whose shares sum to 1, weighted as `Objective`
+    says. Its gradient is written out: the library's takes several passes more over all logits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits_RV: Tensor,
+        tokens_RK: Tensor,
+        shares_RK: Tensor,
+        block_R: Tensor,
+        least_weight: float,
+    ) -> Tensor:
+        logprobs_RV = logits_RV.log_softmax(-1, dtype=torch.float32)
+        known_RK = logprobs_RV.gather(1, tokens_RK)
+        reached_R = reach(known_RK[:, 0], block_R).exp()
+        weight_R = least_weight + (1.0 - least_weight) * reached_R
+        weight_R = weight_R / weight_R.sum()
+        ctx.save_for_backward(logprobs_RV, tokens_RK, shares_RK, weight_R)
+        ctx.dtype = logits_RV.dtype
+        return -(weight_R[:, None] * shares_RK * known_RK).sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        logprobs_RV, tokens_RK, shares_RK, weight_R = ctx.saved_tensors
+        grad_RV = logprobs_RV.exp_().scatter_add_(1, tokens_RK, -shares_RK)
+        return grad_RV.mul_(weight_R[:, None] * grad).to(ctx.dtype), None, None, None, None
 
 
 def reach(logprobs_R: Tensor, block_R: Tensor) -> Tensor:
@@ -54,15 +84,6 @@ def reach(logprobs_R: Tensor, block_R: Tensor) -> Tensor:
     _, count_B = block_R.unique_consecutive(return_counts=True)
     first_B = count_B.cumsum(0) - count_B
     return (left_R - left_R[first_B].repeat_interleave(count_B)).to(logprobs_R.dtype)
-
-
-def _cross_entropy(logprobs_RV: Tensor, teacher_RV: Tensor) -> Tensor:
-    told_RV = teacher_RV.float().softmax(-1)
-    best = told_RV.topk(min(_TEACHER_TOKENS, told_RV.shape[1]), dim=-1)
-    others_R = 1.0 - best.values.sum(-1)
-    known_RK = logprobs_RV.gather(1, best.indices)
-    unknown_R = torch.log1p(-known_RK.exp().sum(-1).clamp(max=1.0 - 1e-6))
-    return -(best.values * known_RK).sum(-1) - others_R.clamp(min=0.0) * unknown_R
 
 
 def accepted(logits_RV: Tensor, targets_R: Tensor, block_R: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from decoding.network.adapter import ALL_ROWS
 from decoding.network.transformer import Inputs, Transformer
 from decoding.training.blocks import Block
 
@@ -37,12 +38,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some neighbouring blocks of one text: the text's rows that any of them sees, their own, and
-    `seen_NS`, bool over both in this order."""
+    """Some neighbouring blocks of one text: the text's rows that any of them sees, the number of
+    their own, and `hidden_NS` over both in this order, minus infinity where a row is not seen."""
 
     text: slice
-    rows: slice
-    seen_NS: Tensor
+    num_rows: int
+    hidden_NS: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,15 @@ class Packed:
 
     `rows_R` are the rows of blocks whose tokens are guessed, `targets_R` those tokens, and
     `block_R` numbers the blocks they belong to; the rows of a block are side by side, from the
-    left. `text_rows_R` are the rows of the text that predict the same tokens.
+    left. `text_rows_R` are the rows of the text that predict the same tokens. `hidden_texts` is
+    for each text minus infinity where a row is not seen by another, else 0. With `text_learns` the
+    text's pass is differentiated, too.
     """
 
     text_C: Tensor
     text_positions_C: Tensor
     texts: tuple[slice, ...]
+    hidden_texts: tuple[Tensor, ...]
     tokens_N: Tensor
     is_mask_N: Tensor
     positions_N: Tensor
@@ -65,13 +69,21 @@ class Packed:
     targets_R: Tensor
     block_R: Tensor
     text_rows_R: Tensor
+    text_learns: bool
 
     @classmethod
-    def of(cls, examples: Sequence[Example], device: torch.device) -> "Packed":
+    def of(
+        cls,
+        examples: Sequence[Example],
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        text_learns: bool = False,
+    ) -> "Packed":
         packing = _Packing()
         for example in examples:
             packing.add(example)
-        return packing.packed(device)
+        return packing.packed(dtype, device, text_learns)
 
 
 class _Packing:
@@ -94,12 +106,11 @@ class _Packing:
         self.text_positions += range(len(example.text))
         self.texts.append(slice(first, len(self.text)))
         for blocks in _neighbours(example.blocks):
-            first_row = len(self.tokens)
             for block in blocks:
                 self._add_block(example, block, first)
             seen = slice(first, first + blocks[-1].first)
-            rows = slice(first_row, len(self.tokens))
-            self.parts.append(_Part(seen, rows, _seen_NS(blocks)))
+            hidden_NS = _hidden_blocks_NS(blocks)
+            self.parts.append(_Part(seen, len(hidden_NS), hidden_NS))
 
     def _add_block(self, example: Example, block: Block, first: int) -> None:
         for position in range(block.first, block.end):
@@ -113,7 +124,7 @@ class _Packing:
             self.positions.append(position)
         self.num_blocks += 1
 
-    def packed(self, device: torch.device) -> Packed:
+    def packed(self, masks: torch.dtype, device: torch.device, text_learns: bool) -> Packed:
         def tensor(values: Sequence[int], dtype: torch.dtype = torch.int64) -> Tensor:
             return torch.tensor(values, dtype=dtype, device=device)
 
@@ -123,14 +134,19 @@ class _Packing:
             tensor(self.text),
             tensor(self.text_positions),
             tuple(self.texts),
+            tuple(_hidden_text_CC(text.stop - text.start).to(device, masks) for text in self.texts),
             tensor(self.tokens),
             tensor(self.is_mask, torch.bool),
             tensor(self.positions),
-            tuple(_Part(part.text, part.rows, part.seen_NS.to(device)) for part in self.parts),
+            tuple(
+                _Part(part.text, part.num_rows, part.hidden_NS.to(device, masks))
+                for part in self.parts
+            ),
             rows_R,
             targets_R,
             block_R,
             text_rows_R,
+            text_learns,
         )
 
 
@@ -148,17 +164,21 @@ def _neighbours(blocks: Sequence[Block]) -> list[list[Block]]:
     return groups
 
 
-def _seen_NS(blocks: Sequence[Block]) -> Tensor:  # noqa: N802 - a tensor's name
+def _hidden_blocks_NS(blocks: Sequence[Block]) -> Tensor:  # noqa: N802 - a tensor's name
     """For blocks from the left, over the text before the last of them, then over their rows."""
     before, num_rows = blocks[-1].first, sum(block.num_rows for block in blocks)
-    seen_NS = torch.zeros(num_rows, before + num_rows, dtype=torch.bool)
+    hidden_NS = torch.full((num_rows, before + num_rows), -torch.inf)
     row = 0
     for block in blocks:
         end = row + block.num_rows
-        seen_NS[row:end, : block.first] = True
-        seen_NS[row:end, before + row : before + end] = True
+        hidden_NS[row:end, : block.first] = 0.0
+        hidden_NS[row:end, before + row : before + end] = 0.0
         row = end
-    return seen_NS
+    return hidden_NS
+
+
+def _hidden_text_CC(length: int) -> Tensor:  # noqa: N802 - a tensor's name
+    return torch.full((length, length), -torch.inf).triu_(1)
 
 
 class _Layer:
@@ -210,16 +230,11 @@ class Passed:
     blocks_NE: Tensor
 
 
-def run_streams(
-    network: Transformer, packed: Packed, mask_E: Tensor, *, text_learns: bool = False
-) -> Passed:
-    """Both passes. The rows of blocks get the network's adapter, and masks are read as `mask_E`.
-
-    With `text_learns` the text's pass is differentiated, too.
-    """
+def run_streams(network: Transformer, packed: Packed, mask_E: Tensor) -> Passed:
+    """Both passes. The rows of blocks get the network's adapter, and masks are read as `mask_E`."""
     embedding_VE = network.parameters.embedding_VE
     text = [_Layer() for _ in range(network.config.num_layers)]
-    with torch.set_grad_enabled(text_learns and torch.is_grad_enabled()):
+    with torch.set_grad_enabled(packed.text_learns and torch.is_grad_enabled()):
         text_CE = network.encode_vectors(
             F.embedding(packed.text_C, embedding_VE),
             Inputs(
@@ -242,7 +257,7 @@ def run_streams(
             packed.positions_N,
             packed.tokens_N,
             {None: partial(_attend_blocks, packed)},
-            slice(None),
+            ALL_ROWS,
         ),
         _Stream([_BlockLayer(layer) for layer in text]),
     )
@@ -252,16 +267,14 @@ def run_streams(
 def _attend_text(
     packed: Packed, queries_CHD: Tensor, keys_CGD: Tensor, values_CGD: Tensor
 ) -> Tensor:
+    lengths = [text.stop - text.start for text in packed.texts]
+    streams = (each.split(lengths) for each in (queries_CHD, keys_CGD, values_CGD))
     return torch.cat(
         [
-            F.scaled_dot_product_attention(
-                queries_CHD[rows].transpose(0, 1)[None],
-                keys_CGD[rows].transpose(0, 1)[None],
-                values_CGD[rows].transpose(0, 1)[None],
-                is_causal=True,
-                enable_gqa=True,
-            )[0].transpose(0, 1)
-            for rows in packed.texts
+            _attend(queries_CHD, keys_CGD, values_CGD, hidden_CC)
+            for queries_CHD, keys_CGD, values_CGD, hidden_CC in zip(
+                *streams, packed.hidden_texts, strict=True
+            )
         ]
     )
 
@@ -269,31 +282,37 @@ def _attend_text(
 def _attend_blocks(
     packed: Packed, queries_NHD: Tensor, keys_SGD: Tensor, values_SGD: Tensor
 ) -> Tensor:
-    num_text = len(packed.text_C)
-
-    def seen(part: _Part, all_SGD: Tensor) -> Tensor:
-        rows = slice(num_text + part.rows.start, num_text + part.rows.stop)
-        return torch.cat((all_SGD[part.text], all_SGD[rows])).transpose(0, 1)
-
+    # Splitting, because the gradient of every slice would be as large as what it was cut from.
+    lengths = [part.num_rows for part in packed.parts]
+    queries = queries_NHD.split(lengths)
+    text_keys_CGD, *keys = keys_SGD.split([len(packed.text_C), *lengths])
+    text_values_CGD, *values = values_SGD.split([len(packed.text_C), *lengths])
+    if not packed.text_learns:
+        text_keys_CGD, text_values_CGD = text_keys_CGD.detach(), text_values_CGD.detach()
     return torch.cat(
         [
             _attend(
-                queries_NHD[part.rows], seen(part, keys_SGD), seen(part, values_SGD), part.seen_NS
+                queries_NHD,
+                torch.cat((text_keys_CGD[part.text], keys_NGD)),
+                torch.cat((text_values_CGD[part.text], values_NGD)),
+                part.hidden_NS,
             )
-            for part in packed.parts
+            for part, queries_NHD, keys_NGD, values_NGD in zip(
+                packed.parts, queries, keys, values, strict=True
+            )
         ]
     )
 
 
-def _attend(queries_NHD: Tensor, keys_GSD: Tensor, values_GSD: Tensor, seen_NS: Tensor) -> Tensor:
-    # Written out: the library's backward pass with a mask takes three times as long on a CPU.
+def _attend(queries_NHD: Tensor, keys_SGD: Tensor, values_SGD: Tensor, hidden_NS: Tensor) -> Tensor:
+    # Written out: the library's attention with a mask takes three times as long on a CPU.
     num_rows, num_heads, head_dim = queries_NHD.shape
-    num_kv_heads = len(keys_GSD)
+    num_kv_heads = keys_SGD.shape[1]
     sharing = num_heads // num_kv_heads
-    grouped = queries_NHD.view(num_rows, num_kv_heads, sharing, head_dim).permute(1, 2, 0, 3)
-    scores = grouped.reshape(num_kv_heads, sharing * num_rows, head_dim) @ keys_GSD.mT
-    scores = scores.view(num_kv_heads, sharing, num_rows, -1) * head_dim**-0.5
-    weights = scores.masked_fill(~seen_NS, -torch.inf).softmax(-1)
-    seen = weights.view(num_kv_heads, sharing * num_rows, -1) @ values_GSD
+    scaled = queries_NHD * head_dim**-0.5
+    grouped = scaled.view(num_rows, num_kv_heads, sharing, head_dim).permute(1, 2, 0, 3)
+    scores = grouped.reshape(num_kv_heads, sharing * num_rows, head_dim) @ keys_SGD.permute(1, 2, 0)
+    weights = scores.view(num_kv_heads, sharing, num_rows, -1).add_(hidden_NS).softmax(-1)
+    seen = weights.view(num_kv_heads, sharing * num_rows, -1) @ values_SGD.transpose(0, 1)
     seen = seen.view(num_kv_heads, sharing, num_rows, head_dim).permute(2, 0, 1, 3)
     return seen.reshape(num_rows, num_heads, head_dim)

@@ -124,7 +124,7 @@ class Trainer:
 
     def _learn(self) -> tuple[float, float]:
         """One step. The loss, and the right guesses per block."""
-        packed = Packed.of(self._draw(), self.network.device)
+        packed = Packed.of(self._draw(), self.network.dtype, self.network.device)
         network, config = self._adapted(), self.config
         passed = run_streams(network, packed, self.adapter.mask_E)
         logits_RV = network.read(passed.blocks_NE, packed.rows_R)

@@ -62,7 +62,7 @@ def test_blocks_are_computed_as_in_decoding(directory: Path, tmp_path: Path) -> 
         Example(each.text, tuple(draw_blocks(each, BlockChoice(denoised=0.5), random)))
         for each in answers
     ]
-    packed = Packed.of(examples, CPU)
+    packed = Packed.of(examples, torch.float32, CPU)
     passed = run_streams(with_adapter(plain, adapter), packed, adapter.mask_E)
     logits_NV = plain.read(passed.blocks_NE, torch.arange(len(packed.tokens_N))).detach()
     first = 0
@@ -81,7 +81,7 @@ def test_the_text_is_computed_without_adapter_and_blocks(directory: Path) -> Non
     answer = random_answer(3)
     example = Example(answer.text, (draft_block(answer, 10, 8),))
     passed = run_streams(
-        with_adapter(network, adapter), Packed.of([example], CPU), adapter.mask_E
+        with_adapter(network, adapter), Packed.of([example], torch.float32, CPU), adapter.mask_E
     )
     rows = torch.arange(len(answer.text))
     storage = network.allocate_cache(len(answer.text))
@@ -96,7 +96,7 @@ def test_targets_are_the_masked_tokens_that_somebody_chose(directory: Path) -> N
         len(answer.prompt) + at for at, mark in enumerate(answer.forced) if mark == "1"
     )
     blocks = tuple(draft_block(answer, start, 8) for start in starts(answer))
-    packed = Packed.of([Example(answer.text, blocks, forced)], CPU)
+    packed = Packed.of([Example(answer.text, blocks, forced)], torch.float32, CPU)
     positions = packed.positions_N[packed.rows_R].tolist()
     assert packed.targets_R.tolist() == [answer.text[position] for position in positions]
     assert not forced.intersection(positions)
@@ -111,7 +111,7 @@ def test_only_the_adapter_and_the_mask_learn(directory: Path) -> None:
     adapter = DraftAdapter(network.config, 4, 8.0, torch.zeros(network.config.hidden_size))
     answer = random_answer(5)
     example = Example(answer.text, (draft_block(answer, 9, 6), draft_block(answer, 15, 6)))
-    packed = Packed.of([example], CPU)
+    packed = Packed.of([example], torch.float32, CPU)
     passed = run_streams(with_adapter(network, adapter), packed, adapter.mask_E)
     assert not passed.text_CE.requires_grad
     passed.blocks_NE.square().sum().backward()
