@@ -49,8 +49,8 @@ GEOMETRY = Domain(
             "Relation of two points",
             "measure between two points|take the two points",
             (
-                numbers("point1|point_a|p1", -20, 40, "the first at {}", "Coordinates"),
-                numbers("point2|point_b|p2", -20, 40, "the second at {}", "Coordinates"),
+                numbers("point1|point_a|p1", -20, 40, "the first at {}", "Coordinates", size=2),
+                numbers("point2|point_b|p2", -20, 40, "the second at {}", "Coordinates", size=2),
             ),
             (choice("metric", "euclidean manhattan", "by the {} metric", "Metric"),),
         ),
@@ -98,8 +98,8 @@ ALGEBRA = Domain(
             "Work on vectors",
             "combine the vectors|calculate with the vectors",
             (
-                numbers("first|vector_a|left", -9, 20, "taking {} first", "First vector"),
-                numbers("second|vector_b|right", -9, 20, "and then {}", "Second vector"),
+                numbers("first|vector_a|left", -9, 20, "taking {} first", "First vector", size=3),
+                numbers("second|vector_b|right", -9, 20, "and then {}", "Second vector", size=3),
             ),
             (_DIGITS,),
         ),
@@ -169,8 +169,8 @@ STATISTICS = Domain(
             "Compare two series",
             "compare the two series|test the two samples",
             (
-                numbers("x|group_a|first", 1, 90, "the first being {}", "First series"),
-                numbers("y|group_b|second", 1, 90, "the second being {}", "Second series"),
+                numbers("x|group_a|first", 1, 90, "the first being {}", "First series", size=4),
+                numbers("y|group_b|second", 1, 90, "the second being {}", "Second series", size=4),
             ),
             (
                 number("alpha|significance", 0.01, 0.2, "at a level of {}", "Level", 2),

@@ -71,10 +71,19 @@ def number(
 
 
 def numbers(
-    names: str, low: float, high: float, phrases: str, description: str, digits: int = 0
+    names: str,
+    low: float,
+    high: float,
+    phrases: str,
+    description: str,
+    digits: int = 0,
+    size: int | None = None,
 ) -> Slot:
+    """A list of `size` numbers, by default of two to four."""
+
     def draw(rng: Random) -> tuple[list[float], str]:
-        values = [_decimal(rng, low, high, digits) for _ in range(rng.randint(2, LONGEST_LIST))]
+        count = size or rng.randint(2, LONGEST_LIST)
+        values = [_decimal(rng, low, high, digits) for _ in range(count)]
         return values, listed([str(value) for value in values])
 
     items = {"type": "number" if digits else "integer"}

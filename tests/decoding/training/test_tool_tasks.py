@@ -64,7 +64,7 @@ def is_call(value: object) -> bool:
 
 @pytest.fixture(scope="module")
 def examples() -> list[tuple[Task, str]]:
-    return list(tool_examples(3, 1_600))
+    return list(tool_examples(3, 1_000))
 
 
 def test_the_same_seed_gives_the_same_tasks() -> None:
