@@ -188,9 +188,7 @@ class Transformer:
         inputs = Inputs(batch.token_ids_T, batch.positions_T, batch.slots_T, attends, adapted)
         return self.read(self.encode(inputs, storage), batch.rows_R)
 
-    def encode(
-        self, inputs: Inputs, storage: Keys, run_layer: RunLayer | None = None
-    ) -> Tensor:
+    def encode(self, inputs: Inputs, storage: Keys, run_layer: RunLayer | None = None) -> Tensor:
         """All layers: writes the rows' keys and values and returns `hidden_TE`, not yet normed.
 
         Everything it launches depends on the shapes of its inputs alone, and nothing is read

@@ -1,7 +1,7 @@
 """The model's own answers: made by the engine, kept as one JSON object per line."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,12 +90,18 @@ class Generation:
     seed: int = 0
 
 
-def generate(engine: Engine, tasks: Iterable[Task], how: Generation) -> Iterator[Answer]:
+def generate(
+    engine: Engine,
+    tasks: Iterable[Task],
+    how: Generation,
+    answered: Set[tuple[int, ...]] = frozenset(),
+) -> Iterator[Answer]:
     """Answers in the order in which they are finished.
 
-    Tasks with too long a prompt are left out, and so are those that fail under their grammar.
+    Tasks with too long a prompt are left out, and so are those that fail under their grammar and
+    those whose prompt is one of `answered`.
     """
-    waiting = iter(_requests(engine, tasks, how))
+    waiting = iter(_requests(engine, tasks, how, answered))
     asked: dict[int, tuple[Task, float]] = {}
     more = True
     while more or asked:
@@ -124,11 +130,11 @@ def generate(engine: Engine, tasks: Iterable[Task], how: Generation) -> Iterator
 
 
 def _requests(
-    engine: Engine, tasks: Iterable[Task], how: Generation
+    engine: Engine, tasks: Iterable[Task], how: Generation, answered: Set[tuple[int, ...]]
 ) -> Iterator[tuple[Task, Request]]:
     for number, task in enumerate(tasks):
         prompt = engine.tokenizer.encode_chat(task.chat)
-        if len(prompt) > how.max_prompt_tokens:
+        if len(prompt) > how.max_prompt_tokens or tuple(prompt) in answered:
             continue
         temperature = how.temperatures[number % len(how.temperatures)]
         yield (

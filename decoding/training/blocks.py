@@ -4,7 +4,8 @@ A block stands as in decoding: committed tokens that are not encoded yet (the ta
 masks. Some blocks show a part of what is behind the tail, as denoising does step by step.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 
 from decoding.training.answers import Answer
@@ -14,12 +15,14 @@ from decoding.training.answers import Answer
 class Block:
     """Positions [`first`, `end`) of a text; those in `masked` are to be guessed.
 
-    `end` may lie behind the text: drafts do not know where an answer ends.
+    `end` may lie behind the text: drafts do not know where an answer ends. `written` are tokens
+    that stand at positions of the block in the place of the text's.
     """
 
     first: int
     end: int
     masked: frozenset[int]
+    written: Mapping[int, int] = field(default_factory=dict, hash=False)
 
     @property
     def num_rows(self) -> int:
@@ -50,9 +53,7 @@ def starts(answer: Answer) -> list[int]:
     """The positions that a draft may follow: those of the answer whose next token it chose."""
     offset = len(answer.prompt)
     return [
-        offset + place
-        for place in range(len(answer.tokens) - 1)
-        if answer.forced[place + 1] == "0"
+        offset + place for place in range(len(answer.tokens) - 1) if answer.forced[place + 1] == "0"
     ]
 
 

@@ -10,7 +10,7 @@ from decoding.network.transformer import Transformer
 from decoding.training.answers import Answer
 from decoding.training.blocks import draft_block, starts
 from decoding.training.objective import accepted
-from decoding.training.streams import Example, Packed, run_streams
+from decoding.training.streams import Example, Packed, read_blocks, read_text
 from decoding.training.tasks import Kind
 
 
@@ -53,8 +53,8 @@ def judge(
         if not example.blocks:
             continue
         packed = Packed.of([example], network.dtype, network.device)
-        passed = run_streams(network, packed, mask_E)
-        logits_RV = network.read(passed.blocks_NE, packed.rows_R)
+        blocks_NE = read_blocks(network, packed, read_text(network, packed), mask_E)
+        logits_RV = network.read(blocks_NE, packed.rows_R)
         guessed = accepted(logits_RV, packed.targets_R, packed.block_R).tolist()
         right = dict(zip(starts(answer), map(int, guessed), strict=True))
         tokens[answer.kind] += len(answer.tokens)

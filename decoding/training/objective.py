@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 _TEACHER_TOKENS = 64
@@ -43,9 +42,7 @@ class Objective:
             told_RK = best.values.float().softmax(-1) * self.teacher
         tokens_RK = torch.cat((targets_R[:, None], best.indices), dim=1)
         shares_RK = torch.cat((torch.full_like(told_RK[:, :1], 1.0 - self.teacher), told_RK), dim=1)
-        loss: Tensor = _DraftLoss.apply(
-            logits_RV, tokens_RK, shares_RK, block_R, self.least_weight
-        )
+        loss: Tensor = _DraftLoss.apply(logits_RV, tokens_RK, shares_RK, block_R, self.least_weight)
         return loss
 
 
@@ -93,10 +90,3 @@ def accepted(logits_RV: Tensor, targets_R: Tensor, block_R: Tensor) -> Tensor:
     _, count_B = block_R.unique_consecutive(return_counts=True)
     number_R = torch.arange(len(count_B), device=block_R.device).repeat_interleave(count_B)
     return torch.zeros(len(count_B), device=block_R.device).index_add_(0, number_R, right_R.float())
-
-
-def next_token_loss(logits_CV: Tensor, text_C: Tensor, texts: tuple[slice, ...]) -> Tensor:
-    """The autoregressive half of joint training: every row of a text against the next token."""
-    rows = [row for text in texts for row in range(text.start, text.stop - 1)]
-    rows_R = torch.tensor(rows, device=text_C.device)
-    return F.cross_entropy(logits_CV[rows_R].float(), text_C[rows_R + 1])

@@ -119,7 +119,8 @@ class _Packing:
             if is_mask and is_text and position not in example.forced:
                 row, target = len(self.tokens), example.text[position]
                 self.guessed.append((row, target, self.num_blocks, first + position - 1))
-            self.tokens.append(0 if is_mask else example.text[position])
+            token = 0 if is_mask else block.written.get(position, example.text[position])
+            self.tokens.append(token)
             self.is_mask.append(is_mask)
             self.positions.append(position)
         self.num_blocks += 1
@@ -223,45 +224,49 @@ class _Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """What both passes gave, not yet normed, differentiable where parameters are trained."""
+class TextStream:
+    """What the text's pass gave: `text_CE`, not yet normed, and the keys and values of it."""
 
     text_CE: Tensor
-    blocks_NE: Tensor
+    layers: tuple[_Layer, ...]
 
 
-def run_streams(network: Transformer, packed: Packed, mask_E: Tensor) -> Passed:
-    """Both passes. The rows of blocks get the network's adapter, and masks are read as `mask_E`."""
-    embedding_VE = network.parameters.embedding_VE
-    text = [_Layer() for _ in range(network.config.num_layers)]
-    with torch.set_grad_enabled(packed.text_learns and torch.is_grad_enabled()):
-        text_CE = network.encode_vectors(
-            F.embedding(packed.text_C, embedding_VE),
-            Inputs(
-                packed.text_C,
-                packed.text_positions_C,
-                packed.text_C,
-                {None: partial(_attend_text, packed)},
-                None,
-            ),
-            _Stream(text),
-        )
-    blocks_NE = network.encode_vectors(
-        torch.where(
-            packed.is_mask_N[:, None],
-            mask_E.to(embedding_VE.dtype),
-            F.embedding(packed.tokens_N, embedding_VE),
-        ),
-        Inputs(
-            packed.tokens_N,
-            packed.positions_N,
-            packed.tokens_N,
-            {None: partial(_attend_blocks, packed)},
-            ALL_ROWS,
-        ),
-        _Stream([_BlockLayer(layer) for layer in text]),
+def read_text(network: Transformer, packed: Packed) -> TextStream:
+    """The pass of the text, differentiable only where `packed.text_learns`."""
+    layers = tuple(_Layer() for _ in range(network.config.num_layers))
+    inputs = Inputs(
+        packed.text_C,
+        packed.text_positions_C,
+        packed.text_C,
+        {None: partial(_attend_text, packed)},
+        None,
     )
-    return Passed(text_CE, blocks_NE)
+    with torch.set_grad_enabled(packed.text_learns and torch.is_grad_enabled()):
+        text_CE = network.encode(inputs, _Stream(layers))
+    return TextStream(text_CE, layers)
+
+
+def read_blocks(network: Transformer, packed: Packed, text: TextStream, mask_E: Tensor) -> Tensor:
+    """`hidden_NE` of the blocks' rows, not yet normed, differentiable where parameters learn.
+
+    They get the network's adapter, and masks are read as `mask_E`. `text` may come from other
+    blocks of the same texts.
+    """
+    embedding_VE = network.parameters.embedding_VE
+    vectors_NE = torch.where(
+        packed.is_mask_N[:, None],
+        mask_E.to(embedding_VE.dtype),
+        F.embedding(packed.tokens_N, embedding_VE),
+    )
+    inputs = Inputs(
+        packed.tokens_N,
+        packed.positions_N,
+        packed.tokens_N,
+        {None: partial(_attend_blocks, packed)},
+        ALL_ROWS,
+    )
+    layers = [_BlockLayer(layer) for layer in text.layers]
+    return network.encode_vectors(vectors_NE, inputs, _Stream(layers))
 
 
 def _attend_text(
@@ -315,4 +320,5 @@ def _attend(queries_NHD: Tensor, keys_SGD: Tensor, values_SGD: Tensor, hidden_NS
     weights = scores.view(num_kv_heads, sharing, num_rows, -1).add_(hidden_NS).softmax(-1)
     seen = weights.view(num_kv_heads, sharing * num_rows, -1) @ values_SGD.transpose(0, 1)
     seen = seen.view(num_kv_heads, sharing, num_rows, head_dim).permute(2, 0, 1, 3)
-    return seen.reshape(num_rows, num_heads, head_dim)
+    flat_NHD: Tensor = seen.reshape(num_rows, num_heads, head_dim)
+    return flat_NHD

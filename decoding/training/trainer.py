@@ -1,13 +1,12 @@
 """Trains the draft adapter: step after step over blocks of the model's own answers."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import torch
-from torch import Tensor
 
 from decoding.network.transformer import Transformer
 from decoding.training.answers import Answer
@@ -15,8 +14,8 @@ from decoding.training.blocks import draw_blocks
 from decoding.training.config import CONFIG, AdapterTraining
 from decoding.training.draft_adapter import DraftAdapter
 from decoding.training.judge import Reach, forced_positions, judge
-from decoding.training.objective import accepted, next_token_loss
-from decoding.training.streams import Example, Packed, run_streams
+from decoding.training.objective import accepted
+from decoding.training.streams import Example, Packed, read_blocks, read_text
 
 _STATE = "state.pt"
 _CURVE = "curve.jsonl"
@@ -105,14 +104,10 @@ class Trainer:
                 reaches = tuple(self.judge())
                 self.save()
             seconds = (time.monotonic() - began) / (self.step - first)
-            report(
-                Progress(self.step, self.config.steps, self.rows, loss, right, seconds, reaches)
-            )
+            report(Progress(self.step, self.config.steps, self.rows, loss, right, seconds, reaches))
 
     def judge(self) -> list[Reach]:
-        return judge(
-            self._adapted(), self.adapter.mask_E.detach(), self._held_out, _JUDGED_LENGTH
-        )
+        return judge(self._adapted(), self.adapter.mask_E.detach(), self._held_out, _JUDGED_LENGTH)
 
     def _adapted(self) -> Transformer:
         return Transformer(
@@ -126,10 +121,11 @@ class Trainer:
         """One step. The loss, and the right guesses per block."""
         packed = Packed.of(self._draw(), self.network.dtype, self.network.device)
         network, config = self._adapted(), self.config
-        passed = run_streams(network, packed, self.adapter.mask_E)
-        logits_RV = network.read(passed.blocks_NE, packed.rows_R)
+        text = read_text(network, packed)
+        blocks_NE = read_blocks(network, packed, text, self.adapter.mask_E)
+        logits_RV = network.read(blocks_NE, packed.rows_R)
         with torch.no_grad():
-            teacher_RV = network.read(passed.text_CE, packed.text_rows_R)
+            teacher_RV = network.read(text.text_CE, packed.text_rows_R)
         loss = config.objective.loss(logits_RV, teacher_RV, packed.targets_R, packed.block_R)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), config.max_gradient)

@@ -15,9 +15,7 @@ from decoding.training.objective import Objective, accepted, reach
     data=st.data(),
 )
 def test_reach_sums_what_is_left_in_the_block(counts: list[int], data: st.DataObject) -> None:
-    logprobs = data.draw(
-        st.lists(st.floats(-9.0, 0.0), min_size=sum(counts), max_size=sum(counts))
-    )
+    logprobs = data.draw(st.lists(st.floats(-9.0, 0.0), min_size=sum(counts), max_size=sum(counts)))
     block = [number for number, count in enumerate(counts) for _ in range(count)]
     reached = reach(torch.tensor(logprobs), torch.tensor(block)).tolist()
     first = 0

@@ -13,7 +13,7 @@ from decoding.network.transformer import Transformer
 from decoding.span import Attention
 from decoding.training.blocks import Block, BlockChoice, draft_block, draw_blocks, starts
 from decoding.training.draft_adapter import DraftAdapter
-from decoding.training.streams import Example, Packed, run_streams
+from decoding.training.streams import Example, Packed, read_blocks, read_text
 from decoding.weights.checkpoint import read_network
 from tests.decoding.batches import Part, forward_batch
 from tests.decoding.training.support import (
@@ -53,9 +53,7 @@ def test_blocks_are_computed_as_in_decoding(directory: Path, tmp_path: Path) -> 
     plain = tiny_network(directory)
     adapter = random_adapter(plain)
     adapter.save(tmp_path, torch.float32)
-    loaded = read_network(
-        directory, dtype=torch.float32, device=CPU, name="tiny", adapter=tmp_path
-    )
+    loaded = read_network(directory, dtype=torch.float32, device=CPU, name="tiny", adapter=tmp_path)
     answers = [random_answer(seed, forced=0.3) for seed in range(4)]
     random = Random(0)
     examples = [
@@ -63,8 +61,9 @@ def test_blocks_are_computed_as_in_decoding(directory: Path, tmp_path: Path) -> 
         for each in answers
     ]
     packed = Packed.of(examples, torch.float32, CPU)
-    passed = run_streams(with_adapter(plain, adapter), packed, adapter.mask_E)
-    logits_NV = plain.read(passed.blocks_NE, torch.arange(len(packed.tokens_N))).detach()
+    network = with_adapter(plain, adapter)
+    blocks_NE = read_blocks(network, packed, read_text(network, packed), adapter.mask_E)
+    logits_NV = plain.read(blocks_NE, torch.arange(len(packed.tokens_N))).detach()
     first = 0
     for example in examples:
         for block in sorted(example.blocks, key=lambda block: block.first):
@@ -80,14 +79,13 @@ def test_the_text_is_computed_without_adapter_and_blocks(directory: Path) -> Non
     adapter = random_adapter(network)
     answer = random_answer(3)
     example = Example(answer.text, (draft_block(answer, 10, 8),))
-    passed = run_streams(
-        with_adapter(network, adapter), Packed.of([example], torch.float32, CPU), adapter.mask_E
-    )
+    packed = Packed.of([example], torch.float32, CPU)
+    text = read_text(with_adapter(network, adapter), packed)
     rows = torch.arange(len(answer.text))
     storage = network.allocate_cache(len(answer.text))
     part = Part(answer.text, list(range(len(answer.text))))
     expected = network.forward(forward_batch([part]), storage)
-    torch.testing.assert_close(network.read(passed.text_CE, rows), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.read(text.text_CE, rows), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_targets_are_the_masked_tokens_that_somebody_chose(directory: Path) -> None:
@@ -112,9 +110,10 @@ def test_only_the_adapter_and_the_mask_learn(directory: Path) -> None:
     answer = random_answer(5)
     example = Example(answer.text, (draft_block(answer, 9, 6), draft_block(answer, 15, 6)))
     packed = Packed.of([example], torch.float32, CPU)
-    passed = run_streams(with_adapter(network, adapter), packed, adapter.mask_E)
-    assert not passed.text_CE.requires_grad
-    passed.blocks_NE.square().sum().backward()
+    text = read_text(with_adapter(network, adapter), packed)
+    assert not text.text_CE.requires_grad
+    blocks_NE = read_blocks(with_adapter(network, adapter), packed, text, adapter.mask_E)
+    blocks_NE.square().sum().backward()
     assert adapter.mask_E.grad is not None
     assert adapter.mask_E.grad.abs().sum() > 0
     assert all(up.grad is not None and up.grad.abs().sum() > 0 for up in adapter.up.values())
@@ -129,7 +128,9 @@ def test_a_draft_block_is_a_tail_and_masks(seed: int, length: int, forced: float
         assert block.masked == frozenset(range(start + 1, block.end))
         assert block.first >= len(answer.prompt)
         assert start - block.first < length
-        between = answer.forced[block.first + 1 - len(answer.prompt) : start + 1 - len(answer.prompt)]
+        between = answer.forced[
+            block.first + 1 - len(answer.prompt) : start + 1 - len(answer.prompt)
+        ]
         assert set(between) <= {"1"}
 
 

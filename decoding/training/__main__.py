@@ -1,0 +1,233 @@
+"""Trains a diffusion pathway and a sampler for a model that decodes autoregressively.
+
+    python -m decoding.training answers --out answers.jsonl --instructions code:prompts.jsonl.gz
+    python -m decoding.training adapter --answers answers.jsonl --held-out held.jsonl --folder run
+    python -m decoding.training sampler --answers fresh.jsonl --adapter run/adapter --folder run
+
+`answers` lets the model answer prompts, `adapter` learns drafts from these answers, `sampler`
+learns which guesses of a denoised block to trust. Each goes on where it was stopped, except the
+last, which takes minutes. See `docs/training.md`.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from random import Random
+
+import torch
+
+from decoding.engine import Engine
+from decoding.network.transformer import Transformer
+from decoding.training.answers import Answer, Generation, generate, read_answers
+from decoding.training.config import AdapterTraining
+from decoding.training.rollout import Rollout
+from decoding.training.sampler import (
+    SamplerTraining,
+    block_features,
+    train_sampler,
+    watch,
+)
+from decoding.training.tasks import Kind, Task, read_instructions
+from decoding.training.tool_tasks import HELD_OUT_DOMAINS, TRAINING_DOMAINS, tool_tasks
+from decoding.training.trainer import Progress, Trainer
+from decoding.weights import EMBEDDED
+from decoding.weights.checkpoint import read_network
+from decoding.weights.embedded import embedded_directory
+
+_SYSTEMS = (
+    None,
+    None,
+    "You are a helpful assistant.",
+    "Answer briefly.",
+    "You are a careful assistant. Think step by step.",
+    "You are an expert. Answer the user's question.",
+)
+_DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def main() -> None:
+    args = _parser().parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.run(args)
+
+
+def _answers(args: argparse.Namespace) -> None:
+    tasks = list(_tasks(args))
+    done = read_answers(args.out) if args.out.exists() else []
+    engine = Engine.load(
+        args.model,
+        device=args.device,
+        profile="fast",
+        adapter=None,
+        max_live=args.at_once,
+        cache_tokens=2048 * args.at_once,
+    )
+    how = replace(
+        Generation(),
+        max_new_tokens=args.max_new_tokens,
+        temperatures=tuple(args.temperatures),
+        at_once=args.at_once,
+        seed=args.seed,
+    )
+    began, tokens = time.monotonic(), 0
+    answered = {each.prompt for each in done}
+    with engine, args.out.open("a", encoding="utf-8") as file:
+        for number, answer in enumerate(generate(engine, tasks, how, answered), 1):
+            file.write(answer.to_json() + "\n")
+            tokens += len(answer.tokens)
+            if number % 50 == 0:
+                file.flush()
+                seconds = time.monotonic() - began
+                left = seconds / number * (len(tasks) - len(done) - number)
+                _tell(
+                    f"{len(done) + number} of {len(tasks)} answers, {tokens / seconds:.0f} "
+                    f"tokens/s, {left / 60:.0f} min left"
+                )
+
+
+def _tasks(args: argparse.Namespace) -> Iterator[Task]:
+    """Free text under system messages of several kinds, and tools, in random order."""
+    random = Random(args.seed)
+    tasks: list[Task] = []
+    for each in args.instructions:
+        kind, file = each.split(":", 1)
+        source = Path(file).name.split(".")[0]
+        read = list(read_instructions(Path(file), source, Kind(kind)))
+        random.shuffle(read)
+        for task in read[: args.limit]:
+            system = random.choice(_SYSTEMS)
+            before = () if system is None else (("system", system),)
+            tasks.append(replace(task, messages=(*before, *task.messages)))
+    domains = HELD_OUT_DOMAINS if args.held_out_tools else TRAINING_DOMAINS
+    tasks += tool_tasks(args.seed, args.tool_tasks, domains)
+    random.shuffle(tasks)
+    yield from tasks
+
+
+def _adapter(args: argparse.Namespace) -> None:
+    config = AdapterTraining.read(args.config) if args.config else AdapterTraining()
+    if args.steps:
+        config = replace(config, steps=args.steps)
+    trainer = Trainer(
+        _network(args),
+        config,
+        [answer for file in args.answers for answer in read_answers(file)],
+        read_answers(args.held_out),
+        args.folder,
+    )
+    if trainer.resume():
+        _tell(f"going on from step {trainer.step}")
+    trainer.run(_tell_step)
+
+
+def _sampler(args: argparse.Namespace) -> None:
+    network, config = _network(args, args.adapter), SamplerTraining()
+    mask_E = network.parameters.embedding_VE[network.vocab_size]
+    features = block_features(network.parameters.embedding_VE[: network.vocab_size], config)
+    greedy = [each for file in args.answers for each in read_answers(file) if not each.temperature]
+    states = []
+    for state in watch(Rollout(network, mask_E), greedy, features, config):
+        states.append(state)
+        if len(states) % 5000 == 0:
+            _tell(f"{len(states)} states of blocks")
+        if len(states) >= args.states:
+            break
+    args.folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(config) | {"states": len(states)}, indent=2) + "\n"
+    (args.folder / "sampler.json").write_text(text, encoding="utf-8")
+    for progress, sampler in train_sampler(states, features, config):
+        _tell(
+            f"epoch {progress.epoch} of {config.epochs}: loss {progress.loss:.4f}, "
+            f"area {progress.held_out_area:.4f}"
+        )
+        sampler.save(args.folder / "sampler")
+
+
+def _network(args: argparse.Namespace, adapter: Path | None = None) -> Transformer:
+    directory = (
+        embedded_directory(None, None) if args.model == EMBEDDED else Path(args.model).expanduser()
+    )
+    return read_network(
+        directory,
+        dtype=_DTYPES[args.dtype],
+        device=torch.device(args.device),
+        name=args.model,
+        adapter=adapter,
+    )
+
+
+def _tell_step(progress: Progress) -> None:
+    if progress.step % 10 and not progress.reaches:
+        return
+    reached = ", ".join(
+        f"{each.kind.value} {each.tokens_per_cycle:.2f}" for each in progress.reaches
+    )
+    _tell(
+        f"step {progress.step} of {progress.steps}: {progress.rows} rows, loss "
+        f"{progress.loss:.3f}, {progress.accepted:.2f} right per block, "
+        f"{progress.seconds_left / 60:.0f} min left"
+        + (f"; tokens per cycle, held out: {reached}" if reached else "")
+    )
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m decoding.training", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="of torch; its own choice by default"
+    )
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text)
+        added.set_defaults(run=run)
+        added.add_argument("--model", default=EMBEDDED, help="a name or a directory")
+        added.add_argument("--device", default="cpu")
+        return added
+
+    answers = command("answers", _answers, "let the model answer prompts")
+    answers.add_argument("--out", type=Path, required=True, help="JSON Lines, appended to")
+    answers.add_argument(
+        "--instructions",
+        nargs="*",
+        default=[],
+        metavar="KIND:FILE",
+        help='prose or code, and a file of {"instruction", "input"} lines',
+    )
+    answers.add_argument("--limit", type=int, default=None, help="instructions of each file")
+    answers.add_argument("--tool-tasks", type=int, default=0, help="synthetic calls of tools")
+    answers.add_argument("--held-out-tools", action="store_true", help="of tools for evaluation")
+    answers.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.0, 0.7])
+    answers.add_argument("--max-new-tokens", type=int, default=160)
+    answers.add_argument("--at-once", type=int, default=48)
+    answers.add_argument("--seed", type=int, default=0)
+
+    adapter = command("adapter", _adapter, "train the draft adapter")
+    adapter.add_argument("--answers", type=Path, nargs="+", required=True)
+    adapter.add_argument("--held-out", type=Path, required=True)
+    adapter.add_argument("--folder", type=Path, required=True, help="state, curve and adapter")
+    adapter.add_argument("--config", type=Path, help="as training.json of an earlier run")
+    adapter.add_argument("--steps", type=int)
+    adapter.add_argument("--dtype", choices=_DTYPES, default="bfloat16")
+
+    sampler = command("sampler", _sampler, "train the sampler")
+    sampler.add_argument("--answers", type=Path, nargs="+", required=True)
+    sampler.add_argument("--adapter", type=Path, required=True)
+    sampler.add_argument("--folder", type=Path, required=True)
+    sampler.add_argument("--states", type=int, default=60_000, help="of blocks, at most")
+    sampler.add_argument("--dtype", choices=_DTYPES, default="bfloat16")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

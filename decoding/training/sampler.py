@@ -1,0 +1,221 @@
+"""Trains the sampler: which guesses of a denoised block are final.
+
+Source: Nemotron-Labs-Diffusion, arXiv 2607.05722, appendix A: a small transformer over the block
+watches trajectories of denoising, and learns by binary cross-entropy on masked positions.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from decoding.modes.reveal import Block, ConfidenceThreshold, RevealPolicy
+from decoding.modes.sampler_features import SCALARS, BlockFeatures, Feature
+from decoding.modes.sampler_network import SamplerNetwork, SamplerSizes
+from decoding.modes.trained_sampler import TrainedSampler
+from decoding.training.answers import Answer
+from decoding.training.rollout import Canvas, Rollout, canvases
+
+_VECTORS = (Feature.INPUT_VECTOR, Feature.FIRST_VECTOR, Feature.SECOND_VECTOR)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerTraining:
+    """How the sampler is trained. `vector_width` numbers stand for a token: its embedding on the
+    first principal directions of all."""
+
+    block_lengths: tuple[int, ...] = (8, 16)
+    vector_width: int = 16
+    num_layers: int = 3
+    width: int = 128
+    num_heads: int = 4
+    feed_forward_width: int = 256
+    learning_rate: float = 1e-3
+    epochs: int = 6
+    batch_blocks: int = 256
+    held_out: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """States of blocks of one length: `features_BPC`, which positions are masked, and whether
+    each one's best candidate is what was decoded there."""
+
+    features_BPC: Tensor
+    masked_BP: Tensor
+    right_BP: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class OneByOne:
+    """The surest position alone."""
+
+    def reveal(self, block: Block) -> frozenset[int]:
+        return frozenset([max(block.rankings, key=block.confidence)])
+
+
+@dataclass(frozen=True, slots=True)
+class Truthful:
+    """Positions whose best candidate is what was decoded, each with probability `share`; the
+    surest where there is none. States as a perfect sampler would meet them."""
+
+    truth: tuple[int, ...]
+    share: float
+    random: Random
+
+    def reveal(self, block: Block) -> frozenset[int]:
+        right = [
+            place
+            for place, ranking in block.rankings.items()
+            if ranking.tokens[0] == self.truth[place] and self.random.random() < self.share
+        ]
+        return frozenset(right) or OneByOne().reveal(block)
+
+
+def token_vectors(embedding_VE: Tensor, width: int) -> Tensor:
+    """`vectors_VD`: embeddings on their first principal directions, of unit mean square."""
+    centred_VE = embedding_VE.float() - embedding_VE.float().mean(0)
+    covariance_EE = centred_VE.T @ centred_VE
+    directions_ED = torch.linalg.eigh(covariance_EE).eigenvectors[:, -width:]
+    vectors_VD: Tensor = centred_VE @ directions_ED
+    return vectors_VD.div_(vectors_VD.square().mean().sqrt())
+
+
+def watch(
+    rollout: Rollout, answers: Sequence[Answer], features: BlockFeatures, config: SamplerTraining
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Denoises blocks of the answers by several policies; yields every state as
+    (features [P, C], masked [P], right [P])."""
+    random = Random(config.seed)
+    states: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def keep(block: Block, truth: tuple[int, ...]) -> None:
+        masked = torch.tensor([place in block.rankings for place in range(len(truth))])
+        right = torch.tensor(
+            [
+                place in block.rankings and block.rankings[place].tokens[0] == token
+                for place, token in enumerate(truth)
+            ]
+        )
+        states.append((features.extract(block), masked, right))
+
+    for answer in answers:
+        group = canvases(answer, random.choice(config.block_lengths))
+        rollout.run(group, [_policy(canvas, random) for canvas in group], keep)
+        yield from states
+        states.clear()
+
+
+def _policy(canvas: Canvas, random: Random) -> RevealPolicy:
+    kind = random.randrange(4)
+    if kind == 0:
+        return OneByOne()
+    if kind == 1:
+        return ConfidenceThreshold(random.choice((0.5, 0.7, 0.9)))
+    return Truthful(canvas.truth, random.choice((0.5, 1.0)), random)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerProgress:
+    """After an epoch: mean loss, and how well held-out states are told apart (area under the
+    curve: the probability that a right guess scores above a wrong one)."""
+
+    epoch: int
+    loss: float
+    held_out_area: float
+
+
+def train_sampler(
+    states: Sequence[tuple[Tensor, Tensor, Tensor]],
+    features: BlockFeatures,
+    config: SamplerTraining,
+) -> Iterator[tuple[SamplerProgress, TrainedSampler]]:
+    """Trains epoch by epoch; yields the sampler as it is after each."""
+    torch.manual_seed(config.seed)
+    random = Random(config.seed)
+    shuffled = list(states)
+    random.shuffle(shuffled)
+    cut = int(len(shuffled) * config.held_out)
+    held_out, train = shuffled[:cut], shuffled[cut:]
+    network = SamplerNetwork(
+        SamplerSizes(
+            features.width,
+            config.num_layers,
+            config.width,
+            config.num_heads,
+            config.feed_forward_width,
+        )
+    )
+    rows_PC = torch.cat([state[0] for state in train[:20_000]])
+    network.mean.copy_(rows_PC.mean(0))
+    network.std.copy_(rows_PC.std(0).clamp(min=1e-3))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
+    batches_per_epoch = max(len(train) // config.batch_blocks, 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.epochs * (batches_per_epoch + 4)
+    )
+    for epoch in range(1, config.epochs + 1):
+        random.shuffle(train)
+        total, count = 0.0, 0
+        for seen in _batches(train, config.batch_blocks):
+            loss = _loss(network, seen)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            schedule.step()
+            total, count = total + loss.item(), count + 1
+        progress = SamplerProgress(epoch, total / max(count, 1), _area(network, held_out))
+        yield progress, TrainedSampler(network, features)
+
+
+def _batches(states: Sequence[tuple[Tensor, Tensor, Tensor]], size: int) -> Iterator[Seen]:
+    """Of one block length each."""
+    by_length: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
+    for state in states:
+        waiting = by_length.setdefault(len(state[0]), [])
+        waiting.append(state)
+        if len(waiting) == size:
+            yield _stacked(by_length.pop(len(state[0])))
+    for waiting in by_length.values():
+        yield _stacked(waiting)
+
+
+def _stacked(states: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Seen:
+    features, masked, right = zip(*states, strict=True)
+    return Seen(torch.stack(features), torch.stack(masked), torch.stack(right))
+
+
+def _loss(network: SamplerNetwork, seen: Seen) -> Tensor:
+    logits_BP = network(seen.features_BPC)
+    return F.binary_cross_entropy_with_logits(
+        logits_BP[seen.masked_BP], seen.right_BP[seen.masked_BP].float()
+    )
+
+
+@torch.no_grad()
+def _area(network: SamplerNetwork, states: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
+    scores, rights = [], []
+    for seen in _batches(states, 256):
+        scores.append(network(seen.features_BPC)[seen.masked_BP])
+        rights.append(seen.right_BP[seen.masked_BP])
+    if not scores:
+        return 0.0
+    return area(torch.cat(scores), torch.cat(rights))
+
+
+def area(scores_R: Tensor, right_R: Tensor) -> float:
+    """The probability that a right guess scores above a wrong one, ties counted by half."""
+    right, wrong = scores_R[right_R], scores_R[~right_R].sort().values
+    if not len(right) or not len(wrong):
+        return 0.5
+    below = torch.searchsorted(wrong, right) + torch.searchsorted(wrong, right, right=True)
+    return float(below.double().mean() / (2 * len(wrong)))
+
+
+def block_features(embedding_VE: Tensor, config: SamplerTraining) -> BlockFeatures:
+    """What the sampler is shown, with vectors for the tokens of the vocabulary."""
+    return BlockFeatures((*SCALARS, *_VECTORS), token_vectors(embedding_VE, config.vector_width))
