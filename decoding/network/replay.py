@@ -41,7 +41,7 @@ class GraphRecorder:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         # Libraries set themselves up in their first calls, which must not be recorded.
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             run()
@@ -68,7 +68,7 @@ class Staging:
         is_cuda = device.type == "cuda"
         self.host_X = torch.zeros(count, dtype=torch.int32, pin_memory=is_cuda)
         self.device_X = torch.zeros(count, dtype=torch.int32, device=device)
-        self._copied = torch.cuda.Event() if is_cuda else None  # type: ignore[no-untyped-call]
+        self._copied = torch.cuda.Event() if is_cuda else None
 
     def wait(self) -> None:
         """Returns when the host's numbers may be written again."""

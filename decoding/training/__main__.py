@@ -22,7 +22,7 @@ import torch
 
 from decoding.engine import Engine
 from decoding.network.transformer import Transformer
-from decoding.training.answers import Answer, Generation, generate, read_answers
+from decoding.training.answers import Generation, generate, read_answers
 from decoding.training.config import AdapterTraining
 from decoding.training.rollout import Rollout
 from decoding.training.sampler import (

@@ -42,7 +42,8 @@ class Objective:
             told_RK = best.values.float().softmax(-1) * self.teacher
         tokens_RK = torch.cat((targets_R[:, None], best.indices), dim=1)
         shares_RK = torch.cat((torch.full_like(told_RK[:, :1], 1.0 - self.teacher), told_RK), dim=1)
-        loss: Tensor = _DraftLoss.apply(logits_RV, tokens_RK, shares_RK, block_R, self.least_weight)
+        given = (logits_RV, tokens_RK, shares_RK, block_R, self.least_weight)
+        loss: Tensor = _DraftLoss.apply(*given)  # type: ignore[no-untyped-call]
         return loss
 
 

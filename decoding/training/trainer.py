@@ -1,5 +1,6 @@
 """Trains the draft adapter: step after step over blocks of the model's own answers."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from random import Random
 
 import torch
 
+from decoding.errors import UnsupportedMode
 from decoding.network.transformer import Transformer
 from decoding.training.answers import Answer
 from decoding.training.blocks import draw_blocks
@@ -43,7 +45,8 @@ class Progress:
 
 class Trainer:
     """Owns the adapter and its optimiser. `folder` holds what is needed to go on after a stop:
-    adapter, optimiser, numbers so far, and the configuration."""
+    adapter, optimiser, learning curve and configuration. Raises `UnsupportedMode` for a network
+    with sliding windows."""
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class Trainer:
         held_out: Sequence[Answer],
         folder: Path,
     ) -> None:
+        if network.windows != {None}:
+            raise UnsupportedMode("training", network.name, "sliding windows are not supported")
         torch.manual_seed(config.seed)
         self.network, self.config, self.folder = network, config, folder
         self._answers = [each for each in answers if len(each.tokens) > 1]
@@ -103,11 +108,19 @@ class Trainer:
             if self.step % self.config.evaluate_every == 0 or is_last:
                 reaches = tuple(self.judge())
                 self.save()
+                self._note(loss, reaches)
             seconds = (time.monotonic() - began) / (self.step - first)
             report(Progress(self.step, self.config.steps, self.rows, loss, right, seconds, reaches))
 
     def judge(self) -> list[Reach]:
         return judge(self._adapted(), self.adapter.mask_E.detach(), self._held_out, _JUDGED_LENGTH)
+
+    def _note(self, loss: float, reaches: Sequence[Reach]) -> None:
+        """Adds a point to the learning curve."""
+        reached = {each.kind.value: round(each.tokens_per_cycle, 4) for each in reaches}
+        point = {"step": self.step, "rows": self.rows, "loss": round(loss, 4), **reached}
+        with (self.folder / _CURVE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(point) + "\n")
 
     def _adapted(self) -> Transformer:
         return Transformer(
