@@ -29,7 +29,7 @@ from benchmarks.options import positive, told_as_errors
 from benchmarks.peers import bfcl
 from benchmarks.workloads import MORE, WORKLOADS, Task
 from decoding import Autoregressive, Completion, DecodeMode, Engine, Request, SelfSpeculation
-from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter, LookupDrafter
+from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter, Drafter, LookupDrafter
 from decoding.span import Purpose
 from decoding.training.draft_adapter import DraftAdapter
 from decoding.training.tasks import Kind, read_instructions
@@ -40,7 +40,7 @@ from decoding.weights.embedded import embedded_directory
 _MODEL = "smollm2-135m"
 _TOKENS = 128
 _AT_ONCE = 16
-_DRAFTERS = {
+_DRAFTERS: Mapping[str, Drafter] = {
     "adapter": DiffusionDrafter(),
     "lookup": LookupDrafter(),
     "adapter + lookup": CombinedDrafter(),

@@ -5,7 +5,8 @@ to the cache is scratch. Sources: Nemotron-Labs-Diffusion, arXiv 2607.05722, sec
 Fast-dLLM, arXiv 2505.22618. The walk under a grammar is ours.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 
 from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend
@@ -17,6 +18,12 @@ RANKS = 16  # candidates per position; a grammar may refuse the first ones
 
 Cell = Candidate | None
 """A position of the block: decided, or still masked."""
+
+Hint = Callable[[Sequence[Guess]], int | None]
+"""What may well follow the guesses, if the network thinks so, too; None where nothing is known."""
+
+_NEAR = 3.0
+"""How much less probable than the best candidate a hint may be, in nats."""
 
 
 def can_denoise(sequence: Decodable, block_length: int) -> bool:
@@ -37,6 +44,7 @@ def denoise(
     purpose: Purpose,
     origin: Origin,
     adapter: bool,
+    hint: Hint | None = None,
 ) -> Generator[Span, Scores, Draft]:
     """Decides up to `count` positions in at most `max_steps` forwards.
 
@@ -64,11 +72,23 @@ def denoise(
             _proposals(cell, rankings.get(place), place in shown, step, origin)
             for place, cell in enumerate(cells)
         ]
-        draft = extend(sequence, draft, count, lambda guesses: proposals[len(guesses)])  # noqa: B023
+        draft = extend(sequence, draft, count, partial(_propose, proposals, hint))
         cells = _decided(draft.guesses, proposals)
         if not draft.is_open or None not in cells:
             break
     return draft
+
+
+def _propose(
+    proposals: Sequence[Sequence[Candidate]], hint: Hint | None, guesses: Sequence[Guess]
+) -> Sequence[Candidate]:
+    candidates = proposals[len(guesses)]
+    hinted = None if hint is None else hint(guesses)
+    if hinted is None or len(candidates) < 2:
+        return candidates
+    least = candidates[0].logprob - _NEAR
+    found = [each for each in candidates if each.token == hinted and each.logprob > least]
+    return [*found, *candidates] if found else candidates
 
 
 def _span(

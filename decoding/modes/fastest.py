@@ -36,7 +36,7 @@ class Fastest:
 
     block_lengths: tuple[int, ...] = (2, 3, 4, 6, 8, 12, 16)
     lookup: LookupDrafter | None = LookupDrafter(min_match=1)
-    denoiser: DiffusionDrafter | None = DiffusionDrafter()
+    denoiser: DiffusionDrafter | None = DiffusionDrafter(hints=LookupDrafter(min_match=2))
 
     def __post_init__(self) -> None:
         for block_length in self.block_lengths:

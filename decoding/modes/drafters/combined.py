@@ -19,7 +19,7 @@ class CombinedDrafter:
     """
 
     first: Drafter = LookupDrafter(min_match=3)
-    second: Drafter = DiffusionDrafter()
+    second: Drafter = DiffusionDrafter(hints=LookupDrafter(min_match=2))
     enough: int = 2
 
     def __post_init__(self) -> None:

@@ -51,14 +51,14 @@ class LookupDrafter:
         draft, count = empty_draft(sequence), min(block_length, sequence.room) - 1
         if count < 1 or self.find(sequence) is None:
             return draft
-        source = _Source(sequence.copies, self.max_match, self.min_match)
+        source = CopySource(sequence.copies, self.max_match, self.min_match)
         try:
             return extend(sequence, draft, count, source.next)
         finally:
             source.close()
 
 
-class _Source:
+class CopySource:
     """Where a copy comes from. Follows its first match until the guesses leave it.
 
     The guesses stand in the index until `close`.
@@ -80,6 +80,11 @@ class _Source:
         if self._place is None:
             return ()
         return (Candidate(self._index.text[self._place], Origin.COPIED),)
+
+    def token(self, guesses: Sequence[Guess]) -> int | None:
+        """The token that followed, where something did."""
+        found = self.next(guesses)
+        return found[0].token if found else None
 
     def close(self) -> None:
         self._index.drop(self._num_guesses)

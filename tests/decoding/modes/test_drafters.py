@@ -15,13 +15,13 @@ from decoding import (
 )
 from decoding.copies import CopyIndex
 from decoding.modes.draft import Candidate, Guess
-from decoding.modes.drafters.lookup import _Source
+from decoding.modes.drafters.lookup import CopySource
 from decoding.record import Origin
 from tests.decoding.modes.scripted import JSON, TOKENIZER, scripted_engine
 
 
 def copies(tokens: list[int], count: int, *, most: int = 4, least: int = 1) -> list[int]:
-    source, guesses = _Source(CopyIndex(tokens), most, least), list[Guess]()
+    source, guesses = CopySource(CopyIndex(tokens), most, least), list[Guess]()
     while len(guesses) < count and (found := source.next(guesses)):
         guesses.append(Guess(found[0]))
     return [guess.token for guess in guesses]
@@ -36,7 +36,7 @@ def test_lookup_copies_what_followed_the_latest_longest_match() -> None:
 
 
 def test_lookup_looks_anew_where_the_guesses_leave_the_copy() -> None:
-    source = _Source(CopyIndex([1, 2, 3, 4, 1, 7, 8, 9, 1]), 2, 1)
+    source = CopySource(CopyIndex([1, 2, 3, 4, 1, 7, 8, 9, 1]), 2, 1)
     assert source.next([])[0].token == 7
     forced = Guess(Candidate(2, Origin.FORCED))
     assert source.next([forced])[0].token == 3
