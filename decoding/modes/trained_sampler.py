@@ -15,6 +15,8 @@ from decoding.jsonfile import read_json_object
 from decoding.modes.reveal import Block
 from decoding.modes.sampler_features import BlockFeatures, Feature
 from decoding.modes.sampler_network import SamplerNetwork, SamplerSizes
+from decoding.weights.embedded import ASSETS
+from decoding.weights.embedded import NAME as EMBEDDED
 from decoding.weights.files import open_tensors, read_tensor
 
 CONFIG = "sampler_config.json"
@@ -54,12 +56,13 @@ class TrainedSampler:
     def load(
         cls, directory: str | Path, *, threshold: float = 0.5, device: str = "cpu"
     ) -> "TrainedSampler":
-        """Reads `sampler_config.json` and `sampler.safetensors`, as `save` writes them.
+        """Reads `sampler_config.json` and `sampler.safetensors`, as `save` writes them; those of
+        the embedded model by its name, "smollm2-135m".
 
         Raises `WeightsError` naming file and key where something is missing, unknown,
         misshapen or not finite.
         """
-        folder = Path(directory)
+        folder = ASSETS / "sampler" if directory == EMBEDDED else Path(directory)
         config = _Config.read(folder / CONFIG)
         tensors = _Tensors(folder / WEIGHTS)
         vectors_VD = tensors.take(_VECTORS, config.vectors) if config.vectors else None
