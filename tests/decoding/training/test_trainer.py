@@ -1,0 +1,160 @@
+"""Training from end to end on a tiny network, and what it foretells against real decoding."""
+
+import json
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+from decoding import BlockDiffusion, Completion, Engine, Request, SelfSpeculation
+from decoding.modes.drafters import DiffusionDrafter
+from decoding.modes.reveal import ConfidenceThreshold
+from decoding.span import Purpose
+from decoding.training.answers import Answer, Generation, generate, read_answers
+from decoding.training.blocks import BlockChoice
+from decoding.training.config import CONFIG, AdapterTraining
+from decoding.training.judge import judge
+from decoding.training.rollout import Canvas, Rollout
+from decoding.training.tasks import Kind, Task
+from decoding.training.trainer import Progress, Trainer
+from tests.decoding.training.support import tiny_network
+
+_LENGTH = 24
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tiny")
+    tiny_network(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def answers(model: Path) -> list[Answer]:
+    random = Random(0)
+    tasks = [
+        Task((("user", "".join(random.choices("abcdefgh ", k=6))),), "letters", Kind.PROSE)
+        for _ in range(24)
+    ]
+    how = Generation(max_new_tokens=_LENGTH, temperatures=(0.0,), at_once=8)
+    with Engine.load(model, profile="exact") as engine:
+        return list(generate(engine, tasks, how))
+
+
+def config(steps: int = 40) -> AdapterTraining:
+    return AdapterTraining(
+        rank=8,
+        alpha=16.0,
+        learning_rate=1e-2,
+        warmup_steps=4,
+        steps=steps,
+        rows_per_step=256,
+        blocks=BlockChoice((4, 8)),
+        evaluate_every=20,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(
+    model: Path, answers: list[Answer], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Trainer, list[Progress]]:
+    folder = tmp_path_factory.mktemp("run")
+    trainer = Trainer(tiny_network(model), config(), answers, answers[:8], folder)
+    told: list[Progress] = []
+    trainer.run(told.append)
+    return trainer, told
+
+
+def test_drafts_get_further_with_training(run: tuple[Trainer, list[Progress]]) -> None:
+    trainer, told = run
+    assert [each.step for each in told] == list(range(1, 41))
+    assert told[-1].loss < 0.9 * told[0].loss
+    assert told[-1].accepted > told[0].accepted + 0.5
+    judged = [each for each in told if each.reaches]
+    assert [each.step for each in judged] == [20, 40]
+    curve = [json.loads(line) for line in (trainer.folder / "curve.jsonl").open()]
+    assert [point["step"] for point in curve] == [20, 40]
+    assert curve[-1]["prose"] == pytest.approx(judged[-1].reaches[0].tokens_per_cycle, abs=1e-3)
+    assert AdapterTraining.read(trainer.folder / CONFIG) == config()
+
+
+def test_the_judge_foretells_decoding(
+    run: tuple[Trainer, list[Progress]], model: Path, answers: list[Answer]
+) -> None:
+    trainer, _ = run
+    held = answers[:8]
+    [reach] = judge(trainer._adapted(), trainer.adapter.mask_E.detach(), held, 8)
+    trainer.adapter.save(trainer.folder / "float32", torch.float32)
+    requests = [
+        Request(each.prompt, mode=SelfSpeculation(8, DiffusionDrafter()), max_new_tokens=_LENGTH)
+        for each in held
+    ]
+    with Engine.load(model, profile="exact", adapter=trainer.folder / "float32") as engine:
+        done = engine.generate_many(requests)
+    assert [each.token_ids for each in done] == [each.tokens for each in held]
+    assert reach.cycles == sum(map(cycles, done))
+    assert reach.tokens_per_cycle > 1.3
+
+
+def cycles(done: Completion) -> int:
+    return sum(each.purpose in (Purpose.VERIFY, Purpose.NEXT) for each in done.forwards)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
+def test_rollouts_denoise_as_decoding_does(
+    run: tuple[Trainer, list[Progress]], model: Path, answers: list[Answer], threshold: float
+) -> None:
+    trainer, _ = run
+    rollout = Rollout(trainer._adapted(), trainer.adapter.mask_E.detach())
+    trainer.adapter.save(trainer.folder / "float32", torch.float32)
+    with Engine.load(model, profile="exact", adapter=trainer.folder / "float32") as engine:
+        for answer in answers[:6]:
+            done = engine.generate(
+                answer.prompt, mode=BlockDiffusion(8, threshold), max_new_tokens=8
+            )
+            if len(done.token_ids) < 8:
+                continue
+            canvas = Canvas(answer, len(answer.prompt), 8)
+            [rolled] = rollout.run([canvas], [ConfidenceThreshold(threshold)])
+            assert rolled.tokens == done.token_ids[1:8]
+            denoised = [each for each in done.forwards if each.purpose is Purpose.DENOISE]
+            assert rolled.forwards == len(denoised)
+
+
+def test_training_goes_on_where_it_was_stopped(
+    model: Path, answers: list[Answer], tmp_path: Path
+) -> None:
+    def trained(folder: Path, stops: tuple[int, ...]) -> Trainer:
+        for stop in stops:
+            trainer = Trainer(tiny_network(model), config(6), answers, answers[:2], folder)
+            assert trainer.resume() == (stop != stops[0])
+            with pytest.raises(_Stopped):
+                trainer.run(partial(_stop_at, trainer, stop))
+        return trainer
+
+    whole = trained(tmp_path / "whole", (6,))
+    parts = trained(tmp_path / "parts", (3, 6))
+    assert parts.step == whole.step == 6
+    for one, other in zip(whole.adapter.parameters(), parts.adapter.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+class _Stopped(Exception):
+    """Ends a run from its report."""
+
+
+def _stop_at(trainer: Trainer, last: int, progress: Progress) -> None:
+    if progress.step == last:
+        trainer.save()
+        raise _Stopped
+
+
+def test_answers_are_kept_and_read_back(answers: list[Answer], tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text("".join(each.to_json() + "\n" for each in answers) + '{"source": "cut')
+    assert read_answers(file) == answers
+    file.write_text('{"source": 1}\n')
+    with pytest.raises(ValueError, match=r"answers.jsonl, line 1"):
+        read_answers(file)
