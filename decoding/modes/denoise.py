@@ -22,6 +22,7 @@ Cell = Candidate | None
 Hint = Callable[[Sequence[Guess]], int | None]
 """What may well follow the guesses, if the network thinks so, too; None where nothing is known."""
 
+_LONGEST_TAIL = 24
 _NEAR = 3.0
 """How much less probable than the best candidate a hint may be, in nats."""
 
@@ -29,10 +30,13 @@ _NEAR = 3.0
 def can_denoise(sequence: Decodable, block_length: int) -> bool:
     """Whether a block may stand behind the tail.
 
-    The tail is part of the block, so it is kept short, and none of the prompt is in it: how
-    much of a prompt is encoded already is the cache's luck and must not change the text.
+    The tail is part of the block, so it is kept short, though a grammar may force some tokens.
+    None of the prompt is in it: how much of a prompt is encoded already is the cache's luck and
+    must not change the text.
     """
-    return sequence.num_cached >= sequence.num_prompt and len(sequence.tail) <= block_length
+    return sequence.num_cached >= sequence.num_prompt and len(sequence.tail) <= max(
+        block_length, _LONGEST_TAIL
+    )
 
 
 def denoise(
