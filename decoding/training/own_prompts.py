@@ -39,7 +39,7 @@ def own_prompts(
                 asked.remove(event.request_id)
                 text = event.completion.text.strip()
                 is_whole = event.completion.finish_reason == "stop"
-                if is_whole and _SHORTEST <= len(text) and text not in known and len(known) < count:
+                if is_whole and len(text) >= _SHORTEST and text not in known and len(known) < count:
                     known.add(text)
                     yield Task((("user", text),), SOURCE, _kind(text))
     finally:
