@@ -15,14 +15,15 @@ from decoding.training.tasks import Kind, Task
 SOURCE = "own"
 _MARK = "\u2402"  # stands for the user's words while a chat is rendered
 _SHORTEST = 12  # characters
+_TEMPERATURE = 0.9  # a little below the distribution, whose tail is noise
 _CODE_WORDS = ("code", "python", "function", "sql", "javascript", "algorithm", "script", "html")
 
 
 def own_prompts(
     engine: Engine, count: int, *, seed: int = 0, max_tokens: int = 96, at_once: int = 48
 ) -> Iterator[Task]:
-    """`count` different questions, sampled at temperature 1 from nine tenths and a half of the
-    probability. Those that do not end within `max_tokens` are left out."""
+    """`count` different questions, sampled. Those that do not end within `max_tokens` are left
+    out."""
     head = opening(engine.tokenizer)
     known: set[str] = set()
     asked: set[int] = set()
@@ -30,7 +31,7 @@ def own_prompts(
     try:
         while len(known) < count:
             while len(asked) < at_once:
-                sampling = Sampling(temperature=1.0, top_p=0.95, seed=seed + number)
+                sampling = Sampling(temperature=_TEMPERATURE, seed=seed + number)
                 asked.add(engine.add(Request(head, sampling=sampling, max_new_tokens=max_tokens)))
                 number += 1
             for event in engine.step():
