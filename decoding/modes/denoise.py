@@ -76,16 +76,17 @@ def denoise(
             _proposals(cell, rankings.get(place), place in shown, step, origin)
             for place, cell in enumerate(cells)
         ]
-        draft = extend(sequence, draft, count, partial(_propose, proposals, hint))
+        draft = extend(sequence, draft, count, partial(hinted_first, proposals, hint))
         cells = _decided(draft.guesses, proposals)
         if not draft.is_open or None not in cells:
             break
     return draft
 
 
-def _propose(
+def hinted_first(
     proposals: Sequence[Sequence[Candidate]], hint: Hint | None, guesses: Sequence[Guess]
 ) -> Sequence[Candidate]:
+    """The candidates for the position behind the guesses, the hint first if it is near the best."""
     candidates = proposals[len(guesses)]
     hinted = None if hint is None else hint(guesses)
     if hinted is None or len(candidates) < 2:
