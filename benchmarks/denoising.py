@@ -27,7 +27,7 @@ from decoding.training.rollout import Rolled, Rollout, canvases
 from decoding.weights.checkpoint import read_network
 from decoding.weights.embedded import ASSETS, embedded_directory
 
-_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.995)
+_THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 _LEVELS = tuple(level / 20 for level in range(8, 20))
 
 
