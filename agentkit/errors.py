@@ -10,6 +10,16 @@ AgentError
   OutputRetriesExceeded  the model's: no valid output within the allowed retries
   ToolRetriesExceeded    the model's: no valid call of a tool within its retries
   UsageLimitExceeded     a limit of this run was reached (carries the history so far)
+  RunPaused              the run waits for its owner (carries the pending calls)
+    ApprovalRequired     for an approval
+    ResultRequired       for the result of a deferred tool
+    UnknownOutcome       for a word on calls that may have taken effect before a crash
+  LogError               the log of runs cannot be read or written
+  UnknownRun             the log has no such run (also a LookupError)
+  SessionBusy            the session is in another run
+  RunTaken               another owner goes on with this run
+  DecisionError          the caller's: a decision that fits no pending call (a ValueError)
+  ReplayDiverged         the developer's: the agent no longer does what its log says
   ToolError              goes back to the model: this call failed, carry on
     ModelRetry           goes back to the model: try again, like this
     UnknownTool          goes back to the model: no such tool
@@ -20,6 +30,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentkit.decisions import PendingCall
     from agentkit.messages import Message
 
 
@@ -103,6 +114,87 @@ class UsageLimitExceeded(AgentError):
         self.limit = limit
         self.allowed = allowed
         self.messages = tuple(messages)
+
+
+class RunPaused(AgentError):
+    """The run waits for its owner; `agent.resume(run_id, approvals=...)` goes on with it."""
+
+    _waits_for = "decisions"
+
+    def __init__(self, run_id: str, pending: Sequence["PendingCall"]) -> None:
+        calls = ", ".join(f"{each.call.call_id!r} of {each.call.name!r}" for each in pending)
+        super().__init__(
+            f"run {run_id} waits for {self._waits_for} on the calls {calls}; go on with "
+            f"agent.resume({run_id!r}, decisions={{call_id: ...}})"
+        )
+        self.run_id = run_id
+        self.pending = tuple(pending)
+
+
+class ApprovalRequired(RunPaused):
+    """A call needs an approval. Other pending calls may wait for results."""
+
+    _waits_for = "approval"
+
+
+class ResultRequired(RunPaused):
+    """Calls of deferred tools need their results."""
+
+    _waits_for = "results"
+
+
+class UnknownOutcome(RunPaused):
+    """Calls began before the process ended, and nobody knows whether they took effect. Nothing
+    was done since. Decide on each, or choose another `OnUnknown`."""
+
+    _waits_for = "a word (they may have taken effect before)"
+
+
+class LogError(AgentError):
+    """The log of runs cannot be read or written."""
+
+
+class UnknownRun(AgentError, LookupError):
+    """The log has no such run."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"the log has no run {run_id!r}")
+        self.run_id = run_id
+
+
+class SessionBusy(AgentError):
+    """A session's runs come one after the other, and `run_id` is or was in between."""
+
+    def __init__(self, session: str, run_id: str) -> None:
+        super().__init__(
+            f"session {session!r} is in run {run_id!r}, or has gone on with it meanwhile; "
+            "wait for it, resume it, or give it up with sessions.abandon(run_id)"
+        )
+        self.session = session
+        self.run_id = run_id
+
+
+class RunTaken(AgentError):
+    """Another owner goes on with this run, so this one stops here."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id!r} was begun, resumed or abandoned by somebody else")
+        self.run_id = run_id
+
+
+class DecisionError(AgentError, ValueError):
+    """A decision names no call that waits, or cannot be carried out. The run is as it was."""
+
+
+class ReplayDiverged(AgentError):
+    """The agent does not do again what the log says it did, so its run cannot go on."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(
+            f"run {run_id!r} cannot be resumed: {reason}; resume with the agent that began it, "
+            "with the same strategy, tools and output type"
+        )
+        self.run_id = run_id
 
 
 class ToolError(AgentError):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from agentkit.decisions import PendingCall
 from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import ModelUsage, ToolCall
 
@@ -18,11 +19,13 @@ class StepKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The first event of every run. `model` is the name of the agent's model."""
+    """The first event of every run. `model` is the name of the agent's model. A resumed run
+    tells the first `num_replayed_turns` answers, and what is known of their calls, once more."""
 
     run_id: str
     prompt: str
     model: str = ""
+    num_replayed_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,14 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsPending:
+    """The turn's other calls are done and these wait for decisions. The run ends here, with
+    `RunPaused`, until it is resumed."""
+
+    calls: tuple[PendingCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished:
     """A turn is over, tool results included. `output` is the plan or the final output."""
 
@@ -124,6 +135,7 @@ RunEvent = (
     | ModelAnswered
     | ToolStarted
     | ToolFinished
+    | CallsPending
     | StepFinished
     | RetryRequested
     | RunFinished

@@ -29,8 +29,17 @@ from agentkit.strategy import Step, Turn
 
 async def drive(run: Run) -> RunResult[Any]:
     """Runs the strategy's steps to their end. Every event is told through `run.emit`."""
-    run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name))
+    num_turns = await run.recall()
+    run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name, num_turns))
     await run.instruct()
+    async with run.journal.kept(tuple(run.messages), run.num_given):
+        answer = await _follow(run)
+    run.emit(RunFinished(answer.output))
+    return run.result(answer)
+
+
+async def _follow(run: Run) -> Turn:
+    """Takes the strategy's steps; gives the last turn."""
     turn = None
     with closing(run.definition.strategy.steps()) as steps:
         step = next(steps, None)
@@ -39,8 +48,7 @@ async def drive(run: Run) -> RunResult[Any]:
             step = _following(steps, turn)
     if turn is None or turn.kind is not StepKind.ANSWER:
         raise StrategyError(f"{run.definition.strategy!r} ended the run without an answer")
-    run.emit(RunFinished(turn.output))
-    return run.result(turn)
+    return turn
 
 
 async def _take(run: Run, step: Step) -> Turn:
@@ -68,7 +76,8 @@ async def _take(run: Run, step: Step) -> Turn:
 async def _ask(run: Run, step: Step, output: OutputSpec) -> ModelResponse:
     """One answer of the model, its parts told as they come."""
     response = None
-    async with run.definition.model.stream(run.request(step, output)) as parts:
+    request = run.request(step, output)
+    async with run.journal.stream(run.definition.model, request) as parts:
         async for part in parts:
             match part:
                 case TextPart(text):

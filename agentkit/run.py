@@ -18,6 +18,7 @@ from agentkit.events import (
     StepKind,
     StepStarted,
 )
+from agentkit.journal import Journal, Unlogged
 from agentkit.history import instructed, opening
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
@@ -47,6 +48,7 @@ class Run:
     num_given: int
     limits: UsageLimits
     settings: ModelSettings
+    journal: Journal = field(default_factory=Unlogged)
     emit: Callable[[RunEvent], None] = _ignore
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     usage: Usage = field(default_factory=Usage)
@@ -89,6 +91,17 @@ class Run:
             call_id=call_id,
             retry=self.tool_failures.get(tool_name, 0),
         )
+
+    async def recall(self) -> int:
+        """Begins as the journal says; gives how many turns it knows already."""
+        history = self.messages[: self.num_given]
+        beginning = await self.journal.recall(self.prompt, history, self.definition.tools)
+        self.prompt = beginning.prompt
+        self.messages = opening(beginning.prompt, beginning.history)
+        self.num_given = len(beginning.history)
+        if beginning.instructions is not None:
+            self.definition = replace(self.definition, instructions=beginning.instructions)
+        return beginning.num_turns
 
     async def instruct(self) -> None:
         """Puts the agent's instructions at the head of the messages."""

@@ -31,6 +31,9 @@ FunctionP = ParamSpec("FunctionP")
 FunctionR = TypeVar("FunctionR")
 
 
+ApprovalRule = bool | Callable[[dict[str, Any]], bool]
+
+
 class Arguments(Protocol):
     """The way from a model's JSON text into a function."""
 
@@ -52,6 +55,12 @@ class Tool(Generic[P, R]):
     `dataclasses.replace`. `parameters` is the JSON Schema of the arguments object. `timeout`
     is in seconds; None for it or for `retries` leaves the choice to the agent.
 
+    A call of an `idempotent` tool may be made twice with the effect of one, so a resumed run
+    repeats it where its outcome is not known. Where `requires_approval` is True, or a function of
+    the validated arguments that gives True, a call waits for its approval. The function of a
+    `deferred` tool never runs: the result comes from outside. An agent with tools that wait needs
+    sessions to wait in.
+
     Raises `ToolDefinitionError` for a bad name, `ValueError` for a bad time-out or retries.
     """
 
@@ -63,6 +72,9 @@ class Tool(Generic[P, R]):
     takes_context: bool = False
     timeout: float | None = None
     retries: int | None = None
+    idempotent: bool = False
+    requires_approval: ApprovalRule = False
+    deferred: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -79,6 +91,9 @@ class Tool(Generic[P, R]):
         description: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        idempotent: bool = False,
+        requires_approval: ApprovalRule = False,
+        deferred: bool = False,
     ) -> "Tool[FunctionP, FunctionR]":
         """Reads everything from the signature and the docstring (Google, NumPy or Sphinx
         style); `name` and `description` replace what is found there.
@@ -101,6 +116,9 @@ class Tool(Generic[P, R]):
             takes_context=schema.takes_context,
             timeout=timeout,
             retries=retries,
+            idempotent=idempotent,
+            requires_approval=requires_approval,
+            deferred=deferred,
         )
 
     @staticmethod
@@ -112,6 +130,9 @@ class Tool(Generic[P, R]):
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        idempotent: bool = False,
+        requires_approval: ApprovalRule = False,
+        deferred: bool = False,
     ) -> "Tool[[dict[str, Any]], FunctionR]":
         """A tool whose arguments somebody else described: `function` gets the arguments object
         as one dict, so that any property name will do.
@@ -131,7 +152,23 @@ class Tool(Generic[P, R]):
             arguments=raw_arguments(name, schema),
             timeout=timeout,
             retries=retries,
+            idempotent=idempotent,
+            requires_approval=requires_approval,
+            deferred=deferred,
         )
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a call may have to wait for somebody."""
+        return self.deferred or self.requires_approval is not False
+
+    def needs_approval(self, arguments: dict[str, Any]) -> bool:
+        """Whether a call with these validated arguments does. Raises `ToolCrashed` from what the
+        rule raises."""
+        if isinstance(self.requires_approval, bool):
+            return self.requires_approval
+        with self._crashes_named():
+            return self.requires_approval(arguments)
 
     @property
     def definition(self) -> ToolDefinition:
@@ -197,6 +234,9 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     retries: int | None = None,
+    idempotent: bool = False,
+    requires_approval: ApprovalRule = False,
+    deferred: bool = False,
 ) -> Tool[FunctionP, FunctionR]: ...
 
 
@@ -207,6 +247,9 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     retries: int | None = None,
+    idempotent: bool = False,
+    requires_approval: ApprovalRule = False,
+    deferred: bool = False,
 ) -> Callable[[Callable[FunctionP, FunctionR]], Tool[FunctionP, FunctionR]]: ...
 
 
@@ -218,6 +261,9 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     retries: int | None = None,
+    idempotent: bool = False,
+    requires_approval: ApprovalRule = False,
+    deferred: bool = False,
 ) -> Any:
     """Makes a function a `Tool`; see `Tool.from_function`.
 
@@ -227,7 +273,14 @@ def tool(
 
     def make(given: Callable[FunctionP, FunctionR]) -> Tool[FunctionP, FunctionR]:
         return Tool.from_function(
-            given, name=name, description=description, timeout=timeout, retries=retries
+            given,
+            name=name,
+            description=description,
+            timeout=timeout,
+            retries=retries,
+            idempotent=idempotent,
+            requires_approval=requires_approval,
+            deferred=deferred,
         )
 
     return make if function is None else make(function)

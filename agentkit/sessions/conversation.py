@@ -1,0 +1,102 @@
+"""The messages that the records of a run stand for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from agentkit.decisions import PendingCall
+from agentkit.history import instructed, opening
+from agentkit.journal import CallOutcome, CallState
+from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
+from agentkit.sessions.log import LoggedRun
+from agentkit.sessions.records import (
+    Answered,
+    Began,
+    CallApproved,
+    CallBegan,
+    CallEnded,
+    Paused,
+    Record,
+    Said,
+)
+
+
+@dataclass(slots=True)
+class LoggedTurn:
+    """One answer of the model: what was said to it just before, and what came of its calls."""
+
+    said: tuple[str, ...]
+    answer: Answered
+    calls: list[CallState] = field(default_factory=list)
+
+    def messages(self) -> list[Message]:
+        """Calls without an outcome have no message."""
+        answer = self.answer.message
+        results = [
+            ToolMessage(call.call_id, call.name, state.outcome.content, state.outcome.is_error)
+            for call, state in zip(answer.tool_calls, self.calls, strict=True)
+            if state.outcome is not None
+        ]
+        return [*map(UserMessage, self.said), answer, *results]
+
+    def open_calls(self) -> dict[int, ToolCall]:
+        """Those without an outcome, by index."""
+        calls = self.answer.message.tool_calls
+        return {index: calls[index] for index, state in enumerate(self.calls) if not state.outcome}
+
+
+def turns_of(records: Sequence[Record]) -> list[LoggedTurn]:
+    """The answers in a run's records, in order."""
+    turns: list[LoggedTurn] = []
+    said: list[str] = []
+    for record in records:
+        match record:
+            case Said(content):
+                said.append(content)
+            case Answered(message):
+                states = [CallState() for _ in message.tool_calls]
+                turns.append(LoggedTurn(tuple(said), record, states))
+                said.clear()
+            case CallApproved(index) | CallBegan(index) | CallEnded(index):
+                turns[-1].calls[index] = state_after(turns[-1].calls[index], record)
+            case _:
+                pass
+    return turns
+
+
+def state_after(state: CallState, record: CallApproved | CallBegan | CallEnded) -> CallState:
+    """What is known of a call once `record` is written."""
+    match record:
+        case CallApproved(_, arguments):
+            return CallState(is_approved=True, arguments=arguments or state.arguments)
+        case CallBegan():
+            return replace(state, has_begun=True)
+        case CallEnded(_, content, is_error, retry):
+            return replace(state, outcome=CallOutcome(content, is_error, retry))
+
+
+def beginning_of(run: LoggedRun) -> Began:
+    began = run.records[0]
+    assert isinstance(began, Began), "the log begins every run with Began"
+    return began
+
+
+def messages_of(chain: Sequence[LoggedRun]) -> list[Message]:
+    """The messages of the last run of a chain, as they were at its end."""
+    messages: list[Message] = []
+    for run in chain:
+        began = beginning_of(run)
+        messages = instructed(opening(began.prompt, [*messages, *began.history]), began.instructions)
+        for turn in turns_of(run.records):
+            messages += turn.messages()
+    return messages
+
+
+def pending_of(run: LoggedRun) -> tuple[PendingCall, ...]:
+    """The calls a paused run waits for; none for other runs."""
+    turns = turns_of(run.records)
+    match run.records[-1]:
+        case Paused(pending) if turns:
+            calls = turns[-1].answer.message.tool_calls
+            return tuple(PendingCall(calls[index], reason) for index, reason in pending)
+        case _:
+            return ()
