@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from agentkit.confidence import Confidence
 from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import ModelUsage, ToolCall
 
@@ -13,6 +14,7 @@ class StepKind(Enum):
 
     PLAN = "plan"
     ACT = "act"
+    REFLECT = "reflect"
     ANSWER = "answer"
 
 
@@ -27,8 +29,8 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """A turn of the model begins. `kind` is PLAN or ACT; an ACT step that ends without a tool
-    call is reported as ANSWER in its `StepFinished`."""
+    """A turn of the model begins. `kind` is PLAN, ACT or REFLECT; an ACT step that ends without
+    a tool call is reported as ANSWER in its `StepFinished`."""
 
     index: int
     kind: StepKind
@@ -61,7 +63,8 @@ class ToolCallDelta:
 class ModelAnswered:
     """The model has ended its answer of turn `index`; what it called runs next.
 
-    `trace` tells how the answer was decoded; None for models that do not know.
+    `trace` tells how the answer was decoded, `confidence` how sure the decoder was; None for
+    models that do not know.
     """
 
     index: int
@@ -70,6 +73,25 @@ class ModelAnswered:
     usage: ModelUsage
     finish_reason: Literal["stop", "length"] = "stop"
     trace: DecodingTrace | None = field(default=None, repr=False)
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """A PLAN step of turn `index` has its plan, reviewed if there is a review. `plan` is a
+    `Plan`, or what else the strategy asked for."""
+
+    index: int
+    plan: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reflected:
+    """A REFLECT step of turn `index` has its verdict on the draft answer: an `Accept` or a
+    `Revise`, or what else the strategy asked for."""
+
+    index: int
+    verdict: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +113,8 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """A turn is over, tool results included. `output` is the plan or the final output."""
+    """A turn is over, tool results included. `output` is the plan, the verdict or the final
+    output."""
 
     index: int
     kind: StepKind
@@ -124,6 +147,8 @@ RunEvent = (
     | ModelAnswered
     | ToolStarted
     | ToolFinished
+    | PlanMade
+    | Reflected
     | StepFinished
     | RetryRequested
     | RunFinished

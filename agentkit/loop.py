@@ -24,23 +24,24 @@ from agentkit.models.base import (
 from agentkit.output import OutputSpec
 from agentkit.result import RunResult
 from agentkit.run import Run
-from agentkit.strategy import Step, Turn
+from agentkit.step import Step, Turn
 
 
 async def drive(run: Run) -> RunResult[Any]:
     """Runs the strategy's steps to their end. Every event is told through `run.emit`."""
     run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name))
     await run.instruct()
-    turn = None
+    answer = None
     with closing(run.definition.strategy.steps()) as steps:
         step = next(steps, None)
         while step is not None:
             turn = await _take(run, step)
+            answer = turn if turn.kind is StepKind.ANSWER else answer
             step = _following(steps, turn)
-    if turn is None or turn.kind is not StepKind.ANSWER:
+    if answer is None:
         raise StrategyError(f"{run.definition.strategy!r} ended the run without an answer")
-    run.emit(RunFinished(turn.output))
-    return run.result(turn)
+    run.emit(RunFinished(answer.output))
+    return run.result(answer)
 
 
 async def _take(run: Run, step: Step) -> Turn:
@@ -57,11 +58,12 @@ async def _take(run: Run, step: Step) -> Turn:
             return run.finish_turn(step.kind, response, results)
         kind = StepKind.ANSWER if step.kind is StepKind.ACT else step.kind
         try:
-            answer = _checked(step, output, response)
+            answer = await run.reviewed(step, output, _checked(step, output, response))
         except ModelRetry as error:
             run.finish_turn(kind, response)
             run.request_retry(error)
         else:
+            run.output_failures = 0
             return run.finish_turn(kind, response, output=answer)
 
 
