@@ -5,6 +5,7 @@ Define an `Agent` once, then `await agent.run(...)`, `agent.run_sync(...)` or
 """
 
 from agentkit.agent import Agent
+from agentkit.confidence import Confidence
 from agentkit.context import RunContext
 from agentkit.errors import (
     AgentError,
@@ -24,6 +25,8 @@ from agentkit.errors import (
 )
 from agentkit.events import (
     ModelAnswered,
+    PlanMade,
+    Reflected,
     RetryRequested,
     RunEvent,
     RunFinished,
@@ -47,17 +50,33 @@ from agentkit.messages import (
     UserMessage,
 )
 from agentkit.models.base import ModelSettings
+from agentkit.reflection import (
+    Accept,
+    ConfidenceBelow,
+    Gate,
+    PlanActReflect,
+    Revise,
+    Verdict,
+    always,
+    confidence_below,
+)
 from agentkit.result import RunResult
-from agentkit.strategy import Act, Plan, PlanAct, Step, Strategy, Turn
+from agentkit.step import Budget, Step, Turn
+from agentkit.strategy import Act, Plan, PlanAct, Strategy
 from agentkit.stream import RunStream
 from agentkit.tool import Tool, tool
 from agentkit.usage import Usage, UsageLimits
 
 __all__ = [
+    "Accept",
     "Act",
     "Agent",
     "AgentError",
     "AssistantMessage",
+    "Budget",
+    "Confidence",
+    "ConfidenceBelow",
+    "Gate",
     "Message",
     "ModelAnswered",
     "ModelError",
@@ -68,7 +87,11 @@ __all__ = [
     "OutputTypeError",
     "Plan",
     "PlanAct",
+    "PlanActReflect",
+    "PlanMade",
+    "Reflected",
     "RetryRequested",
+    "Revise",
     "RunContext",
     "RunEvent",
     "RunFinished",
@@ -102,5 +125,8 @@ __all__ = [
     "UsageLimitExceeded",
     "UsageLimits",
     "UserMessage",
+    "Verdict",
+    "always",
+    "confidence_below",
     "tool",
 ]

@@ -44,6 +44,7 @@ class TokenTrace:
 
     `forward` indexes the answer's forwards: the one that committed the token, -1 where none
     had run yet. `denoise_step` counts from 1 within a block, 0 where no diffusion chose it.
+    `logprob` is the natural logarithm of its probability, 0.0 for tokens nobody chose.
     """
 
     text: str
@@ -52,6 +53,7 @@ class TokenTrace:
     region: TokenRegion
     forward: int
     denoise_step: int = 0
+    logprob: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from agentkit.confidence import Confidence
 from agentkit.decisions import PendingCall
 from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import ModelUsage, ToolCall
@@ -14,6 +15,7 @@ class StepKind(Enum):
 
     PLAN = "plan"
     ACT = "act"
+    REFLECT = "reflect"
     ANSWER = "answer"
 
 
@@ -30,8 +32,8 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """A turn of the model begins. `kind` is PLAN or ACT; an ACT step that ends without a tool
-    call is reported as ANSWER in its `StepFinished`."""
+    """A turn of the model begins. `kind` is PLAN, ACT or REFLECT; an ACT step that ends without
+    a tool call is reported as ANSWER in its `StepFinished`."""
 
     index: int
     kind: StepKind
@@ -64,7 +66,8 @@ class ToolCallDelta:
 class ModelAnswered:
     """The model has ended its answer of turn `index`; what it called runs next.
 
-    `trace` tells how the answer was decoded; None for models that do not know.
+    `trace` tells how the answer was decoded, `confidence` how sure the decoder was; None for
+    models that do not know.
     """
 
     index: int
@@ -73,6 +76,25 @@ class ModelAnswered:
     usage: ModelUsage
     finish_reason: Literal["stop", "length"] = "stop"
     trace: DecodingTrace | None = field(default=None, repr=False)
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """A PLAN step of turn `index` has its plan, reviewed if there is a review. `plan` is a
+    `Plan`, or what else the strategy asked for."""
+
+    index: int
+    plan: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reflected:
+    """A REFLECT step of turn `index` has its verdict on the draft answer: an `Accept` or a
+    `Revise`, or what else the strategy asked for."""
+
+    index: int
+    verdict: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +124,8 @@ class CallsPending:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """A turn is over, tool results included. `output` is the plan or the final output."""
+    """A turn is over, tool results included. `output` is the plan, the verdict or the final
+    output."""
 
     index: int
     kind: StepKind
@@ -136,6 +159,8 @@ RunEvent = (
     | ToolStarted
     | ToolFinished
     | CallsPending
+    | PlanMade
+    | Reflected
     | StepFinished
     | RetryRequested
     | RunFinished

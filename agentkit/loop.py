@@ -24,7 +24,7 @@ from agentkit.models.base import (
 from agentkit.output import OutputSpec
 from agentkit.result import RunResult
 from agentkit.run import Run
-from agentkit.strategy import Step, Turn
+from agentkit.step import Step, Turn
 
 
 async def drive(run: Run) -> RunResult[Any]:
@@ -39,16 +39,17 @@ async def drive(run: Run) -> RunResult[Any]:
 
 
 async def _follow(run: Run) -> Turn:
-    """Takes the strategy's steps; gives the last turn."""
-    turn = None
+    """Takes the strategy's steps; gives the answer."""
+    answer = None
     with closing(run.definition.strategy.steps()) as steps:
         step = next(steps, None)
         while step is not None:
             turn = await _take(run, step)
+            answer = turn if turn.kind is StepKind.ANSWER else answer
             step = _following(steps, turn)
-    if turn is None or turn.kind is not StepKind.ANSWER:
+    if answer is None:
         raise StrategyError(f"{run.definition.strategy!r} ended the run without an answer")
-    return turn
+    return answer
 
 
 async def _take(run: Run, step: Step) -> Turn:
@@ -65,11 +66,12 @@ async def _take(run: Run, step: Step) -> Turn:
             return run.finish_turn(step.kind, response, results)
         kind = StepKind.ANSWER if step.kind is StepKind.ACT else step.kind
         try:
-            answer = _checked(step, output, response)
+            answer = await run.reviewed(step, output, _checked(step, output, response))
         except ModelRetry as error:
             run.finish_turn(kind, response)
             run.request_retry(error)
         else:
+            run.output_failures = 0
             return run.finish_turn(kind, response, output=answer)
 
 

@@ -1,5 +1,6 @@
 """What a run's final answer must be, and the check that it is."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -41,3 +42,9 @@ class OutputSpec(Generic[T]):
         """The output that a model's `text` stands for. Raises `ModelRetry` saying what to
         mend."""
         return text if self._type is None else self._type.validate(text, "answer")
+
+    def written(self, output: Any) -> str:
+        """The text that stands for `output`."""
+        if self._type is None:
+            return str(output)
+        return json.dumps(self._type.dump(output), ensure_ascii=False, separators=(",", ":"))

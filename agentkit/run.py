@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from types import NoneType
 from typing import Any
@@ -12,6 +12,8 @@ from agentkit.definition import Definition
 from agentkit.errors import ModelRetry, OutputRetriesExceeded, StrategyError, ToolRetriesExceeded
 from agentkit.events import (
     ModelAnswered,
+    PlanMade,
+    Reflected,
     RetryRequested,
     RunEvent,
     StepFinished,
@@ -24,7 +26,7 @@ from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
 from agentkit.output import OutputSpec
 from agentkit.result import RunResult
-from agentkit.strategy import Step, Turn
+from agentkit.step import Step, Turn
 from agentkit.tool import Tool
 from agentkit.usage import Usage, UsageLimits
 
@@ -77,7 +79,7 @@ class Run:
             messages=opening(prompt, history),
             num_given=len(history),
             limits=limits or UsageLimits(),
-            settings=_merged(definition.settings, settings or ModelSettings()),
+            settings=definition.settings.updated(settings or ModelSettings()),
         )
 
     def context(self, tool_name: str = "", call_id: str = "") -> RunContext[Any]:
@@ -135,11 +137,10 @@ class Run:
             messages=tuple(self.messages),
             tools=tuple(tool.definition for tool in self.definition.tools.values()),
             output=output.format,
-            settings=_merged(
-                self.settings, ModelSettings(mode=step.mode, max_tokens=step.max_tokens)
-            ),
+            settings=self.settings.updated(step.settings),
             allow_calls=step.allow_calls,
             allow_final=step.allow_final,
+            grammar=step.grammar,
         )
 
     def add_response(self, response: ModelResponse) -> None:
@@ -155,6 +156,7 @@ class Run:
                 usage,
                 response.finish_reason,
                 response.trace,
+                response.confidence,
             )
         )
 
@@ -180,10 +182,27 @@ class Run:
         finished = StepFinished(
             len(self.trace), kind, message.text, message.tool_calls, usage, output
         )
+        if kind is StepKind.PLAN and output is not None:
+            self.emit(PlanMade(len(self.trace), output))
+        if kind is StepKind.REFLECT and output is not None:
+            self.emit(Reflected(len(self.trace), output))
         self.messages += results
         self.trace.append(finished)
         self.emit(finished)
-        return Turn(kind, message, results, usage, output, response.finish_reason)
+        return Turn(
+            kind, message, results, usage, output, response.finish_reason, response.confidence
+        )
+
+    async def reviewed(self, step: Step, output: OutputSpec, answer: Any) -> Any:
+        """The answer that the step's review lets pass. Where that is another one than the
+        model's, the model is told."""
+        if step.review is None:
+            return answer
+        given = step.review(self.context(), answer)
+        passed = await given if isawaitable(given) else given
+        if passed != answer:
+            self.messages.append(UserMessage(f"Replaced by: {output.written(passed)}"))
+        return passed
 
     def request_retry(self, error: ModelRetry) -> None:
         """Asks the model for another answer. Raises `OutputRetriesExceeded` when it has had its
@@ -216,16 +235,6 @@ class Run:
             trace=tuple(self.trace),
             finish_reason=answer.finish_reason,
         )
-
-
-def _merged(base: ModelSettings, over: ModelSettings) -> ModelSettings:
-    """`base` with what `over` decides."""
-    decided = {
-        setting.name: value
-        for setting in fields(over)
-        if (value := getattr(over, setting.name)) is not None
-    }
-    return replace(base, **decided) if decided else base
 
 
 def _check_deps(definition: Definition, deps: Any) -> None:

@@ -97,7 +97,9 @@ class LoggedJournal(ABC):
         self._turn += 1
         if self._turn < len(self._turns):
             answer = self._told(self._turns[self._turn], said)
-            response = ModelResponse(answer.message, answer.usage, answer.finish_reason)
+            response = ModelResponse(
+                answer.message, answer.usage, answer.finish_reason, confidence=answer.confidence
+            )
             async with replay(response) as parts:
                 yield parts
         else:
@@ -129,7 +131,9 @@ class LoggedJournal(ABC):
     ) -> AsyncGenerator[ModelEvent, None]:
         async for part in parts:
             if isinstance(part, ModelResponse):
-                answer = Answered(part.message, part.usage, part.finish_reason)
+                answer = Answered(
+                    part.message, part.usage, part.finish_reason, part.confidence
+                )
                 states = [CallState() for _ in part.message.tool_calls]
                 self._turns.append(LoggedTurn(said, answer, states))
                 await self._write([*map(Said, said), answer])

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from agentkit.confidence import Confidence
 from agentkit.decisions import PendingReason
 from agentkit.messages import AssistantMessage, Message, ModelUsage
 
@@ -41,6 +42,7 @@ class Answered:
     message: AssistantMessage
     usage: ModelUsage = ModelUsage()
     finish_reason: Literal["stop", "length"] = "stop"
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
