@@ -1,5 +1,6 @@
 """What users define and run."""
 
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from typing import Any, Generic
 import anyio
 
 from agentkit.context import DepsT, RunContext
+from agentkit.decisions import Decision, OnUnknown
 from agentkit.definition import Definition, check_model, toolbox
 from agentkit.loop import drive
 from agentkit.messages import Message
@@ -18,6 +20,7 @@ from agentkit.models.base import Model, ModelSettings
 from agentkit.output import OutputSpec
 from agentkit.result import OutputT, RunResult
 from agentkit.run import Run
+from agentkit.sessions.sessions import Sessions
 from agentkit.strategy import Act, Strategy
 from agentkit.stream import RunStream
 from agentkit.tool import Tool
@@ -50,6 +53,9 @@ class Agent(Generic[DepsT, OutputT]):
     `output_retries` is how often in a row an answer may fail to validate. At most
     `max_concurrent_tools` calls of a turn run at once.
 
+    With `sessions` every run is written to their log as it happens, can be resumed after its
+    process ended, may belong to a conversation, and may wait for approvals.
+
     Raises `ToolDefinitionError` for tools that cannot be described or share a name, and
     `TypeError` or `ValueError` for other arguments that cannot work.
     """
@@ -71,6 +77,7 @@ class Agent(Generic[DepsT, OutputT]):
         tool_timeout: float | None = None,
         max_concurrent_tools: int | None = None,
         name: str = "agent",
+        sessions: Sessions | None = None,
     ) -> None:
         check_model(model)
         _check_least("retries", retries, 0)
@@ -91,6 +98,7 @@ class Agent(Generic[DepsT, OutputT]):
             tool_timeout=tool_timeout,
             max_concurrent_tools=max_concurrent_tools,
             name=name,
+            sessions=sessions,
         )
 
     @property
@@ -119,17 +127,23 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        session: str | None = None,
     ) -> RunResult[OutputT]:
         """Runs to the answer.
 
         `message_history` (`result.messages` of an earlier run) goes before `prompt`, which may
         be empty only if the history ends with something to answer. `settings` goes before the
-        agent's, field by field. Cancelling the caller stops the model and the tools.
+        agent's, field by field. Cancelling the caller stops the model and the tools. A `session`
+        names a conversation in the agent's sessions to go on with, in place of a history.
 
         Raises `ValueError` for an empty prompt, `UsageLimitExceeded`, `OutputRetriesExceeded`,
-        `ToolRetriesExceeded`, `ModelError`, and `ToolCrashed` from what a tool raised.
+        `ToolRetriesExceeded`, `ModelError`, and `ToolCrashed` from what a tool raised; with
+        sessions, also `RunPaused` where calls wait for decisions, `SessionBusy`, `LogError`, and
+        `RunTaken` where somebody else resumed or abandoned the run.
         """
-        return await drive(self._open(prompt, deps, message_history, usage_limits, settings))
+        return await drive(
+            self._open(prompt, deps, message_history, usage_limits, settings, session)
+        )
 
     def run_sync(
         self,
@@ -139,6 +153,7 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        session: str | None = None,
     ) -> RunResult[OutputT]:
         """`run` for callers without an event loop. Raises `RuntimeError` inside one."""
         if _in_event_loop():
@@ -151,6 +166,7 @@ class Agent(Generic[DepsT, OutputT]):
                 message_history=message_history,
                 usage_limits=usage_limits,
                 settings=settings,
+                session=session,
             )
         )
 
@@ -162,10 +178,66 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        session: str | None = None,
     ) -> RunStream[OutputT]:
         """`run`, watched: `async with agent.run_stream(...) as run: async for event in run`.
         See `RunStream`; the arguments are those of `run`."""
-        return RunStream(self._open(prompt, deps, message_history, usage_limits, settings))
+        return RunStream(self._open(prompt, deps, message_history, usage_limits, settings, session))
+
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        approvals: Mapping[str, Decision] = MappingProxyType({}),
+        on_unknown: OnUnknown = OnUnknown.RAISE,
+        deps: DepsT | None = None,
+        usage_limits: UsageLimits | None = None,
+        settings: ModelSettings | None = None,
+    ) -> RunResult[OutputT]:
+        """Goes on with a run of this agent's sessions that was killed, cancelled, failed, or
+        waits; in any process. Gives the result of a run that has finished once more.
+
+        What is in the log is told again, without asking the model or running a tool. A call
+        that began and has no result runs again if its tool is idempotent; else its outcome is
+        unknown, and `on_unknown` holds. `approvals` decide on calls by their id: True, False,
+        `Denied(reason)`, other arguments, or `Returned(value)`. Give `deps`, `usage_limits` and
+        `settings` as to `run`: the log does not hold them.
+
+        Raises what `run` raises, and `UnknownRun`, `UnknownOutcome`, `DecisionError`, and
+        `ReplayDiverged` where the agent does not do what the log says it did.
+        """
+        return await drive(
+            self._reopen(run_id, approvals, on_unknown, deps, usage_limits, settings)
+        )
+
+    def resume_sync(
+        self,
+        run_id: str,
+        *,
+        approvals: Mapping[str, Decision] = MappingProxyType({}),
+        on_unknown: OnUnknown = OnUnknown.RAISE,
+        deps: DepsT | None = None,
+        usage_limits: UsageLimits | None = None,
+        settings: ModelSettings | None = None,
+    ) -> RunResult[OutputT]:
+        """`resume` for callers without an event loop. Raises `RuntimeError` inside one."""
+        if _in_event_loop():
+            raise RuntimeError("an event loop runs in this thread: use `await agent.resume(...)`")
+        run = self._reopen(run_id, approvals, on_unknown, deps, usage_limits, settings)
+        return anyio.run(drive, run)
+
+    def resume_stream(
+        self,
+        run_id: str,
+        *,
+        approvals: Mapping[str, Decision] = MappingProxyType({}),
+        on_unknown: OnUnknown = OnUnknown.RAISE,
+        deps: DepsT | None = None,
+        usage_limits: UsageLimits | None = None,
+        settings: ModelSettings | None = None,
+    ) -> RunStream[OutputT]:
+        """`resume`, watched. `RunStarted.num_replayed_turns` says how much was told before."""
+        return RunStream(self._reopen(run_id, approvals, on_unknown, deps, usage_limits, settings))
 
     @contextmanager
     def override(
@@ -202,7 +274,11 @@ class Agent(Generic[DepsT, OutputT]):
         history: Sequence[Message],
         limits: UsageLimits | None,
         settings: ModelSettings | None,
+        session: str | None,
     ) -> Run:
+        if session is not None and history:
+            raise ValueError("give a session or a message_history, not both")
+        run_id = uuid.uuid4().hex
         stand_in = self._stand_in()
         return Run.open(
             stand_in.definition,
@@ -211,6 +287,29 @@ class Agent(Generic[DepsT, OutputT]):
             history=history,
             limits=limits,
             settings=settings,
+            run_id=run_id,
+            journal=stand_in.definition.new_journal(run_id, session),
+        )
+
+    def _reopen(
+        self,
+        run_id: str,
+        approvals: Mapping[str, Decision],
+        on_unknown: OnUnknown,
+        deps: Any,
+        limits: UsageLimits | None,
+        settings: ModelSettings | None,
+    ) -> Run:
+        stand_in = self._stand_in()
+        return Run.open(
+            stand_in.definition,
+            None,
+            deps=deps if stand_in.deps is None else stand_in.deps,
+            history=(),
+            limits=limits,
+            settings=settings,
+            run_id=run_id,
+            journal=stand_in.definition.resumed_journal(run_id, approvals, on_unknown),
         )
 
 

@@ -90,9 +90,7 @@ async def _finish(
     run.emit(ToolFinished(calls[index], outcome.content, outcome.is_error, seconds))
 
 
-async def _pause(
-    run: Run, calls: Sequence[ToolCall], pending: Mapping[int, PendingReason]
-) -> None:
+async def _pause(run: Run, calls: Sequence[ToolCall], pending: Mapping[int, PendingReason]) -> None:
     """Ends the run for now, by raising `RunPaused`."""
     await run.journal.pauses(pending)
     waiting = tuple(PendingCall(calls[index], reason) for index, reason in pending.items())

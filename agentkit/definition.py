@@ -6,9 +6,13 @@ from types import MappingProxyType
 from typing import Any
 
 from agentkit.context import RunContext
+from agentkit.decisions import Decision, OnUnknown
 from agentkit.errors import ToolDefinitionError
+from agentkit.journal import Journal, Unlogged
 from agentkit.models.base import Model, ModelSettings
 from agentkit.output import OutputSpec
+from agentkit.sessions.journal import NewJournal, ResumedJournal
+from agentkit.sessions.sessions import Sessions
 from agentkit.strategy import Strategy
 from agentkit.tool import Tool
 
@@ -31,6 +35,32 @@ class Definition:
     tool_timeout: float | None
     max_concurrent_tools: int | None
     name: str
+    sessions: Sessions | None = None
+
+    def new_journal(self, run_id: str, session: str | None) -> Journal:
+        """Remembers a new run. Raises `ValueError` where sessions are missing that the run
+        needs."""
+        if self.sessions is not None:
+            return NewJournal(self.sessions.log, run_id, self.name, session)
+        waiting = [tool.name for tool in self.tools.values() if tool.may_wait]
+        if session is not None or waiting:
+            why = f"tools that may wait: {', '.join(waiting)}" if waiting else "session=..."
+            raise ValueError(
+                f"agent {self.name!r} has no sessions, which it needs for {why}; give "
+                "Agent(..., sessions=SQLiteSessions(path))"
+            )
+        return Unlogged()
+
+    def resumed_journal(
+        self, run_id: str, approvals: Mapping[str, Decision], on_unknown: OnUnknown
+    ) -> Journal:
+        """Remembers a run that its log knows. Raises `ValueError` without sessions."""
+        if self.sessions is None:
+            raise ValueError(
+                f"agent {self.name!r} has no sessions to resume from; give "
+                "Agent(..., sessions=SQLiteSessions(path))"
+            )
+        return ResumedJournal(self.sessions.log, run_id, approvals, on_unknown)
 
     def with_tools(self, tools: Iterable[Tool | Callable[..., Any]]) -> "Definition":
         """The same agent with these tools and no others."""

@@ -58,12 +58,16 @@ class Journal(Protocol):
         """How the run begins. Comes first."""
         ...
 
-    def kept(self, messages: Sequence[Message], num_given: int) -> AbstractAsyncContextManager[None]:
-        """The run, from its first step to its end, which is written down. `messages` are those
-        before the first step, `num_given` of them not the run's own."""
+    def kept(
+        self, messages: Sequence[Message], num_given: int
+    ) -> AbstractAsyncContextManager[None]:
+        """The run, from its first step to its end, which is written down. `messages` grows while
+        the run goes on; the first `num_given` are not the run's own."""
         ...
 
-    def stream(self, model: Model, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
+    def stream(
+        self, model: Model, request: ModelRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
         """The answer of this turn: remembered, or the model's."""
         ...
 
@@ -94,10 +98,14 @@ class Unlogged:
     ) -> Beginning:
         return Beginning(prompt, history)
 
-    def kept(self, messages: Sequence[Message], num_given: int) -> AbstractAsyncContextManager[None]:
+    def kept(
+        self, messages: Sequence[Message], num_given: int
+    ) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
-    def stream(self, model: Model, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
+    def stream(
+        self, model: Model, request: ModelRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
         return model.stream(request)
 
     def state_of(self, index: int) -> CallState:

@@ -32,7 +32,7 @@ async def drive(run: Run) -> RunResult[Any]:
     num_turns = await run.recall()
     run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name, num_turns))
     await run.instruct()
-    async with run.journal.kept(tuple(run.messages), run.num_given):
+    async with run.journal.kept(run.messages, run.num_given):
         answer = await _follow(run)
     run.emit(RunFinished(answer.output))
     return run.result(answer)

@@ -20,8 +20,8 @@ from agentkit.events import (
     StepKind,
     StepStarted,
 )
-from agentkit.journal import Journal, Unlogged
 from agentkit.history import instructed, opening
+from agentkit.journal import Journal, Unlogged
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
 from agentkit.output import OutputSpec
@@ -62,22 +62,27 @@ class Run:
     def open(
         cls,
         definition: Definition,
-        prompt: str,
+        prompt: str | None,
         *,
         deps: Any,
         history: Sequence[Message],
         limits: UsageLimits | None,
         settings: ModelSettings | None,
+        run_id: str,
+        journal: Journal,
     ) -> "Run":
-        """A run that has not begun. Raises `ValueError` or `TypeError` for a prompt, a history
-        or dependencies it cannot begin with."""
+        """A run that has not begun; with `prompt` None the journal knows how it did. Raises
+        `ValueError` or `TypeError` for a prompt, a history or dependencies it cannot begin
+        with."""
         _check_deps(definition, deps)
         return cls(
             definition,
             deps,
-            prompt,
-            messages=opening(prompt, history),
+            prompt or "",
+            messages=[] if prompt is None else opening(prompt, history),
             num_given=len(history),
+            run_id=run_id,
+            journal=journal,
             limits=limits or UsageLimits(),
             settings=definition.settings.updated(settings or ModelSettings()),
         )

@@ -85,10 +85,24 @@ def messages_of(chain: Sequence[LoggedRun]) -> list[Message]:
     messages: list[Message] = []
     for run in chain:
         began = beginning_of(run)
-        messages = instructed(opening(began.prompt, [*messages, *began.history]), began.instructions)
+        messages = instructed(
+            opening(began.prompt, [*messages, *began.history]), began.instructions
+        )
         for turn in turns_of(run.records):
             messages += turn.messages()
+        messages += map(UserMessage, last_words(run.records))
     return messages
+
+
+def last_words(records: Sequence[Record]) -> list[str]:
+    """What was said on the user's behalf after the last answer of a run that finished."""
+    words: list[str] = []
+    for record in records:
+        if isinstance(record, Answered):
+            words.clear()
+        elif isinstance(record, Said):
+            words.append(record.content)
+    return words
 
 
 def pending_of(run: LoggedRun) -> tuple[PendingCall, ...]:

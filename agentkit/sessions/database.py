@@ -3,6 +3,7 @@
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -105,10 +106,8 @@ class Database:
 
     def _roll_back(self, connection: Connection) -> None:
         """Leaves the connection ready for the next transaction, or drops it."""
-        try:
+        with suppress(self.dialect.error):  # no transaction is open, or the connection is lost
             connection.cursor().execute("ROLLBACK")
-        except self.dialect.error:
-            pass  # no transaction was open: its beginning failed, or the connection is lost
         if self.dialect.is_lost(connection):
             _close(self._held)
 

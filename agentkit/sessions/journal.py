@@ -69,7 +69,7 @@ class LoggedJournal(ABC):
     @asynccontextmanager
     async def kept(self, messages: Sequence[Message], num_given: int) -> AsyncIterator[None]:
         self._num_seen = len(messages)
-        await self._open(messages[:num_given])
+        await self._open(tuple(messages[:num_given]))
         try:
             yield
             self._check_all_told()
@@ -82,18 +82,14 @@ class LoggedJournal(ABC):
             await self._end(Failed(type(error).__name__, str(error)), RunState.FAILED)
             raise
         if not self._is_finished:
-            await self._write([Finished()], RunState.FINISHED)
+            said = map(Said, self._newly_said(messages))
+            await self._write([*said, Finished()], RunState.FINISHED)
 
     @asynccontextmanager
     async def stream(
         self, model: Model, request: ModelRequest
     ) -> AsyncIterator[AsyncIterator[ModelEvent]]:
-        said = tuple(
-            message.content
-            for message in request.messages[self._num_seen :]
-            if isinstance(message, UserMessage)
-        )
-        self._num_seen = len(request.messages)
+        said = self._newly_said(request.messages)
         self._turn += 1
         if self._turn < len(self._turns):
             answer = self._told(self._turns[self._turn], said)
@@ -126,14 +122,17 @@ class LoggedJournal(ABC):
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
         await self._write([Paused(tuple(pending.items()))], RunState.PAUSED)
 
+    def _newly_said(self, messages: Sequence[Message]) -> tuple[str, ...]:
+        """What was said on the user's behalf since the last look."""
+        new, self._num_seen = messages[self._num_seen :], len(messages)
+        return tuple(message.content for message in new if isinstance(message, UserMessage))
+
     async def _written(
         self, parts: AsyncIterator[ModelEvent], said: tuple[str, ...]
     ) -> AsyncGenerator[ModelEvent, None]:
         async for part in parts:
             if isinstance(part, ModelResponse):
-                answer = Answered(
-                    part.message, part.usage, part.finish_reason, part.confidence
-                )
+                answer = Answered(part.message, part.usage, part.finish_reason, part.confidence)
                 states = [CallState() for _ in part.message.tool_calls]
                 self._turns.append(LoggedTurn(said, answer, states))
                 await self._write([*map(Said, said), answer])

@@ -62,7 +62,12 @@ class RunLog(Protocol):
         ...
 
     async def begin(
-        self, run_id: str, first: Sequence[Record], agent: str, session: str | None, parent: str | None
+        self,
+        run_id: str,
+        first: Sequence[Record],
+        agent: str,
+        session: str | None,
+        parent: str | None,
     ) -> None:
         """Adds a run in the state RUNNING. Raises `SessionBusy` where the session has an open
         run, or where its head is no longer `parent`."""

@@ -26,7 +26,7 @@ class PostgresSessions(Sessions):
             ) from error
 
         def connect() -> Connection:
-            connection = psycopg.connect(
+            connection: Connection = psycopg.connect(
                 conninfo, autocommit=True, connect_timeout=_CONNECT_SECONDS
             )
             try:

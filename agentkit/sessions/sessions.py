@@ -6,8 +6,7 @@ from typing import TypeVar
 from agentkit.decisions import PendingCall
 from agentkit.messages import Message
 from agentkit.sessions.conversation import messages_of, pending_of
-from agentkit.sessions.log import RunInfo, RunLog
-from agentkit.sessions.log import RunState
+from agentkit.sessions.log import RunInfo, RunLog, RunState
 from agentkit.sessions.records import Failed
 
 Self = TypeVar("Self", bound="Sessions")

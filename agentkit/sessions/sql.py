@@ -147,9 +147,7 @@ class SqlLog:
     async def forget(self, session: str) -> int:
         def work(cursor: Cursor) -> int:
             runs = "SELECT number FROM agentkit_runs WHERE session = ?"
-            self._execute(
-                cursor, f"DELETE FROM agentkit_records WHERE run IN ({runs})", (session,)
-            )
+            self._execute(cursor, f"DELETE FROM agentkit_records WHERE run IN ({runs})", (session,))
             self._execute(cursor, "DELETE FROM agentkit_runs WHERE session = ?", (session,))
             return cursor.rowcount
 
@@ -170,9 +168,7 @@ class SqlLog:
                     raise SessionBusy(run.session or "", run.run_id) from error
             raise RunTaken(run_id) from error
 
-    def _insert(
-        self, cursor: Cursor, run_id: str, number: int, records: Sequence[Record]
-    ) -> None:
+    def _insert(self, cursor: Cursor, run_id: str, number: int, records: Sequence[Record]) -> None:
         for place, record in enumerate(records, number):
             kind, body = encode(record)
             self._execute(
@@ -219,4 +215,6 @@ def _record(kind: str, body: str) -> Record:
     try:
         return decode(kind, body)
     except ValueError as error:
-        raise LogError(f"a record cannot be read; a newer version wrote it, perhaps: {error}") from error
+        raise LogError(
+            f"a record cannot be read; a newer version wrote it, perhaps: {error}"
+        ) from error
