@@ -24,7 +24,9 @@ from agentkit.errors import (
     UsageLimitExceeded,
 )
 from agentkit.events import (
+    JsonPath,
     ModelAnswered,
+    PartialOutput,
     PlanMade,
     Reflected,
     RetryRequested,
@@ -77,6 +79,7 @@ __all__ = [
     "Confidence",
     "ConfidenceBelow",
     "Gate",
+    "JsonPath",
     "Message",
     "ModelAnswered",
     "ModelError",
@@ -85,6 +88,7 @@ __all__ = [
     "ModelUsage",
     "OutputRetriesExceeded",
     "OutputTypeError",
+    "PartialOutput",
     "Plan",
     "PlanAct",
     "PlanActReflect",

@@ -1,7 +1,7 @@
 """The state of one run."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from types import NoneType
@@ -79,6 +79,10 @@ class Run:
             limits=limits or UsageLimits(),
             settings=definition.settings.updated(settings or ModelSettings()),
         )
+
+    def emit_all(self, events: Iterable[RunEvent]) -> None:
+        for event in events:
+            self.emit(event)
 
     def context(self, tool_name: str = "", call_id: str = "") -> RunContext[Any]:
         """The run as a tool or an instructions function sees it now."""
