@@ -8,6 +8,7 @@ from agentkit.agent import Agent
 from agentkit.confidence import Confidence
 from agentkit.context import RunContext
 from agentkit.decisions import (
+    REVIEW,
     Decision,
     Denied,
     OnUnknown,
@@ -26,6 +27,7 @@ from agentkit.errors import (
     OutputTypeError,
     ReplayDiverged,
     ResultRequired,
+    ReviewRequired,
     RunPaused,
     RunTaken,
     SessionBusy,
@@ -43,7 +45,9 @@ from agentkit.errors import (
 )
 from agentkit.events import (
     CallsPending,
+    JsonPath,
     ModelAnswered,
+    PartialOutput,
     PlanMade,
     Reflected,
     RetryRequested,
@@ -80,6 +84,7 @@ from agentkit.reflection import (
     confidence_below,
 )
 from agentkit.result import RunResult
+from agentkit.review import ask_owner
 from agentkit.sessions import PostgresSessions, RunInfo, RunLog, RunState, Sessions, SQLiteSessions
 from agentkit.step import Budget, Step, Turn
 from agentkit.strategy import Act, Plan, PlanAct, Strategy
@@ -88,6 +93,7 @@ from agentkit.tool import Tool, tool
 from agentkit.usage import Usage, UsageLimits
 
 __all__ = [
+    "REVIEW",
     "Accept",
     "Act",
     "Agent",
@@ -102,6 +108,7 @@ __all__ = [
     "DecisionError",
     "Denied",
     "Gate",
+    "JsonPath",
     "LogError",
     "Message",
     "ModelAnswered",
@@ -112,6 +119,7 @@ __all__ = [
     "OnUnknown",
     "OutputRetriesExceeded",
     "OutputTypeError",
+    "PartialOutput",
     "PendingCall",
     "PendingReason",
     "Plan",
@@ -124,6 +132,7 @@ __all__ = [
     "ResultRequired",
     "RetryRequested",
     "Returned",
+    "ReviewRequired",
     "Revise",
     "RunContext",
     "RunEvent",
@@ -170,6 +179,7 @@ __all__ = [
     "UserMessage",
     "Verdict",
     "always",
+    "ask_owner",
     "confidence_below",
     "tool",
 ]

@@ -13,6 +13,7 @@ AgentError
   RunPaused              the run waits for its owner (carries the pending calls)
     ApprovalRequired     for an approval
     ResultRequired       for the result of a deferred tool
+    ReviewRequired       for a word on a plan or an answer
     UnknownOutcome       for a word on calls that may have taken effect before a crash
   LogError               the log of runs cannot be read or written
   UnknownRun             the log has no such run (also a LookupError)
@@ -141,6 +142,20 @@ class ResultRequired(RunPaused):
     """Calls of deferred tools need their results."""
 
     _waits_for = "results"
+
+
+class ReviewRequired(RunPaused):
+    """A plan or an answer, `output`, waits for its owner's word. No call is pending."""
+
+    def __init__(self, run_id: str, output: object) -> None:
+        AgentError.__init__(
+            self,
+            f"run {run_id} waits for a review of {output!r}; an agent with sessions goes on with "
+            f"agent.resume({run_id!r}, approvals={{REVIEW: ...}})",
+        )
+        self.run_id = run_id
+        self.pending = ()
+        self.output = output
 
 
 class UnknownOutcome(RunPaused):

@@ -1,5 +1,6 @@
 """What a run tells while it runs. One class per event; all frozen."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -8,6 +9,9 @@ from agentkit.confidence import Confidence
 from agentkit.decisions import PendingCall
 from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import ModelUsage, ToolCall
+
+JsonPath = tuple[str | int, ...]
+"""A place in a JSON value: member names and list indices from the outside in."""
 
 
 class StepKind(Enum):
@@ -44,6 +48,41 @@ class TextDelta:
     """A piece of answer text, plan text, or the JSON of a typed answer."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartialOutput:
+    """What there is so far of the typed answer of turn `index`, as a JSON value.
+
+    Later ones only add to it. Everything is final except what lies on the way to `open_path`,
+    the place that is being written: what is there may still grow, in a string or with further
+    members or items. With `open_path` None all is final and valid. What is final has been
+    checked against the output type, as far as one can before the rest is there.
+    """
+
+    index: int
+    value: Any
+    open_path: JsonPath | None = None
+
+    def is_closed(self, path: JsonPath) -> bool:
+        """Whether what is at `path` is final."""
+        return self.open_path is None or self.open_path[: len(path)] != path
+
+    @property
+    def closed(self) -> frozenset[JsonPath]:
+        """The paths of all values that are final, those inside others included."""
+        return frozenset(path for path in _paths(self.value, ()) if self.is_closed(path))
+
+
+def _paths(value: Any, here: JsonPath) -> Iterator[JsonPath]:
+    yield here
+    children: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, dict):
+        children = value.items()
+    elif isinstance(value, list):
+        children = enumerate(value)
+    for key, child in children:
+        yield from _paths(child, (*here, key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +192,7 @@ RunEvent = (
     RunStarted
     | StepStarted
     | TextDelta
+    | PartialOutput
     | ToolCallStarted
     | ToolCallDelta
     | ModelAnswered

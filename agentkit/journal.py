@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentkit.decisions import OnUnknown, PendingReason
+from agentkit.decisions import Decision, OnUnknown, PendingReason
 from agentkit.messages import Message
 from agentkit.models.base import Model, ModelEvent, ModelRequest
 from agentkit.tool import Tool
@@ -46,6 +46,14 @@ class CallState:
     arguments: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewOutcome:
+    """What a review let pass, as text, or why it let nothing pass."""
+
+    passed: str = ""
+    reason: str | None = None
+
+
 class Journal(Protocol):
     """Remembers one run. What it already knows is not done again."""
 
@@ -83,8 +91,21 @@ class Journal(Protocol):
         """Writes down what came of a call, unless it is known."""
         ...
 
+    def known_review(self) -> ReviewOutcome | None:
+        """What came of the review of this turn's answer, where that is known."""
+        ...
+
+    async def review_ended(self, outcome: ReviewOutcome) -> None:
+        """Writes down what came of the review of this turn's answer."""
+        ...
+
+    def decided_review(self) -> Decision | None:
+        """What the run's owner decided on this turn's answer, where they just did."""
+        ...
+
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
-        """The run is about to end with `RunPaused`, waiting for these calls of the turn."""
+        """The run is about to end with `RunPaused`, waiting for these calls of the turn, or for
+        a review."""
         ...
 
 
@@ -116,6 +137,15 @@ class Unlogged:
 
     async def call_ended(self, index: int, outcome: CallOutcome) -> None:
         return
+
+    def known_review(self) -> ReviewOutcome | None:
+        return None
+
+    async def review_ended(self, outcome: ReviewOutcome) -> None:
+        return
+
+    def decided_review(self) -> Decision | None:
+        return None
 
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
         return

@@ -22,6 +22,7 @@ from agentkit.models.base import (
     ToolCallStart,
 )
 from agentkit.output import OutputSpec
+from agentkit.partial import PartialReader
 from agentkit.result import RunResult
 from agentkit.run import Run
 from agentkit.step import Step, Turn
@@ -59,14 +60,17 @@ async def _take(run: Run, step: Step) -> Turn:
         run.messages.append(UserMessage(step.prompt))
     while True:
         run.begin_turn(step)
-        response = await _ask(run, step, output)
+        partials = PartialReader(len(run.trace), output)
+        response = await _ask(run, step, output, partials)
         run.add_response(response)
         if response.message.tool_calls:
             results = await run_calls(run, response, run.tools_of(step))
             return run.finish_turn(step.kind, response, results)
         kind = StepKind.ANSWER if step.kind is StepKind.ACT else step.kind
         try:
-            answer = await run.reviewed(step, output, _checked(step, output, response))
+            answer = _checked(step, output, response)
+            run.emit_all(partials.finish())
+            answer = await run.reviewed(step, output, answer)
         except ModelRetry as error:
             run.finish_turn(kind, response)
             run.request_retry(error)
@@ -75,7 +79,7 @@ async def _take(run: Run, step: Step) -> Turn:
             return run.finish_turn(kind, response, output=answer)
 
 
-async def _ask(run: Run, step: Step, output: OutputSpec) -> ModelResponse:
+async def _ask(run: Run, step: Step, output: OutputSpec, partials: PartialReader) -> ModelResponse:
     """One answer of the model, its parts told as they come."""
     response = None
     request = run.request(step, output)
@@ -84,6 +88,7 @@ async def _ask(run: Run, step: Step, output: OutputSpec) -> ModelResponse:
             match part:
                 case TextPart(text):
                     run.emit(TextDelta(text))
+                    run.emit_all(partials.push(text))
                 case ToolCallStart(call_id, name):
                     run.emit(ToolCallStarted(call_id, name))
                 case ToolCallPart(call_id, arguments):

@@ -1,7 +1,7 @@
 """The state of one run."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from types import NoneType
@@ -9,7 +9,13 @@ from typing import Any
 
 from agentkit.context import RunContext
 from agentkit.definition import Definition
-from agentkit.errors import ModelRetry, OutputRetriesExceeded, StrategyError, ToolRetriesExceeded
+from agentkit.errors import (
+    ModelRetry,
+    OutputRetriesExceeded,
+    RunPaused,
+    StrategyError,
+    ToolRetriesExceeded,
+)
 from agentkit.events import (
     ModelAnswered,
     PlanMade,
@@ -21,12 +27,13 @@ from agentkit.events import (
     StepStarted,
 )
 from agentkit.history import instructed, opening
-from agentkit.journal import Journal, Unlogged
+from agentkit.journal import Journal, ReviewOutcome, Unlogged
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
 from agentkit.output import OutputSpec
 from agentkit.result import RunResult
-from agentkit.step import Step, Turn
+from agentkit.review import decided
+from agentkit.step import Review, Step, Turn
 from agentkit.tool import Tool
 from agentkit.usage import Usage, UsageLimits
 
@@ -86,6 +93,10 @@ class Run:
             limits=limits or UsageLimits(),
             settings=definition.settings.updated(settings or ModelSettings()),
         )
+
+    def emit_all(self, events: Iterable[RunEvent]) -> None:
+        for event in events:
+            self.emit(event)
 
     def context(self, tool_name: str = "", call_id: str = "") -> RunContext[Any]:
         """The run as a tool or an instructions function sees it now."""
@@ -203,10 +214,33 @@ class Run:
         model's, the model is told."""
         if step.review is None:
             return answer
-        given = step.review(self.context(), answer)
-        passed = await given if isawaitable(given) else given
+        known = self.journal.known_review()
+        if known is None:
+            passed = await self._review(step.review, output, answer)
+        elif known.reason is None:
+            passed = output.validate(known.passed)
+        else:
+            raise ModelRetry(known.reason)
         if passed != answer:
             self.messages.append(UserMessage(f"Replaced by: {output.written(passed)}"))
+        return passed
+
+    async def _review(self, review: Review, output: OutputSpec, answer: Any) -> Any:
+        """Asks the reviewer, and writes down what came of it."""
+        decision = self.journal.decided_review()
+        try:
+            if decision is not None:
+                passed = decided(decision, output, answer)
+            else:
+                given = review(self.context(), answer)
+                passed = await given if isawaitable(given) else given
+        except ModelRetry as error:
+            await self.journal.review_ended(ReviewOutcome(reason=str(error)))
+            raise
+        except RunPaused:
+            await self.journal.pauses({})
+            raise
+        await self.journal.review_ended(ReviewOutcome(output.written(passed)))
         return passed
 
     def request_retry(self, error: ModelRetry) -> None:

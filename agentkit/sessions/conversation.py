@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from agentkit.decisions import PendingCall
 from agentkit.history import instructed, opening
-from agentkit.journal import CallOutcome, CallState
+from agentkit.journal import CallOutcome, CallState, ReviewOutcome
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
 from agentkit.sessions.log import LoggedRun
 from agentkit.sessions.records import (
@@ -16,6 +16,7 @@ from agentkit.sessions.records import (
     CallEnded,
     Paused,
     Record,
+    Reviewed,
     Said,
 )
 
@@ -27,6 +28,7 @@ class LoggedTurn:
     said: tuple[str, ...]
     answer: Answered
     calls: list[CallState] = field(default_factory=list)
+    review: ReviewOutcome | None = None
 
     def messages(self) -> list[Message]:
         """Calls without an outcome have no message."""
@@ -58,6 +60,8 @@ def turns_of(records: Sequence[Record]) -> list[LoggedTurn]:
                 said.clear()
             case CallApproved(index) | CallBegan(index) | CallEnded(index):
                 turns[-1].calls[index] = state_after(turns[-1].calls[index], record)
+            case Reviewed(passed, reason):
+                turns[-1].review = ReviewOutcome(passed, reason)
             case _:
                 pass
     return turns

@@ -7,9 +7,9 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import anyio
 from anyio.lowlevel import checkpoint
 
-from agentkit.decisions import Decision, OnUnknown, PendingReason
-from agentkit.errors import LogError, ReplayDiverged, RunPaused, RunTaken, UnknownRun
-from agentkit.journal import Beginning, CallOutcome, CallState
+from agentkit.decisions import REVIEW, Decision, OnUnknown, PendingReason
+from agentkit.errors import DecisionError, LogError, ReplayDiverged, RunPaused, RunTaken, UnknownRun
+from agentkit.journal import Beginning, CallOutcome, CallState, ReviewOutcome
 from agentkit.messages import Message, SystemMessage, UserMessage
 from agentkit.models.base import Model, ModelEvent, ModelRequest, ModelResponse
 from agentkit.models.replay import replay
@@ -31,6 +31,7 @@ from agentkit.sessions.records import (
     Paused,
     Record,
     Resumed,
+    Reviewed,
     Said,
     Stopped,
 )
@@ -75,6 +76,9 @@ class LoggedJournal(ABC):
             self._check_all_told()
         except (RunPaused, RunTaken):
             raise
+        except DecisionError:
+            await self._end(Paused(), RunState.PAUSED)
+            raise
         except anyio.get_cancelled_exc_class():
             await self._end(Stopped(), RunState.STOPPED)
             raise
@@ -118,6 +122,16 @@ class LoggedJournal(ABC):
             record = CallEnded(index, outcome.content, outcome.is_error, outcome.retry)
             calls[index] = state_after(calls[index], record)
             await self._write([record])
+
+    def known_review(self) -> ReviewOutcome | None:
+        return self._turns[self._turn].review
+
+    async def review_ended(self, outcome: ReviewOutcome) -> None:
+        self._turns[self._turn].review = outcome
+        await self._write([Reviewed(outcome.passed, outcome.reason)])
+
+    def decided_review(self) -> Decision | None:
+        return None
 
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
         await self._write([Paused(tuple(pending.items()))], RunState.PAUSED)
@@ -203,6 +217,7 @@ class ResumedJournal(LoggedJournal):
     ) -> None:
         super().__init__(log, run_id, on_unknown)
         self._approvals = approvals
+        self._num_logged_turns = 0
         self._verdicts: Sequence[Verdict] = ()
 
     async def recall(
@@ -211,15 +226,29 @@ class ResumedJournal(LoggedJournal):
         """Raises `UnknownRun`, and `DecisionError` for approvals that cannot be carried out."""
         run = await self._log.read(self._run_id)
         self._turns = turns_of(run.records)
+        self._num_logged_turns = len(self._turns)
         self._num_records = len(run.records)
         self._is_finished = run.info.state is RunState.FINISHED
-        self._verdicts = verdicts_on(self._turns, self._approvals, tools)
+        calls = {key: value for key, value in self._approvals.items() if key != REVIEW}
+        self._verdicts = verdicts_on(self._turns, calls, tools)
+        self._check_review()
         began = beginning_of(run)
         if run.info.parent is None:
             history = began.history
         else:
             history = messages_of(await self._log.chain(run.info.parent))
         return Beginning(began.prompt, history, began.instructions, len(self._turns))
+
+    def decided_review(self) -> Decision | None:
+        is_last = self._turn == self._num_logged_turns - 1
+        return self._approvals.get(REVIEW) if is_last else None
+
+    def _check_review(self) -> None:
+        """Only a last answer without calls can wait for a review."""
+        turn = self._turns[-1] if self._turns else None
+        waits = turn is not None and not turn.calls and turn.review is None
+        if REVIEW in self._approvals and (self._is_finished or not waits):
+            raise DecisionError(f"nothing of run {self._run_id!r} waits for a review")
 
     async def _open(self, given: Sequence[Message]) -> None:
         if self._is_finished:

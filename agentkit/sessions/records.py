@@ -46,6 +46,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What came of the review of the last answer; the fields of a `ReviewOutcome`."""
+
+    passed: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallApproved:
     """Call `index` of the last answer may run (again), with `arguments` (JSON) if given."""
 
@@ -77,9 +85,10 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The run waits for decisions: indices of calls of the last answer, and why each waits."""
+    """The run waits for decisions: indices of calls of the last answer, and why each waits. None
+    where it is the answer that waits for a review."""
 
-    pending: tuple[tuple[int, PendingReason], ...]
+    pending: tuple[tuple[int, PendingReason], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ Record = (
     Began
     | Said
     | Answered
+    | Reviewed
     | CallApproved
     | CallBegan
     | CallEnded
@@ -119,6 +129,7 @@ _KINDS: Mapping[str, type[Any]] = MappingProxyType(
         "began": Began,
         "said": Said,
         "answered": Answered,
+        "reviewed": Reviewed,
         "call approved": CallApproved,
         "call began": CallBegan,
         "call ended": CallEnded,
