@@ -99,7 +99,6 @@ class AgUiEncoder:
                 yield from self._open_text()
                 yield {**self._text("CONTENT"), "delta": text}
             case ToolCallStarted(call_id, name):
-                yield from self._close()
                 self._calls_open.append(call_id)
                 start = {"toolCallId": call_id, "toolCallName": name}
                 yield {"type": "TOOL_CALL_START", **start, "parentMessageId": self._message_id}
