@@ -5,14 +5,19 @@ Define an `Agent` once, then `await agent.run(...)`, `agent.run_sync(...)` or
 """
 
 from agentkit.agent import Agent
+from agentkit.cancel import CancelToken
 from agentkit.confidence import Confidence
 from agentkit.context import RunContext
 from agentkit.errors import (
     AgentError,
     ModelError,
     ModelRetry,
+    ModelTimeout,
     OutputRetriesExceeded,
     OutputTypeError,
+    RunCancelled,
+    RunInterrupted,
+    RunTimeout,
     StrategyError,
     ToolCrashed,
     ToolDefinitionError,
@@ -26,6 +31,7 @@ from agentkit.errors import (
 from agentkit.events import (
     JsonPath,
     ModelAnswered,
+    ModelFailed,
     PartialOutput,
     PlanMade,
     Reflected,
@@ -76,6 +82,7 @@ __all__ = [
     "AgentError",
     "AssistantMessage",
     "Budget",
+    "CancelToken",
     "Confidence",
     "ConfidenceBelow",
     "Gate",
@@ -83,8 +90,10 @@ __all__ = [
     "Message",
     "ModelAnswered",
     "ModelError",
+    "ModelFailed",
     "ModelRetry",
     "ModelSettings",
+    "ModelTimeout",
     "ModelUsage",
     "OutputRetriesExceeded",
     "OutputTypeError",
@@ -96,12 +105,15 @@ __all__ = [
     "Reflected",
     "RetryRequested",
     "Revise",
+    "RunCancelled",
     "RunContext",
     "RunEvent",
     "RunFinished",
+    "RunInterrupted",
     "RunResult",
     "RunStarted",
     "RunStream",
+    "RunTimeout",
     "Step",
     "StepFinished",
     "StepKind",

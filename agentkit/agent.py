@@ -10,6 +10,7 @@ from typing import Any, Generic
 
 import anyio
 
+from agentkit.cancel import CancelToken
 from agentkit.context import DepsT, RunContext
 from agentkit.definition import Definition, check_model, toolbox
 from agentkit.loop import drive
@@ -48,7 +49,9 @@ class Agent(Generic[DepsT, OutputT]):
     the start of each run. `retries` and `tool_timeout` (seconds) hold for tools that do not say
     otherwise: how often in a row the model may fail to call one, and how long it may take.
     `output_retries` is how often in a row an answer may fail to validate. At most
-    `max_concurrent_tools` calls of a turn run at once.
+    `max_concurrent_tools` calls of a turn run at once. An answer of the model may take
+    `model_timeout` seconds. A model that fails before it said anything, in a way that may pass
+    (`ModelError.retryable`), is asked up to `model_retries` times more.
 
     Raises `ToolDefinitionError` for tools that cannot be described or share a name, and
     `TypeError` or `ValueError` for other arguments that cannot work.
@@ -70,14 +73,17 @@ class Agent(Generic[DepsT, OutputT]):
         output_retries: int = 1,
         tool_timeout: float | None = None,
         max_concurrent_tools: int | None = None,
+        model_retries: int = 2,
+        model_timeout: float | None = None,
         name: str = "agent",
     ) -> None:
         check_model(model)
         _check_least("retries", retries, 0)
         _check_least("output_retries", output_retries, 0)
         _check_least("max_concurrent_tools", max_concurrent_tools, 1)
-        if tool_timeout is not None and tool_timeout <= 0:
-            raise ValueError(f"tool_timeout is {tool_timeout}; give seconds above 0, or None")
+        _check_least("model_retries", model_retries, 0)
+        _check_seconds("tool_timeout", tool_timeout)
+        _check_seconds("model_timeout", model_timeout)
         self._definition = Definition(
             model=model,
             tools=toolbox(tools, retries, tool_timeout),
@@ -90,6 +96,8 @@ class Agent(Generic[DepsT, OutputT]):
             output_retries=output_retries,
             tool_timeout=tool_timeout,
             max_concurrent_tools=max_concurrent_tools,
+            model_retries=model_retries,
+            model_timeout=model_timeout,
             name=name,
         )
 
@@ -119,17 +127,24 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - its error carries the history
+        cancel: CancelToken | None = None,
     ) -> RunResult[OutputT]:
         """Runs to the answer.
 
         `message_history` (`result.messages` of an earlier run) goes before `prompt`, which may
         be empty only if the history ends with something to answer. `settings` goes before the
-        agent's, field by field. Cancelling the caller stops the model and the tools.
+        agent's, field by field. The run may take `timeout` seconds, and `cancel` cancels it from
+        any task or thread; both raise an error with the history so far. Cancelling the caller
+        stops the model and the tools as well.
 
         Raises `ValueError` for an empty prompt, `UsageLimitExceeded`, `OutputRetriesExceeded`,
-        `ToolRetriesExceeded`, `ModelError`, and `ToolCrashed` from what a tool raised.
+        `ToolRetriesExceeded`, `ModelError`, `RunTimeout`, `RunCancelled`, and `ToolCrashed`
+        from what a tool raised.
         """
-        return await drive(self._open(prompt, deps, message_history, usage_limits, settings))
+        return await drive(
+            self._open(prompt, deps, message_history, usage_limits, settings, timeout, cancel)
+        )
 
     def run_sync(
         self,
@@ -139,6 +154,8 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
     ) -> RunResult[OutputT]:
         """`run` for callers without an event loop. Raises `RuntimeError` inside one."""
         if _in_event_loop():
@@ -151,6 +168,8 @@ class Agent(Generic[DepsT, OutputT]):
                 message_history=message_history,
                 usage_limits=usage_limits,
                 settings=settings,
+                timeout=timeout,
+                cancel=cancel,
             )
         )
 
@@ -162,10 +181,14 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
     ) -> RunStream[OutputT]:
         """`run`, watched: `async with agent.run_stream(...) as run: async for event in run`.
         See `RunStream`; the arguments are those of `run`."""
-        return RunStream(self._open(prompt, deps, message_history, usage_limits, settings))
+        return RunStream(
+            self._open(prompt, deps, message_history, usage_limits, settings, timeout, cancel)
+        )
 
     @contextmanager
     def override(
@@ -202,7 +225,10 @@ class Agent(Generic[DepsT, OutputT]):
         history: Sequence[Message],
         limits: UsageLimits | None,
         settings: ModelSettings | None,
+        timeout: float | None,
+        cancel: CancelToken | None,
     ) -> Run:
+        _check_seconds("timeout", timeout)
         stand_in = self._stand_in()
         return Run.open(
             stand_in.definition,
@@ -211,12 +237,19 @@ class Agent(Generic[DepsT, OutputT]):
             history=history,
             limits=limits,
             settings=settings,
+            timeout=timeout,
+            tokens=() if cancel is None else (cancel,),
         )
 
 
 def _check_least(name: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise ValueError(f"{name} is {value}; give {least} or more")
+
+
+def _check_seconds(name: str, seconds: float | None) -> None:
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"{name} is {seconds}; give seconds above 0, or None")
 
 
 def _in_event_loop() -> bool:

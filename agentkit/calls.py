@@ -43,8 +43,10 @@ async def run_calls(
     slots = anyio.Semaphore(run.definition.max_concurrent_tools or len(calls))
 
     def finish(index: int, outcome: _Outcome, seconds: float = 0.0) -> None:
+        call = calls[index]
         outcomes[index] = outcome
-        run.emit(ToolFinished(calls[index], outcome.content, outcome.is_error, seconds))
+        run.served[index] = ToolMessage(call.call_id, call.name, outcome.content, outcome.is_error)
+        run.emit(ToolFinished(call, outcome.content, outcome.is_error, seconds))
 
     async def serve(index: int, tool: Tool, arguments: dict[str, Any]) -> None:
         started = perf_counter()
@@ -75,10 +77,7 @@ async def run_calls(
     if failures:
         raise failures[0]
     run.count_tool_failures(_reasons(calls, outcomes))
-    return tuple(
-        ToolMessage(call.call_id, call.name, outcomes[index].content, outcomes[index].is_error)
-        for index, call in enumerate(calls)
-    )
+    return tuple(run.served[index] for index in range(len(calls)))
 
 
 def _found(call: ToolCall, tools: Mapping[str, Tool]) -> Tool:
