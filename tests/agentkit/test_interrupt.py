@@ -54,7 +54,7 @@ async def interrupted(
     agent: Agent, token: CancelToken, when: anyio.Event, cancel: Cancel
 ) -> RunInterrupted:
     """Cancels a run once `when` is set, and gives its error."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with no_new_tasks(), anyio.create_task_group() as group:
 
             async def stop() -> None:
@@ -90,16 +90,20 @@ async def test_cancelled_while_tools_run(cancel: Cancel) -> None:
         await anyio.sleep_forever()
         raise AssertionError
 
-    calls = (ToolCall("c1", "linger", "{}"), call_add("c2", 1, 2))
+    async def plus(a: int, b: int) -> int:
+        """Adds."""
+        return a + b
+
+    calls = (ToolCall("c1", "linger", "{}"), ToolCall("c2", "plus", '{"a":1,"b":2}'))
     usage = ModelUsage(input_tokens=7)
     response = ModelResponse(AssistantMessage(tool_calls=calls), usage)
-    agent = Agent(ScriptedModel([response]), tools=[linger, add])
+    agent = Agent(ScriptedModel([response]), tools=[linger, plus])
     error = await interrupted(agent, CancelToken(), waiting, cancel)
     assert error.messages == (
         UserMessage("go"),
         response.message,
         ToolMessage("c1", "linger", "not finished: the run was cancelled", is_error=True),
-        ToolMessage("c2", "add", "3"),
+        ToolMessage("c2", "plus", "3"),
     )
     assert error.partial_text == ""
     assert error.usage is not None
@@ -133,7 +137,7 @@ async def test_one_token_stops_many_runs() -> None:
         except RunCancelled as error:
             errors.append(error)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             for model in models:
                 group.start_soon(one, model)
@@ -155,7 +159,7 @@ def test_one_token_stops_runs_of_other_event_loops() -> None:
 
         async def _parts(self) -> AsyncIterator[ModelEvent]:
             yield TextPart("well")
-            spoke.wait(timeout=10)
+            spoke.wait(timeout=30)
             await anyio.sleep_forever()
 
     def work(backend: str) -> None:
@@ -167,16 +171,16 @@ def test_one_token_stops_runs_of_other_event_loops() -> None:
     threads = [threading.Thread(target=work, args=(name,)) for name in ("asyncio", "trio")]
     for thread in threads:
         thread.start()
-    spoke.wait(timeout=10)
+    spoke.wait(timeout=30)
     token.cancel()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(timeout=30)
     assert caught == ["well", "well"]
 
 
 async def test_a_stream_can_be_cancelled() -> None:
     model, shared = HangingModel(), CancelToken()
-    with pytest.raises(RunCancelled) as caught, anyio.fail_after(10):
+    with pytest.raises(RunCancelled) as caught, anyio.fail_after(30):
         await cancelled_at_the_first_word(Agent(model), shared)
     assert caught.value.partial_text == "well"
     assert not shared.is_cancelled
@@ -214,7 +218,7 @@ async def test_a_run_that_takes_too_long() -> None:
 
 
 def test_seconds_are_above_zero() -> None:
-    with pytest.raises(ValueError, match="^timeout is 0"):
+    with pytest.raises(ValueError, match="timeout is 0"):
         Agent(ScriptedModel([])).run_sync("go", timeout=0)
     with pytest.raises(ValueError, match="model_timeout is 0"):
         Agent(ScriptedModel([]), model_timeout=0)
