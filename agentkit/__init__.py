@@ -5,6 +5,7 @@ Define an `Agent` once, then `await agent.run(...)`, `agent.run_sync(...)` or
 """
 
 from agentkit.agent import Agent
+from agentkit.cancel import CancelToken
 from agentkit.confidence import Confidence
 from agentkit.context import RunContext
 from agentkit.decisions import (
@@ -23,13 +24,17 @@ from agentkit.errors import (
     LogError,
     ModelError,
     ModelRetry,
+    ModelTimeout,
     OutputRetriesExceeded,
     OutputTypeError,
     ReplayDiverged,
     ResultRequired,
     ReviewRequired,
+    RunCancelled,
+    RunInterrupted,
     RunPaused,
     RunTaken,
+    RunTimeout,
     SessionBusy,
     StrategyError,
     ToolCrashed,
@@ -47,6 +52,7 @@ from agentkit.events import (
     CallsPending,
     JsonPath,
     ModelAnswered,
+    ModelFailed,
     PartialOutput,
     PlanMade,
     Reflected,
@@ -102,6 +108,7 @@ __all__ = [
     "AssistantMessage",
     "Budget",
     "CallsPending",
+    "CancelToken",
     "Confidence",
     "ConfidenceBelow",
     "Decision",
@@ -113,8 +120,10 @@ __all__ = [
     "Message",
     "ModelAnswered",
     "ModelError",
+    "ModelFailed",
     "ModelRetry",
     "ModelSettings",
+    "ModelTimeout",
     "ModelUsage",
     "OnUnknown",
     "OutputRetriesExceeded",
@@ -134,10 +143,12 @@ __all__ = [
     "Returned",
     "ReviewRequired",
     "Revise",
+    "RunCancelled",
     "RunContext",
     "RunEvent",
     "RunFinished",
     "RunInfo",
+    "RunInterrupted",
     "RunLog",
     "RunPaused",
     "RunResult",
@@ -145,6 +156,7 @@ __all__ = [
     "RunState",
     "RunStream",
     "RunTaken",
+    "RunTimeout",
     "SQLiteSessions",
     "SessionBusy",
     "Sessions",

@@ -11,6 +11,7 @@ from typing import Any, Generic
 
 import anyio
 
+from agentkit.cancel import CancelToken
 from agentkit.context import DepsT, RunContext
 from agentkit.decisions import Decision, OnUnknown
 from agentkit.definition import Definition, check_model, toolbox
@@ -51,7 +52,9 @@ class Agent(Generic[DepsT, OutputT]):
     the start of each run. `retries` and `tool_timeout` (seconds) hold for tools that do not say
     otherwise: how often in a row the model may fail to call one, and how long it may take.
     `output_retries` is how often in a row an answer may fail to validate. At most
-    `max_concurrent_tools` calls of a turn run at once.
+    `max_concurrent_tools` calls of a turn run at once. An answer of the model may take
+    `model_timeout` seconds. A model that fails before it said anything, in a way that may pass
+    (`ModelError.retryable`), is asked up to `model_retries` times more.
 
     With `sessions` every run is written to their log as it happens, can be resumed after its
     process ended, may belong to a conversation, and may wait for approvals.
@@ -76,6 +79,8 @@ class Agent(Generic[DepsT, OutputT]):
         output_retries: int = 1,
         tool_timeout: float | None = None,
         max_concurrent_tools: int | None = None,
+        model_retries: int = 2,
+        model_timeout: float | None = None,
         name: str = "agent",
         sessions: Sessions | None = None,
     ) -> None:
@@ -83,8 +88,9 @@ class Agent(Generic[DepsT, OutputT]):
         _check_least("retries", retries, 0)
         _check_least("output_retries", output_retries, 0)
         _check_least("max_concurrent_tools", max_concurrent_tools, 1)
-        if tool_timeout is not None and tool_timeout <= 0:
-            raise ValueError(f"tool_timeout is {tool_timeout}; give seconds above 0, or None")
+        _check_least("model_retries", model_retries, 0)
+        _check_seconds("tool_timeout", tool_timeout)
+        _check_seconds("model_timeout", model_timeout)
         self._definition = Definition(
             model=model,
             tools=toolbox(tools, retries, tool_timeout),
@@ -97,6 +103,8 @@ class Agent(Generic[DepsT, OutputT]):
             output_retries=output_retries,
             tool_timeout=tool_timeout,
             max_concurrent_tools=max_concurrent_tools,
+            model_retries=model_retries,
+            model_timeout=model_timeout,
             name=name,
             sessions=sessions,
         )
@@ -127,22 +135,28 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - its error carries the history
+        cancel: CancelToken | None = None,
         session: str | None = None,
     ) -> RunResult[OutputT]:
         """Runs to the answer.
 
         `message_history` (`result.messages` of an earlier run) goes before `prompt`, which may
         be empty only if the history ends with something to answer. `settings` goes before the
-        agent's, field by field. Cancelling the caller stops the model and the tools. A `session`
-        names a conversation in the agent's sessions to go on with, in place of a history.
+        agent's, field by field. The run may take `timeout` seconds, and `cancel` cancels it from
+        any task or thread; both raise an error with the history so far. Cancelling the caller
+        stops the model and the tools as well. A `session` names a conversation in the agent's
+        sessions to go on with, in place of a history.
 
         Raises `ValueError` for an empty prompt, `UsageLimitExceeded`, `OutputRetriesExceeded`,
-        `ToolRetriesExceeded`, `ModelError`, and `ToolCrashed` from what a tool raised; with
-        sessions, also `RunPaused` where calls wait for decisions, `SessionBusy`, `LogError`, and
-        `RunTaken` where somebody else resumed or abandoned the run.
+        `ToolRetriesExceeded`, `ModelError`, `RunTimeout`, `RunCancelled`, and `ToolCrashed`
+        from what a tool raised; with sessions, also `RunPaused` where calls wait for decisions,
+        `SessionBusy`, `LogError`, and `RunTaken` where somebody else resumed or abandoned it.
         """
         return await drive(
-            self._open(prompt, deps, message_history, usage_limits, settings, session)
+            self._open(
+                prompt, deps, message_history, usage_limits, settings, timeout, cancel, session
+            )
         )
 
     def run_sync(
@@ -153,6 +167,8 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
         session: str | None = None,
     ) -> RunResult[OutputT]:
         """`run` for callers without an event loop. Raises `RuntimeError` inside one."""
@@ -166,6 +182,8 @@ class Agent(Generic[DepsT, OutputT]):
                 message_history=message_history,
                 usage_limits=usage_limits,
                 settings=settings,
+                timeout=timeout,
+                cancel=cancel,
                 session=session,
             )
         )
@@ -178,11 +196,17 @@ class Agent(Generic[DepsT, OutputT]):
         message_history: Sequence[Message] = (),
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
         session: str | None = None,
     ) -> RunStream[OutputT]:
         """`run`, watched: `async with agent.run_stream(...) as run: async for event in run`.
         See `RunStream`; the arguments are those of `run`."""
-        return RunStream(self._open(prompt, deps, message_history, usage_limits, settings, session))
+        return RunStream(
+            self._open(
+                prompt, deps, message_history, usage_limits, settings, timeout, cancel, session
+            )
+        )
 
     async def resume(
         self,
@@ -193,6 +217,8 @@ class Agent(Generic[DepsT, OutputT]):
         deps: DepsT | None = None,
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in `run`
+        cancel: CancelToken | None = None,
     ) -> RunResult[OutputT]:
         """Goes on with a run of this agent's sessions that was killed, cancelled, failed, or
         waits; in any process. Gives the result of a run that has finished once more.
@@ -200,14 +226,16 @@ class Agent(Generic[DepsT, OutputT]):
         What is in the log is told again, without asking the model or running a tool. A call
         that began and has no result runs again if its tool is idempotent; else its outcome is
         unknown, and `on_unknown` holds. `approvals` decide on calls by their id: True, False,
-        `Denied(reason)`, other arguments, or `Returned(value)`. Give `deps`, `usage_limits` and
-        `settings` as to `run`: the log does not hold them.
+        `Denied(reason)`, other arguments, or `Returned(value)`. The other arguments are those of
+        `run`; give them again, since the log does not hold them.
 
         Raises what `run` raises, and `UnknownRun`, `UnknownOutcome`, `DecisionError`, and
         `ReplayDiverged` where the agent does not do what the log says it did.
         """
         return await drive(
-            self._reopen(run_id, approvals, on_unknown, deps, usage_limits, settings)
+            self._reopen(
+                run_id, approvals, on_unknown, deps, usage_limits, settings, timeout, cancel
+            )
         )
 
     def resume_sync(
@@ -219,11 +247,15 @@ class Agent(Generic[DepsT, OutputT]):
         deps: DepsT | None = None,
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
     ) -> RunResult[OutputT]:
         """`resume` for callers without an event loop. Raises `RuntimeError` inside one."""
         if _in_event_loop():
             raise RuntimeError("an event loop runs in this thread: use `await agent.resume(...)`")
-        run = self._reopen(run_id, approvals, on_unknown, deps, usage_limits, settings)
+        run = self._reopen(
+            run_id, approvals, on_unknown, deps, usage_limits, settings, timeout, cancel
+        )
         return anyio.run(drive, run)
 
     def resume_stream(
@@ -235,9 +267,15 @@ class Agent(Generic[DepsT, OutputT]):
         deps: DepsT | None = None,
         usage_limits: UsageLimits | None = None,
         settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
     ) -> RunStream[OutputT]:
         """`resume`, watched. `RunStarted.num_replayed_turns` says how much was told before."""
-        return RunStream(self._reopen(run_id, approvals, on_unknown, deps, usage_limits, settings))
+        return RunStream(
+            self._reopen(
+                run_id, approvals, on_unknown, deps, usage_limits, settings, timeout, cancel
+            )
+        )
 
     @contextmanager
     def override(
@@ -274,10 +312,13 @@ class Agent(Generic[DepsT, OutputT]):
         history: Sequence[Message],
         limits: UsageLimits | None,
         settings: ModelSettings | None,
+        timeout: float | None,
+        cancel: CancelToken | None,
         session: str | None,
     ) -> Run:
         if session is not None and history:
             raise ValueError("give a session or a message_history, not both")
+        _check_seconds("timeout", timeout)
         run_id = uuid.uuid4().hex
         stand_in = self._stand_in()
         return Run.open(
@@ -287,6 +328,8 @@ class Agent(Generic[DepsT, OutputT]):
             history=history,
             limits=limits,
             settings=settings,
+            timeout=timeout,
+            tokens=() if cancel is None else (cancel,),
             run_id=run_id,
             journal=stand_in.definition.new_journal(run_id, session),
         )
@@ -299,7 +342,10 @@ class Agent(Generic[DepsT, OutputT]):
         deps: Any,
         limits: UsageLimits | None,
         settings: ModelSettings | None,
+        timeout: float | None,
+        cancel: CancelToken | None,
     ) -> Run:
+        _check_seconds("timeout", timeout)
         stand_in = self._stand_in()
         return Run.open(
             stand_in.definition,
@@ -308,6 +354,8 @@ class Agent(Generic[DepsT, OutputT]):
             history=(),
             limits=limits,
             settings=settings,
+            timeout=timeout,
+            tokens=() if cancel is None else (cancel,),
             run_id=run_id,
             journal=stand_in.definition.resumed_journal(run_id, approvals, on_unknown),
         )
@@ -316,6 +364,11 @@ class Agent(Generic[DepsT, OutputT]):
 def _check_least(name: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise ValueError(f"{name} is {value}; give {least} or more")
+
+
+def _check_seconds(name: str, seconds: float | None) -> None:
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"{name} is {seconds}; give seconds above 0, or None")
 
 
 def _in_event_loop() -> bool:

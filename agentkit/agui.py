@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from agentkit.errors import AgentError
+from agentkit.errors import AgentError, RunCancelled
 from agentkit.events import (
     ModelAnswered,
+    ModelFailed,
     PartialOutput,
     PlanMade,
     Reflected,
@@ -59,8 +60,11 @@ class AgUiEncoder:
 
     def failed(self, error: BaseException) -> list[AgUiEvent]:
         """The end of a run that ended with `error`, what was open closed before it."""
-        message = str(error) if isinstance(error, AgentError) else "internal error"
         events = [*self._close(), *self._close_step()]
+        if isinstance(error, RunCancelled):
+            cancelled = {"type": "cancelled"}
+            return [*events, self._run("RUN_FINISHED", outcome=cancelled, **self._spent())]
+        message = str(error) if isinstance(error, AgentError) else "internal error"
         code = type(error).__name__
         return [*events, {"type": "RUN_ERROR", "message": message, "code": code, **self._spent()}]
 
@@ -85,6 +89,8 @@ class AgUiEncoder:
                 yield from self._close_step()
             case RetryRequested(reason):
                 yield _custom("retry_requested", {"reason": reason})
+            case ModelFailed(_, attempt, reason):
+                yield _custom("model_failed", {"attempt": attempt, "reason": reason})
             case RunFinished(output):
                 result = to_jsonable_python(output, fallback=str)
                 success = {"type": "success"}
@@ -99,7 +105,6 @@ class AgUiEncoder:
                 yield from self._open_text()
                 yield {**self._text("CONTENT"), "delta": text}
             case ToolCallStarted(call_id, name):
-                yield from self._close()
                 self._calls_open.append(call_id)
                 start = {"toolCallId": call_id, "toolCallName": name}
                 yield {"type": "TOOL_CALL_START", **start, "parentMessageId": self._message_id}

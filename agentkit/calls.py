@@ -40,10 +40,7 @@ async def run_calls(
     if pending:
         await _pause(run, calls, pending)
     run.count_tool_failures(_reasons(calls, outcomes))
-    return tuple(
-        ToolMessage(call.call_id, call.name, outcomes[index].content, outcomes[index].is_error)
-        for index, call in enumerate(calls)
-    )
+    return tuple(run.served[index] for index in range(len(calls)))
 
 
 async def _run_ready(
@@ -87,7 +84,9 @@ async def _finish(
     run: Run, calls: Sequence[ToolCall], index: int, outcome: CallOutcome, seconds: float = 0.0
 ) -> None:
     await run.journal.call_ended(index, outcome)
-    run.emit(ToolFinished(calls[index], outcome.content, outcome.is_error, seconds))
+    call = calls[index]
+    run.served[index] = ToolMessage(call.call_id, call.name, outcome.content, outcome.is_error)
+    run.emit(ToolFinished(call, outcome.content, outcome.is_error, seconds))
 
 
 async def _pause(run: Run, calls: Sequence[ToolCall], pending: Mapping[int, PendingReason]) -> None:

@@ -34,6 +34,8 @@ class Definition:
     output_retries: int
     tool_timeout: float | None
     max_concurrent_tools: int | None
+    model_retries: int
+    model_timeout: float | None
     name: str
     sessions: Sessions | None = None
 

@@ -7,6 +7,7 @@ AgentError
   OutputTypeError        the developer's: an output type without a JSON Schema (a TypeError)
   StrategyError          the developer's: a strategy yields a step that cannot be taken
   ModelError             the model cannot be reached, loaded or used
+    ModelTimeout         the model's answer took too long
   OutputRetriesExceeded  the model's: no valid output within the allowed retries
   ToolRetriesExceeded    the model's: no valid call of a tool within its retries
   UsageLimitExceeded     a limit of this run was reached (carries the history so far)
@@ -21,6 +22,9 @@ AgentError
   RunTaken               another owner goes on with this run
   DecisionError          the caller's: a decision that fits no pending call (a ValueError)
   ReplayDiverged         the developer's: the agent no longer does what its log says
+  RunInterrupted         the run was stopped from outside (carries what there was of it)
+    RunCancelled         by its CancelToken
+    RunTimeout           by its time-out
   ToolError              goes back to the model: this call failed, carry on
     ModelRetry           goes back to the model: try again, like this
     UnknownTool          goes back to the model: no such tool
@@ -33,6 +37,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentkit.decisions import PendingCall
     from agentkit.messages import Message
+    from agentkit.usage import Usage
 
 
 class AgentError(Exception):
@@ -81,7 +86,27 @@ class StrategyError(AgentError):
 
 
 class ModelError(AgentError):
-    """The model cannot answer: not loadable, unreachable, or its answer was cut short."""
+    """The model cannot answer: not loadable, unreachable, or its answer was cut short.
+
+    With `retryable` the run may ask it again, after `retry_after` seconds where they are given.
+    """
+
+    def __init__(
+        self, message: str, *, retryable: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class ModelTimeout(ModelError):
+    """The model did not finish its answer in the time of `model_timeout` or of the step."""
+
+    def __init__(self, model: str, seconds: float) -> None:
+        super().__init__(
+            f"model {model!r} did not answer within {seconds:g} seconds", retryable=True
+        )
+        self.seconds = seconds
 
 
 class OutputRetriesExceeded(AgentError):
@@ -126,7 +151,7 @@ class RunPaused(AgentError):
         calls = ", ".join(f"{each.call.call_id!r} of {each.call.name!r}" for each in pending)
         super().__init__(
             f"run {run_id} waits for {self._waits_for} on the calls {calls}; go on with "
-            f"agent.resume({run_id!r}, decisions={{call_id: ...}})"
+            f"agent.resume({run_id!r}, approvals={{call_id: ...}})"
         )
         self.run_id = run_id
         self.pending = tuple(pending)
@@ -210,6 +235,36 @@ class ReplayDiverged(AgentError):
             "with the same strategy, tools and output type"
         )
         self.run_id = run_id
+
+
+class RunInterrupted(AgentError):
+    """A run was stopped from outside, and this is what there was of it.
+
+    `messages` is the history up to there, fit to be the `message_history` of a next run: calls
+    that had ended have their results, the others say that they have none. `partial_text` is
+    what there was of the answer being written, which is not in the history. `usage` is that of
+    the answers that were complete.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        messages: Sequence["Message"] = (),
+        usage: "Usage | None" = None,
+        partial_text: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.messages = tuple(messages)
+        self.usage = usage
+        self.partial_text = partial_text
+
+
+class RunCancelled(RunInterrupted):
+    """The run was cancelled by a `CancelToken`, or by `RunStream.cancel`."""
+
+
+class RunTimeout(RunInterrupted):
+    """The run did not end within its `timeout`."""
 
 
 class ToolError(AgentError):

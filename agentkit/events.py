@@ -175,6 +175,15 @@ class StepFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """The model failed before it said anything, and is asked again. `attempt` counts from 1."""
+
+    index: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetryRequested:
     """The answer did not validate; the model is asked again. `reason` is what it is told."""
 
@@ -191,6 +200,7 @@ class RunFinished:
 RunEvent = (
     RunStarted
     | StepStarted
+    | ModelFailed
     | TextDelta
     | PartialOutput
     | ToolCallStarted

@@ -1,8 +1,12 @@
 """The loop: one model answer after another, with the tool calls in between."""
 
+import math
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from itertools import count
 from typing import Any
+
+import anyio
 
 from agentkit.calls import run_calls
 from agentkit.errors import ModelError, ModelRetry, StrategyError
@@ -10,17 +14,10 @@ from agentkit.events import (
     RunFinished,
     RunStarted,
     StepKind,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallStarted,
 )
+from agentkit.listener import Listener
 from agentkit.messages import UserMessage
-from agentkit.models.base import (
-    ModelResponse,
-    TextPart,
-    ToolCallPart,
-    ToolCallStart,
-)
+from agentkit.models.base import ModelResponse
 from agentkit.output import OutputSpec
 from agentkit.partial import PartialReader
 from agentkit.result import RunResult
@@ -29,7 +26,19 @@ from agentkit.step import Step, Turn
 
 
 async def drive(run: Run) -> RunResult[Any]:
-    """Runs the strategy's steps to their end. Every event is told through `run.emit`."""
+    """Runs the strategy's steps to their end. Every event is told through `run.emit`.
+
+    Raises `RunCancelled` or `RunTimeout` where the run is stopped by its tokens or its time.
+    """
+    deadline = math.inf if run.timeout is None else anyio.current_time() + run.timeout
+    with ExitStack() as stack, anyio.CancelScope(deadline=deadline) as scope:
+        for token in run.tokens:
+            stack.enter_context(token.bound(scope))
+        return await _steps(run)
+    raise run.interrupted()
+
+
+async def _steps(run: Run) -> RunResult[Any]:
     num_turns = await run.recall()
     run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name, num_turns))
     await run.instruct()
@@ -80,24 +89,15 @@ async def _take(run: Run, step: Step) -> Turn:
 
 
 async def _ask(run: Run, step: Step, output: OutputSpec, partials: PartialReader) -> ModelResponse:
-    """One answer of the model, its parts told as they come."""
-    response = None
+    """One answer of the model, asked for again where it failed before it said anything."""
     request = run.request(step, output)
-    async with run.journal.stream(run.definition.model, request) as parts:
-        async for part in parts:
-            match part:
-                case TextPart(text):
-                    run.emit(TextDelta(text))
-                    run.emit_all(partials.push(text))
-                case ToolCallStart(call_id, name):
-                    run.emit(ToolCallStarted(call_id, name))
-                case ToolCallPart(call_id, arguments):
-                    run.emit(ToolCallDelta(call_id, arguments))
-                case ModelResponse():
-                    response = part
-    if response is None:
-        raise ModelError(f"model {run.definition.model.name!r} ended without a ModelResponse")
-    return response
+    for attempt in count(1):
+        listener = Listener(run, partials)
+        try:
+            return await listener.hear(request, step.budget.seconds)
+        except ModelError as error:
+            await run.ask_again(error, attempt, said_something=listener.said_something)
+    raise AssertionError
 
 
 def _checked(step: Step, output: OutputSpec, response: ModelResponse) -> Any:

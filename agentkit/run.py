@@ -7,17 +7,25 @@ from inspect import isawaitable
 from types import NoneType
 from typing import Any
 
+from anyio import sleep
+
+from agentkit.cancel import CancelToken
 from agentkit.context import RunContext
 from agentkit.definition import Definition
 from agentkit.errors import (
+    ModelError,
     ModelRetry,
     OutputRetriesExceeded,
+    RunCancelled,
+    RunInterrupted,
     RunPaused,
+    RunTimeout,
     StrategyError,
     ToolRetriesExceeded,
 )
 from agentkit.events import (
     ModelAnswered,
+    ModelFailed,
     PlanMade,
     Reflected,
     RetryRequested,
@@ -25,10 +33,11 @@ from agentkit.events import (
     StepFinished,
     StepKind,
     StepStarted,
+    TextDelta,
 )
 from agentkit.history import instructed, opening
 from agentkit.journal import Journal, ReviewOutcome, Unlogged
-from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
+from agentkit.messages import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
 from agentkit.output import OutputSpec
 from agentkit.result import RunResult
@@ -36,6 +45,8 @@ from agentkit.review import decided
 from agentkit.step import Review, Step, Turn
 from agentkit.tool import Tool
 from agentkit.usage import Usage, UsageLimits
+
+_FIRST_PAUSE = 0.25
 
 
 def _ignore(event: RunEvent) -> None:
@@ -47,7 +58,9 @@ class Run:
     """Everything that changes while an agent runs; the one mutable record of a run.
 
     `messages` only grows. `num_given` counts those at its start that are not this run's.
-    `emit` is told every event as it happens and must not block.
+    `emit` is told every event as it happens and must not block. `served` are the results of
+    the turn's calls so far, by the index of the call; `partial_text` is what there is of the
+    answer that is being written.
     """
 
     definition: Definition
@@ -58,12 +71,16 @@ class Run:
     limits: UsageLimits
     settings: ModelSettings
     journal: Journal = field(default_factory=Unlogged)
+    timeout: float | None = None
+    tokens: tuple[CancelToken, ...] = ()
     emit: Callable[[RunEvent], None] = _ignore
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     usage: Usage = field(default_factory=Usage)
     trace: list[StepFinished] = field(default_factory=list)
     tool_failures: dict[str, int] = field(default_factory=dict)
     output_failures: int = 0
+    served: dict[int, ToolMessage] = field(default_factory=dict)
+    partial_text: str = ""
 
     @classmethod
     def open(
@@ -75,6 +92,8 @@ class Run:
         history: Sequence[Message],
         limits: UsageLimits | None,
         settings: ModelSettings | None,
+        timeout: float | None,
+        tokens: tuple[CancelToken, ...],
         run_id: str,
         journal: Journal,
     ) -> "Run":
@@ -92,6 +111,8 @@ class Run:
             journal=journal,
             limits=limits or UsageLimits(),
             settings=definition.settings.updated(settings or ModelSettings()),
+            timeout=timeout,
+            tokens=tokens,
         )
 
     def emit_all(self, events: Iterable[RunEvent]) -> None:
@@ -159,9 +180,15 @@ class Run:
             grammar=step.grammar,
         )
 
+    def hear(self, text: str) -> None:
+        """Takes a further piece of the answer's text, and tells it."""
+        self.partial_text += text
+        self.emit(TextDelta(text))
+
     def add_response(self, response: ModelResponse) -> None:
         """Takes the model's answer of this turn, and tells it."""
         message, usage = response.message, response.usage
+        self.served, self.partial_text = {}, ""
         self.messages.append(message)
         self.usage = self.usage.with_turn(usage)
         self.emit(
@@ -177,14 +204,41 @@ class Run:
         )
 
     def begin_calls(self, calls: Sequence[ToolCall]) -> None:
-        """Raises `UsageLimitExceeded` where so many calls are not allowed. The history it
-        carries answers them as not run, so that a later run can go on from it."""
-        unserved = [
-            ToolMessage(call.call_id, call.name, "not run: a usage limit was reached", True)
-            for call in calls
-        ]
-        self.limits.check(self.usage, len(calls), [*self.messages, *unserved])
+        """Raises `UsageLimitExceeded` where so many calls are not allowed."""
+        self.limits.check(self.usage, len(calls), self.history("a usage limit was reached"))
         self.usage = replace(self.usage, tool_calls=self.usage.tool_calls + len(calls))
+
+    def history(self, reason: str) -> tuple[Message, ...]:
+        """The messages so far, as a later run can go on from them: calls that have no result yet
+        get one that says `reason`."""
+        last = self.messages[-1] if self.messages else None
+        calls = last.tool_calls if isinstance(last, AssistantMessage) else ()
+        results = (
+            self.served.get(index)
+            or ToolMessage(call.call_id, call.name, f"not finished: {reason}", is_error=True)
+            for index, call in enumerate(calls)
+        )
+        return (*self.messages, *results)
+
+    def interrupted(self) -> RunInterrupted:
+        """The error of a run that was stopped from outside."""
+        if any(token.is_cancelled for token in self.tokens):
+            reason = "the run was cancelled"
+            kind: type[RunInterrupted] = RunCancelled
+        else:
+            reason = f"the run did not end within its timeout of {self.timeout} seconds"
+            kind = RunTimeout
+        return kind(reason, self.history(reason), self.usage, self.partial_text)
+
+    async def ask_again(self, error: ModelError, attempt: int, *, said_something: bool) -> None:
+        """Waits, and tells it, before the model that failed is asked again. Raises `error` where
+        it may not be: after its retries, or once some of its answer was told."""
+        is_last = attempt > self.definition.model_retries
+        if is_last or said_something or not error.retryable:
+            raise error
+        self.emit(ModelFailed(len(self.trace), attempt, str(error)))
+        pause = _FIRST_PAUSE * 2 ** (attempt - 1)
+        await sleep(pause if error.retry_after is None else error.retry_after)
 
     def finish_turn(
         self,

@@ -8,6 +8,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from agentkit.cancel import CancelToken
 from agentkit.events import RunEvent
 from agentkit.loop import drive
 from agentkit.messages import Message
@@ -24,7 +25,9 @@ class RunStream(Generic[OutputT]):
     """
 
     def __init__(self, run: Run) -> None:
+        self._cancel = CancelToken()
         self._run = run
+        run.tokens = (*run.tokens, self._cancel)
         self._result: RunResult[Any] | None = None
         self._error: Exception | None = None
         self._group: TaskGroup | None = None
@@ -45,6 +48,11 @@ class RunStream(Generic[OutputT]):
         if self._result is None:
             raise RuntimeError("the run has no result yet; read its events to the end first")
         return self._result
+
+    def cancel(self) -> None:
+        """Stops the run, from any task or thread; its events then end in `RunCancelled`, which
+        carries the history so far."""
+        self._cancel.cancel()
 
     async def __aenter__(self) -> "RunStream[OutputT]":
         if self._group is not None:

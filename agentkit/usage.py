@@ -44,7 +44,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class UsageLimits:
-    """What a run may use up. None means no limit.
+    """What a run may use up. None means no limit. `seconds` are those spent in the model; for a
+    limit on all of the run's time give it a `timeout`.
 
     Limits are looked at before each turn and before tools run, so a final answer that
     overruns one is still delivered, and no tool acts for a run that could not go on.
@@ -55,6 +56,7 @@ class UsageLimits:
     input_tokens: int | None = None
     output_tokens: int | None = None
     forwards: int | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         for limit in fields(self):
@@ -71,6 +73,7 @@ class UsageLimits:
             "input_tokens": (self.input_tokens, usage.input_tokens + 1),
             "output_tokens": (self.output_tokens, usage.output_tokens + 1),
             "forwards": (self.forwards, usage.forwards + 1),
+            "seconds": (self.seconds, usage.seconds),
         }
         for name, (allowed, needed) in spent.items():
             if allowed is not None and needed > allowed:

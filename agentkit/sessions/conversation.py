@@ -7,7 +7,7 @@ from agentkit.decisions import PendingCall
 from agentkit.history import instructed, opening
 from agentkit.journal import CallOutcome, CallState, ReviewOutcome
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
-from agentkit.sessions.log import LoggedRun
+from agentkit.sessions.log import LoggedRun, RunState
 from agentkit.sessions.records import (
     Answered,
     Began,
@@ -112,9 +112,12 @@ def last_words(records: Sequence[Record]) -> list[str]:
 def pending_of(run: LoggedRun) -> tuple[PendingCall, ...]:
     """The calls a paused run waits for; none for other runs."""
     turns = turns_of(run.records)
-    match run.records[-1]:
-        case Paused(pending) if turns:
-            calls = turns[-1].answer.message.tool_calls
-            return tuple(PendingCall(calls[index], reason) for index, reason in pending)
-        case _:
-            return ()
+    if run.info.state is not RunState.PAUSED or not turns:
+        return ()
+    pauses = [record for record in run.records if isinstance(record, Paused) and record.pending]
+    reasons = dict(pauses[-1].pending) if pauses else {}
+    return tuple(
+        PendingCall(call, reasons[index])
+        for index, call in turns[-1].open_calls().items()
+        if index in reasons and not turns[-1].calls[index].is_approved
+    )

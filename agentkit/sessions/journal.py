@@ -76,7 +76,7 @@ class LoggedJournal(ABC):
             self._check_all_told()
         except (RunPaused, RunTaken):
             raise
-        except DecisionError:
+        except (DecisionError, ReplayDiverged):  # not the run's fault: it waits for another try
             await self._end(Paused(), RunState.PAUSED)
             raise
         except anyio.get_cancelled_exc_class():
@@ -93,19 +93,18 @@ class LoggedJournal(ABC):
     async def stream(
         self, model: Model, request: ModelRequest
     ) -> AsyncIterator[AsyncIterator[ModelEvent]]:
-        said = self._newly_said(request.messages)
-        self._turn += 1
-        if self._turn < len(self._turns):
-            answer = self._told(self._turns[self._turn], said)
+        if self._turn + 1 < len(self._turns):
+            answer = self._told(request.messages)
             response = ModelResponse(
                 answer.message, answer.usage, answer.finish_reason, confidence=answer.confidence
             )
             async with replay(response) as parts:
                 yield parts
         else:
+            self._check_unfinished()
             async with (
                 model.stream(request) as parts,
-                aclosing(self._written(parts, said)) as written,
+                aclosing(self._written(parts, request.messages)) as written,
             ):
                 yield written
 
@@ -142,22 +141,34 @@ class LoggedJournal(ABC):
         return tuple(message.content for message in new if isinstance(message, UserMessage))
 
     async def _written(
-        self, parts: AsyncIterator[ModelEvent], said: tuple[str, ...]
+        self, parts: AsyncIterator[ModelEvent], messages: Sequence[Message]
     ) -> AsyncGenerator[ModelEvent, None]:
+        """Passes the parts on. The turn is only taken with the answer: a model that fails
+        before is asked again."""
         async for part in parts:
             if isinstance(part, ModelResponse):
+                said = self._newly_said(messages)
                 answer = Answered(part.message, part.usage, part.finish_reason, part.confidence)
                 states = [CallState() for _ in part.message.tool_calls]
                 self._turns.append(LoggedTurn(said, answer, states))
+                self._turn += 1
                 await self._write([*map(Said, said), answer])
             yield part
 
-    def _told(self, turn: LoggedTurn, said: tuple[str, ...]) -> Answered:
+    def _told(self, messages: Sequence[Message]) -> Answered:
+        """The next answer in the log."""
+        said = self._newly_said(messages)
+        self._turn += 1
+        turn = self._turns[self._turn]
         if turn.said != said:
             raise ReplayDiverged(
                 self._run_id, f"turn {self._turn} was asked {turn.said}, and is now asked {said}"
             )
         return turn.answer
+
+    def _check_unfinished(self) -> None:
+        if self._is_finished:
+            raise ReplayDiverged(self._run_id, "it finished, and would now go on")
 
     def _check_all_told(self) -> None:
         if self._turn + 1 < len(self._turns):
@@ -167,8 +178,7 @@ class LoggedJournal(ABC):
 
     async def _write(self, records: Sequence[Record], state: RunState | None = None) -> None:
         """Not to be interrupted: what has happened is written down."""
-        if self._is_finished:
-            raise ReplayDiverged(self._run_id, "it finished, and would now go on")
+        self._check_unfinished()
         with anyio.CancelScope(shield=True):
             async with self._lock:
                 await self._log.append(self._run_id, self._num_records, records, state)

@@ -107,7 +107,7 @@ class SqlLog:
         await self._write(run_id, None, work)
 
     async def reopen(self, run_id: str, number: int, records: Sequence[Record]) -> None:
-        info = (await self.read(run_id)).info
+        info = await self._database.run(lambda cursor: self._info(cursor, run_id))
 
         def work(cursor: Cursor) -> None:
             self._insert(cursor, run_id, number, records)
@@ -117,16 +117,11 @@ class SqlLog:
         await self._write(run_id, info.session, work)
 
     async def read(self, run_id: str) -> LoggedRun:
-        def work(cursor: Cursor) -> tuple[list[Any], list[Any]]:
-            return (
-                self._rows(cursor, f"{_RUN} WHERE run.run_id = ?", (run_id,)),
-                self._rows(cursor, _RECORDS, (run_id,)),
-            )
+        def work(cursor: Cursor) -> tuple[RunInfo, list[Any]]:
+            return self._info(cursor, run_id), self._rows(cursor, _RECORDS, (run_id,))
 
-        runs, records = await self._database.run(work)
-        if not runs:
-            raise UnknownRun(run_id)
-        return LoggedRun(_info(runs[0]), tuple(_record(*row) for row in records))
+        info, records = await self._database.run(work)
+        return LoggedRun(info, tuple(_record(*row) for row in records))
 
     async def chain(self, run_id: str) -> tuple[LoggedRun, ...]:
         rows = await self._database.run(lambda cursor: self._rows(cursor, _CHAIN, (run_id,)))
@@ -196,6 +191,12 @@ class SqlLog:
     def _check_head(self, cursor: Cursor, session: str | None, parent: str | None) -> None:
         if session is not None and (head := self._head(cursor, session)) != parent:
             raise SessionBusy(session, head or "")
+
+    def _info(self, cursor: Cursor, run_id: str) -> RunInfo:
+        rows = self._rows(cursor, f"{_RUN} WHERE run.run_id = ?", (run_id,))
+        if not rows:
+            raise UnknownRun(run_id)
+        return _info(rows[0])
 
     def _rows(self, cursor: Cursor, sql: str, values: Sequence[Any]) -> list[Any]:
         self._execute(cursor, sql, values)

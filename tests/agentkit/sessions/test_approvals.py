@@ -19,6 +19,7 @@ from agentkit import (
     PendingReason,
     Plan,
     PlanAct,
+    ReplayDiverged,
     ResultRequired,
     Returned,
     ReviewRequired,
@@ -235,6 +236,18 @@ async def test_what_cannot_be_decided(
     with pytest.raises(DecisionError, match=match):
         await desk.agent().resume(run_id, approvals=approvals)
     assert await desk.sessions.log.read(run_id) == before
+
+
+async def test_a_resume_by_the_wrong_agent_changes_nothing_that_waits(desk: Desk) -> None:
+    run_id = await desk.paused(call("c1", "remove"), call("c2", "remove", "b"))
+    with pytest.raises(ApprovalRequired):
+        await desk.agent().resume(run_id, approvals={"c2": True})
+    with pytest.raises(ReplayDiverged):
+        await desk.agent(strategy=PlanAct()).resume(run_id)
+    (waiting,) = await desk.sessions.pending(run_id)
+    assert waiting.call.call_id == "c1"
+    await desk.results(run_id, c1=False)
+    assert desk.done == ["remove b"]
 
 
 async def test_a_tool_that_is_gone(desk: Desk) -> None:

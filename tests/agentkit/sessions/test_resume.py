@@ -258,7 +258,7 @@ async def test_another_agent_cannot_go_on(sessions: Sessions) -> None:
     (run,) = await sessions.runs()
     with pytest.raises(ReplayDiverged, match="now asked"):
         await scripted(sessions, [], add, strategy=PlanAct()).resume(run.run_id)
-    longer = Agent(TestModel(), output_type=int, sessions=sessions)
+    longer = Agent(TestModel(), output_type=list[int], sessions=sessions)
     with pytest.raises(ReplayDiverged, match="finished, and would now go on"):
         await longer.resume(run.run_id)
 

@@ -1,0 +1,122 @@
+"""AG-UI events: of the protocol's form, and each thing that is opened is closed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentkit import Agent, AgentError, PlanActReflect, RunStarted, UsageLimits
+from agentkit.agui import AgUiEncoder, AgUiEvent
+from agentkit.models import ModelResponse, ScriptedModel
+from tests.agentkit.support import add, call_add
+from tests.agentkit.test_properties import echo, grumble, responses, texts
+
+ACCEPT = '{"decision":"accept"}'
+
+
+async def encoded(agent: Agent[Any, Any]) -> list[AgUiEvent]:
+    encoder = AgUiEncoder("thread")
+    events: list[AgUiEvent] = []
+    async with agent.run_stream("go", usage_limits=UsageLimits(turns=6)) as run:
+        try:
+            async for event in run:
+                events += encoder.encode(event)
+        except AgentError as error:
+            events += encoder.failed(error)
+    return events
+
+
+def check(events: list[AgUiEvent]) -> None:
+    """Runs, steps, messages and calls nest as the protocol wants them."""
+    assert events[0]["type"] == "RUN_STARTED"
+    assert [e["type"] for e in events if e["type"] in ("RUN_FINISHED", "RUN_ERROR")] == [
+        events[-1]["type"]
+    ]
+    is_open: set[tuple[str, str]] = set()
+    for event in events:
+        kind, _, part = event["type"].rpartition("_")
+        place = (kind, event.get("messageId") or event.get("stepName") or event.get("toolCallId"))
+        if kind.startswith(("TEXT_MESSAGE", "REASONING")):
+            place = (kind, event["messageId"])
+        elif kind == "TOOL_CALL":
+            place = (kind, event["toolCallId"])
+        match part:
+            case "START" | "STARTED" if kind != "RUN":
+                assert place not in is_open
+                is_open.add(place)
+            case "CONTENT" | "ARGS":
+                assert place in is_open
+            case "END" | "FINISHED" if kind != "RUN":
+                is_open.remove(place)
+            case "RESULT":
+                assert place not in is_open
+    assert is_open == set()
+
+
+@given(st.lists(responses(texts), max_size=5))
+def test_whatever_happens_all_that_opens_is_closed(script: list[ModelResponse]) -> None:
+    agent = Agent(ScriptedModel(script), tools=[echo, grumble], retries=2)
+    check(anyio.run(encoded, agent))
+
+
+@dataclass
+class Total:
+    value: int
+
+
+def everything() -> Agent[None, Total]:
+    script = ['{"steps":["add"]}', call_add("c1", 1, 2), "three", '{"value":3}', ACCEPT]
+    return Agent(ScriptedModel(script), tools=[add], output_type=Total, strategy=PlanActReflect())
+
+
+@pytest.mark.anyio
+async def test_every_kind_of_event() -> None:
+    events = await encoded(everything())
+    check(events)
+    kinds = [event["type"] for event in events]
+    assert kinds[:4] == [
+        "RUN_STARTED",
+        "STEP_STARTED",
+        "REASONING_START",
+        "REASONING_MESSAGE_START",
+    ]
+    for kind in ("TOOL_CALL_RESULT", "STATE_SNAPSHOT", "TEXT_MESSAGE_CONTENT", "CUSTOM"):
+        assert kind in kinds
+    activities = [event for event in events if event["type"] == "ACTIVITY_SNAPSHOT"]
+    assert [event["activityType"] for event in activities] == ["PLAN", "REFLECTION"]
+    assert activities[0]["content"] == {"steps": ["add"]}
+    assert events[-1]["result"] == {"value": 3}
+    [written] = [
+        "".join(
+            event["delta"]
+            for event in events
+            if event["type"] == "TEXT_MESSAGE_CONTENT" and event["messageId"].endswith("-3")
+        )
+    ]
+    assert written == '{"value":3}'
+
+
+@pytest.mark.anyio
+async def test_the_protocol_s_own_models_take_them() -> None:
+    events = pytest.importorskip("ag_ui.core.events", reason="needs ag-ui-protocol")
+    adapter: Any = pytest.importorskip("pydantic").TypeAdapter(events.Event)
+    failing = Agent(ScriptedModel(["hm", "hm"]), output_type=Total)
+    for event in [*await encoded(everything()), *await encoded(failing)]:
+        parsed = adapter.validate_python(event, strict=False)
+        assert parsed.model_dump(mode="json", by_alias=True, exclude_none=True).keys() >= {
+            key for key, value in event.items() if value is not None
+        }
+
+
+def test_the_frontend_may_name_the_run() -> None:
+    [event] = AgUiEncoder("thread", "theirs").encode(RunStarted("ours", "go"))
+    assert (event["threadId"], event["runId"]) == ("thread", "theirs")
+
+
+def test_what_went_wrong_inside_is_not_told() -> None:
+    encoder = AgUiEncoder("thread")
+    [event] = encoder.failed(KeyError("secret"))
+    assert event == {"type": "RUN_ERROR", "message": "internal error", "code": "KeyError"}
