@@ -35,14 +35,15 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where two databases differ. `connect` opens a connection, its tables made; `begin` opens
-    a transaction that writes. `error` is the base of what the driver raises, `conflict` what it
+    """Where two databases differ. `connect` opens a connection, its tables made. `begin_read`
+    opens a transaction that sees the state of one moment, `begin_write` one that writes. `error` is the base of what the driver raises, `conflict` what it
     raises where a row would break a uniqueness. `is_lost` tells of a connection that is of no
     more use."""
 
     name: str
     connect: Callable[[], Connection]
-    begin: str
+    begin_read: str
+    begin_write: str
     placeholder: str
     error: type[Exception]
     conflict: type[Exception]
@@ -84,7 +85,8 @@ class Database:
     def _transact(self, work: Callable[[Cursor], T], writes: bool) -> T:
         with self._lock:
             try:
-                return self._commit(work, self.dialect.begin if writes else "BEGIN")
+                dialect = self.dialect
+                return self._commit(work, dialect.begin_write if writes else dialect.begin_read)
             except self.dialect.conflict:
                 raise
             except self.dialect.error as error:

@@ -238,7 +238,7 @@ class ResumedJournal(LoggedJournal):
         self._turns = turns_of(run.records)
         self._num_logged_turns = len(self._turns)
         self._num_records = len(run.records)
-        self._is_finished = run.info.state is RunState.FINISHED
+        self._is_finished = isinstance(run.records[-1], Finished)
         calls = {key: value for key, value in self._approvals.items() if key != REVIEW}
         self._verdicts = verdicts_on(self._turns, calls, tools)
         self._check_review()

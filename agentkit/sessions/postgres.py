@@ -44,7 +44,8 @@ class PostgresSessions(Sessions):
                 Dialect(
                     name="Postgres log",
                     connect=connect,
-                    begin="BEGIN",
+                    begin_read="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                    begin_write="BEGIN",
                     placeholder="%s",
                     error=psycopg.Error,
                     conflict=psycopg.errors.UniqueViolation,

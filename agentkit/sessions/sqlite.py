@@ -26,7 +26,8 @@ class SQLiteSessions(Sessions):
         dialect = Dialect(
             name=f"SQLite log {str(path)!r}",
             connect=partial(_connect, str(path), fsync),
-            begin="BEGIN IMMEDIATE",
+            begin_read="BEGIN",
+            begin_write="BEGIN IMMEDIATE",
             placeholder="?",
             error=sqlite3.Error,
             conflict=sqlite3.IntegrityError,

@@ -60,7 +60,7 @@ def test_killed_at_every_point(tmp_path: Path) -> None:
     assert points.num_passed > 40
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(kills=st.lists(st.integers(1, 25), min_size=2, max_size=4))
 def test_killed_again_and_again(kills: list[int]) -> None:
     with TemporaryDirectory() as folder:
