@@ -1,13 +1,13 @@
 """One connection to an SQL database, off the event loop."""
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary, finalize
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
 from agentkit.errors import LogError
@@ -35,10 +35,13 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where two databases differ. `connect` opens a connection, its tables made. `begin_read`
-    opens a transaction that sees the state of one moment, `begin_write` one that writes. `error` is the base of what the driver raises, `conflict` what it
-    raises where a row would break a uniqueness. `is_lost` tells of a connection that is of no
-    more use."""
+    """Where two databases differ.
+
+    `connect` opens a connection, its tables made. `begin_read` opens a transaction that sees the
+    state of one moment, `begin_write` one that writes. `error` is the base of what the driver
+    raises, `conflict` what it raises where a row would break a uniqueness. `is_lost` tells of a
+    connection that is of no more use.
+    """
 
     name: str
     connect: Callable[[], Connection]
@@ -48,6 +51,9 @@ class Dialect:
     error: type[Exception]
     conflict: type[Exception]
     is_lost: Callable[[Connection], bool]
+
+
+_limiters: RunVar[WeakKeyDictionary["Database", CapacityLimiter]] = RunVar("agentkit_limiters")
 
 
 class Database:
@@ -62,8 +68,7 @@ class Database:
         self._held: list[Connection] = []
         self._is_closed = False
         self._lock = threading.Lock()
-        self._slots: RunVar[CapacityLimiter] = RunVar("agentkit_database_slots")
-        weakref.finalize(self, _close, self._held)
+        finalize(self, _close, self._held)
 
     async def run(self, work: Callable[[Cursor], T], *, writes: bool = False) -> T:
         """What `work` gives, committed; rolled back where it raises. Raises `LogError` for what
@@ -71,16 +76,16 @@ class Database:
         return await to_thread.run_sync(self._transact, work, writes, limiter=self._limiter())
 
     async def aclose(self) -> None:
-        await to_thread.run_sync(self._end, limiter=self._limiter())
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self._end, limiter=self._limiter())
 
     def _limiter(self) -> CapacityLimiter:
         """One per event loop: more threads would only wait for each other."""
-        try:
-            return self._slots.get()
-        except LookupError:
-            limiter = CapacityLimiter(1)
-            self._slots.set(limiter)
-            return limiter
+        limiters = _limiters.get(None)
+        if limiters is None:
+            limiters = WeakKeyDictionary()
+            _limiters.set(limiters)
+        return limiters.setdefault(self, CapacityLimiter(1))
 
     def _transact(self, work: Callable[[Cursor], T], writes: bool) -> T:
         with self._lock:
