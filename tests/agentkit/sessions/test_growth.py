@@ -3,6 +3,7 @@
 import gc
 import itertools
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -80,7 +81,8 @@ async def test_a_thousand_runs_leave_nothing(tmp_path: Path) -> None:
         objects, threads, handles = await run(100)
         after_objects, after_threads, after_handles = await run(1000)
         assert after_objects - objects < 500  # not one more for every other run
-        assert (after_threads, after_handles) == (threads, handles)
+        assert after_threads <= threads  # those of earlier tests may end meanwhile
+        assert after_handles <= handles
 
 
 def test_a_log_that_nobody_closes(tmp_path: Path) -> None:
@@ -89,7 +91,10 @@ def test_a_log_that_nobody_closes(tmp_path: Path) -> None:
     before = num_handles()
     log = weakref.ref(sessions)
     del sessions
+    deadline = time.monotonic() + 20
+    while num_handles() >= before > 0:  # the thread of the last transaction may be ending
+        assert time.monotonic() < deadline
+        gc.collect()
+        time.sleep(0.01)
     gc.collect()
     assert log() is None
-    if before:
-        assert num_handles() < before
