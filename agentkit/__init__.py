@@ -6,6 +6,7 @@ Define an `Agent` once, then `await agent.run(...)`, `agent.run_sync(...)` or
 
 from agentkit.agent import Agent
 from agentkit.cancel import CancelToken
+from agentkit.compaction import Compaction, DropMiddle, DropResults
 from agentkit.confidence import Confidence
 from agentkit.context import RunContext
 from agentkit.errors import (
@@ -29,6 +30,8 @@ from agentkit.errors import (
     UsageLimitExceeded,
 )
 from agentkit.events import (
+    HandedOver,
+    HistoryCompacted,
     JsonPath,
     ModelAnswered,
     ModelFailed,
@@ -42,12 +45,14 @@ from agentkit.events import (
     StepFinished,
     StepKind,
     StepStarted,
+    SubAgentEvent,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
 )
+from agentkit.handoff import handoff
 from agentkit.messages import (
     AssistantMessage,
     Message,
@@ -68,7 +73,7 @@ from agentkit.reflection import (
     always,
     confidence_below,
 )
-from agentkit.result import RunResult
+from agentkit.result import RunResult, SubRun
 from agentkit.step import Budget, Step, Turn
 from agentkit.strategy import Act, Plan, PlanAct, Strategy
 from agentkit.stream import RunStream
@@ -83,9 +88,14 @@ __all__ = [
     "AssistantMessage",
     "Budget",
     "CancelToken",
+    "Compaction",
     "Confidence",
     "ConfidenceBelow",
+    "DropMiddle",
+    "DropResults",
     "Gate",
+    "HandedOver",
+    "HistoryCompacted",
     "JsonPath",
     "Message",
     "ModelAnswered",
@@ -120,6 +130,8 @@ __all__ = [
     "StepStarted",
     "Strategy",
     "StrategyError",
+    "SubAgentEvent",
+    "SubRun",
     "SystemMessage",
     "TextDelta",
     "Tool",
@@ -144,5 +156,6 @@ __all__ = [
     "Verdict",
     "always",
     "confidence_below",
+    "handoff",
     "tool",
 ]

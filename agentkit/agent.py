@@ -11,8 +11,10 @@ from typing import Any, Generic
 import anyio
 
 from agentkit.cancel import CancelToken
+from agentkit.compaction import Compaction
 from agentkit.context import DepsT, RunContext
 from agentkit.definition import Definition, check_model, toolbox
+from agentkit.errors import ModelRetry, ToolError
 from agentkit.loop import drive
 from agentkit.messages import Message
 from agentkit.models.base import Model, ModelSettings
@@ -21,6 +23,7 @@ from agentkit.result import OutputT, RunResult
 from agentkit.run import Run
 from agentkit.strategy import Act, Strategy
 from agentkit.stream import RunStream
+from agentkit.subagent import ask_under
 from agentkit.tool import Tool
 from agentkit.usage import UsageLimits
 
@@ -51,7 +54,9 @@ class Agent(Generic[DepsT, OutputT]):
     `output_retries` is how often in a row an answer may fail to validate. At most
     `max_concurrent_tools` calls of a turn run at once. An answer of the model may take
     `model_timeout` seconds. A model that fails before it said anything, in a way that may pass
-    (`ModelError.retryable`), is asked up to `model_retries` times more.
+    (`ModelError.retryable`), is asked up to `model_retries` times more. Of a tool result longer
+    than `max_result_chars` the model sees the start and the end; `compaction` decides what it
+    sees of a long history.
 
     Raises `ToolDefinitionError` for tools that cannot be described or share a name, and
     `TypeError` or `ValueError` for other arguments that cannot work.
@@ -75,6 +80,8 @@ class Agent(Generic[DepsT, OutputT]):
         max_concurrent_tools: int | None = None,
         model_retries: int = 2,
         model_timeout: float | None = None,
+        max_result_chars: int | None = 20_000,
+        compaction: Compaction | None = None,
         name: str = "agent",
     ) -> None:
         check_model(model)
@@ -82,11 +89,12 @@ class Agent(Generic[DepsT, OutputT]):
         _check_least("output_retries", output_retries, 0)
         _check_least("max_concurrent_tools", max_concurrent_tools, 1)
         _check_least("model_retries", model_retries, 0)
+        _check_least("max_result_chars", max_result_chars, 1)
         _check_seconds("tool_timeout", tool_timeout)
         _check_seconds("model_timeout", model_timeout)
         self._definition = Definition(
             model=model,
-            tools=toolbox(tools, retries, tool_timeout),
+            tools=toolbox(tools, retries, tool_timeout, max_result_chars),
             output=OutputSpec.of(output_type),
             instructions=instructions,
             deps_type=deps_type,
@@ -98,6 +106,8 @@ class Agent(Generic[DepsT, OutputT]):
             max_concurrent_tools=max_concurrent_tools,
             model_retries=model_retries,
             model_timeout=model_timeout,
+            max_result_chars=max_result_chars,
+            compaction=compaction,
             name=name,
         )
 
@@ -190,6 +200,48 @@ class Agent(Generic[DepsT, OutputT]):
             self._open(prompt, deps, message_history, usage_limits, settings, timeout, cancel)
         )
 
+    def as_tool(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        *,
+        timeout: float | None = None,
+        max_depth: int = 4,
+    ) -> Tool:
+        """A tool by which another agent asks this one, in a run of its own without the other's
+        history.
+
+        The other run's dependencies are handed on, its limits hold for both, what this agent
+        uses up counts there, and cancelling one cancels the other. A failure of this agent's
+        model to answer validly or within the limits goes back to the asking model. Agents that
+        ask agents are refused beyond `max_depth`.
+        """
+
+        called = name or self.name
+
+        async def ask(context: RunContext[Any], prompt: str) -> Any:
+            """Asks an agent.
+
+            Args:
+                prompt: the question, with all that is needed to answer it
+            """
+            if not prompt.strip():
+                raise ModelRetry("prompt: it is empty")
+            if context.depth >= max_depth:
+                raise ToolError(f"agents may ask agents {max_depth} deep; do it without {called}")
+            return await ask_under(self._open(prompt, context.deps), context)
+
+        return Tool.from_function(
+            ask,
+            name=called,
+            description=description or f"Ask the agent {self.name}.",
+            timeout=timeout,
+        )
+
+    def definition(self) -> Definition:
+        """The agent's parts as runs that begin now see them."""
+        return self._stand_in().definition
+
     @contextmanager
     def override(
         self,
@@ -222,11 +274,11 @@ class Agent(Generic[DepsT, OutputT]):
         self,
         prompt: str,
         deps: Any,
-        history: Sequence[Message],
-        limits: UsageLimits | None,
-        settings: ModelSettings | None,
-        timeout: float | None,
-        cancel: CancelToken | None,
+        history: Sequence[Message] = (),
+        limits: UsageLimits | None = None,
+        settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
     ) -> Run:
         _check_seconds("timeout", timeout)
         stand_in = self._stand_in()

@@ -13,6 +13,7 @@ from agentkit.messages import ToolCall, ToolMessage
 from agentkit.models.base import ModelResponse
 from agentkit.run import Run
 from agentkit.tool import Tool
+from agentkit.tool_result import capped
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ async def run_calls(
             failures.append(error)
             group.cancel_scope.cancel()
         else:
-            finish(index, _Outcome(content), perf_counter() - started)
+            finish(
+                index, _Outcome(capped(content, tool.max_result_chars)), perf_counter() - started
+            )
         finally:
             slots.release()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from agentkit.compaction import Compaction
 from agentkit.context import RunContext
 from agentkit.errors import ToolDefinitionError
 from agentkit.models.base import Model, ModelSettings
@@ -32,17 +33,24 @@ class Definition:
     max_concurrent_tools: int | None
     model_retries: int
     model_timeout: float | None
+    max_result_chars: int | None
+    compaction: Compaction | None
     name: str
 
     def with_tools(self, tools: Iterable[Tool | Callable[..., Any]]) -> "Definition":
         """The same agent with these tools and no others."""
-        return replace(self, tools=toolbox(tools, self.retries, self.tool_timeout))
+        return replace(
+            self, tools=toolbox(tools, self.retries, self.tool_timeout, self.max_result_chars)
+        )
 
 
 def toolbox(
-    tools: Iterable[Tool | Callable[..., Any]], retries: int, timeout: float | None
+    tools: Iterable[Tool | Callable[..., Any]],
+    retries: int,
+    timeout: float | None,
+    max_result_chars: int | None = None,
 ) -> Mapping[str, Tool]:
-    """Tools by name, functions converted, `retries` and `timeout` filled in where a tool leaves
+    """Tools by name, functions converted, the other arguments filled in where a tool leaves
     them open. Raises `ToolDefinitionError` for two tools with one name and for what cannot be
     a tool."""
     named: dict[str, Tool] = {}
@@ -56,6 +64,9 @@ def toolbox(
             tool,
             retries=retries if tool.retries is None else tool.retries,
             timeout=timeout if tool.timeout is None else tool.timeout,
+            max_result_chars=max_result_chars
+            if tool.max_result_chars is None
+            else tool.max_result_chars,
         )
     return MappingProxyType(named)
 

@@ -180,6 +180,34 @@ class RetryRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryCompacted:
+    """The model sees less of the history from turn `index` on: `after` messages instead of
+    `before`, or shorter ones. The run keeps the whole."""
+
+    index: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The run goes on with another agent: from the one named `giver` to the one named
+    `receiver`."""
+
+    giver: str
+    receiver: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubAgentEvent:
+    """An event of the run of `agent`, which serves the tool call `call_id` of this run."""
+
+    call_id: str
+    agent: str
+    event: "RunEvent"
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """The last event of a run that succeeded."""
 
@@ -201,5 +229,8 @@ RunEvent = (
     | Reflected
     | StepFinished
     | RetryRequested
+    | HistoryCompacted
+    | HandedOver
+    | SubAgentEvent
     | RunFinished
 )

@@ -15,6 +15,7 @@ from agentkit.events import (
     RunStarted,
     StepKind,
 )
+from agentkit.handoff import receiver_of
 from agentkit.listener import Listener
 from agentkit.messages import UserMessage
 from agentkit.models.base import ModelResponse
@@ -40,18 +41,32 @@ async def drive(run: Run) -> RunResult[Any]:
 
 async def _steps(run: Run) -> RunResult[Any]:
     run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name))
-    await run.instruct()
-    answer = None
-    with closing(run.definition.strategy.steps()) as steps:
-        step = next(steps, None)
-        while step is not None:
-            turn = await _take(run, step)
-            answer = turn if turn.kind is StepKind.ANSWER else answer
-            step = _following(steps, turn)
+    agent = answer = None
+    while run.definition is not agent:
+        agent = run.definition
+        await run.instruct()
+        answer = await _follow(run)
     if answer is None:
         raise StrategyError(f"{run.definition.strategy!r} ended the run without an answer")
     run.emit(RunFinished(answer.output))
     return run.result(answer)
+
+
+async def _follow(run: Run) -> Turn | None:
+    """Takes the steps of the agent's strategy, until they end or another agent is to go on.
+    The last answer of them, if there is one."""
+    agent, answer = run.definition, None
+    with closing(agent.strategy.steps()) as steps:
+        step = next(steps, None)
+        while step is not None:
+            turn = await _take(run, step)
+            receiver = receiver_of(turn.message.tool_calls, turn.results, agent)
+            if receiver is not None and receiver is not agent:
+                run.hand_over(receiver)
+                return None
+            answer = turn if turn.kind is StepKind.ANSWER else answer
+            step = _following(steps, turn)
+    return answer
 
 
 async def _take(run: Run, step: Step) -> Turn:

@@ -13,12 +13,35 @@ OutputT = TypeVar("OutputT", default=str)
 
 
 @dataclass(frozen=True, slots=True)
+class SubRun:
+    """The run of an agent that served as a tool. `trace` has one record per turn."""
+
+    call_id: str
+    agent: str
+    trace: tuple[StepFinished, ...]
+    sub_runs: tuple["SubRun", ...] = ()
+
+    @property
+    def all_steps(self) -> tuple[StepFinished, ...]:
+        """The turns of this run and of all under it."""
+        return _all_steps(self.trace, self.sub_runs)
+
+
+def _all_steps(
+    trace: tuple[StepFinished, ...], sub_runs: tuple[SubRun, ...]
+) -> tuple[StepFinished, ...]:
+    return (*trace, *(step for run in sub_runs for step in run.all_steps))
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult(Generic[OutputT]):
     """A run that succeeded.
 
     `messages` is the whole history, fit to be the `message_history` of a next run;
     `new_messages` is what this run added to the one it was given, instructions aside.
-    `trace` has one record per turn. `finish_reason` is "length" where a free-text answer was
+    `trace` has one record per turn; `sub_runs` those of agents that served as tools, whose cost
+    is part of `usage`. `agent` is the one that answered, another than was asked after a
+    handoff. `finish_reason` is "length" where a free-text answer was
     cut at its token limit.
     """
 
@@ -29,3 +52,10 @@ class RunResult(Generic[OutputT]):
     new_messages: tuple[Message, ...]
     trace: tuple[StepFinished, ...]
     finish_reason: Literal["stop", "length"] = "stop"
+    sub_runs: tuple[SubRun, ...] = ()
+    agent: str = ""
+
+    @property
+    def all_steps(self) -> tuple[StepFinished, ...]:
+        """The turns of this run and of all under it."""
+        return _all_steps(self.trace, self.sub_runs)

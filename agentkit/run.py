@@ -23,6 +23,8 @@ from agentkit.errors import (
     ToolRetriesExceeded,
 )
 from agentkit.events import (
+    HandedOver,
+    HistoryCompacted,
     ModelAnswered,
     ModelFailed,
     PlanMade,
@@ -35,13 +37,21 @@ from agentkit.events import (
     TextDelta,
 )
 from agentkit.history import instructed, opening
-from agentkit.messages import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
+from agentkit.messages import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
 from agentkit.output import OutputSpec
-from agentkit.result import RunResult
+from agentkit.result import RunResult, SubRun
 from agentkit.step import Step, Turn
 from agentkit.tool import Tool
 from agentkit.usage import Usage, UsageLimits
+from agentkit.view import HistoryView
 
 _FIRST_PAUSE = 0.25
 
@@ -57,7 +67,8 @@ class Run:
     `messages` only grows. `num_given` counts those at its start that are not this run's.
     `emit` is told every event as it happens and must not block. `served` are the results of
     the turn's calls so far, by the index of the call; `partial_text` is what there is of the
-    answer that is being written.
+    answer that is being written. `settings` are the caller's alone; `view` is what the model
+    sees of the messages.
     """
 
     definition: Definition
@@ -69,12 +80,15 @@ class Run:
     settings: ModelSettings
     timeout: float | None = None
     tokens: tuple[CancelToken, ...] = ()
+    depth: int = 0
     emit: Callable[[RunEvent], None] = _ignore
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     usage: Usage = field(default_factory=Usage)
     trace: list[StepFinished] = field(default_factory=list)
     tool_failures: dict[str, int] = field(default_factory=dict)
     output_failures: int = 0
+    sub_runs: list[SubRun] = field(default_factory=list)
+    view: HistoryView = field(default_factory=HistoryView)
     served: dict[int, ToolMessage] = field(default_factory=dict)
     partial_text: str = ""
 
@@ -101,7 +115,7 @@ class Run:
             messages=opening(prompt, history),
             num_given=len(history),
             limits=limits or UsageLimits(),
-            settings=definition.settings.updated(settings or ModelSettings()),
+            settings=settings or ModelSettings(),
             timeout=timeout,
             tokens=tokens,
         )
@@ -120,7 +134,19 @@ class Run:
             tool_name=tool_name,
             call_id=call_id,
             retry=self.tool_failures.get(tool_name, 0),
+            depth=self.depth,
+            limits=self.limits.left(self.usage),
+            host=self,
         )
+
+    def tell(self, event: RunEvent) -> None:
+        """See `Host`."""
+        self.emit(event)
+
+    def charge(self, run: SubRun, usage: Usage) -> None:
+        """See `Host`."""
+        self.sub_runs.append(run)
+        self.usage += usage
 
     async def instruct(self) -> None:
         """Puts the agent's instructions at the head of the messages."""
@@ -131,6 +157,23 @@ class Run:
         before = len(self.messages)
         self.messages = instructed(self.messages, instructions)
         self.num_given += len(self.messages) - before
+
+    def hand_over(self, definition: Definition) -> None:
+        """Lets another agent go on. Raises `TypeError` where it needs other dependencies."""
+        _check_deps(definition, self.deps)
+        self.emit(HandedOver(self.definition.name, definition.name))
+        self.definition = definition
+        if isinstance(self.messages[0], SystemMessage):  # the other agent's
+            self.messages = self.messages[1:]
+            self.num_given -= 1
+        self.tool_failures, self.output_failures = {}, 0
+
+    def compact(self) -> None:
+        """Lets the agent's compaction decide what the model sees from now on."""
+        compaction, before = self.definition.compaction, len(self.view.of(self.messages))
+        if compaction is not None and self.view.compact(self.messages, compaction):
+            after = len(self.view.of(self.messages))
+            self.emit(HistoryCompacted(len(self.trace), before, after))
 
     def tools_of(self, step: Step) -> Mapping[str, Tool]:
         return self.definition.tools if step.allow_calls else {}
@@ -144,6 +187,7 @@ class Run:
         """Raises `UsageLimitExceeded` where no further turn is allowed."""
         self.limits.check(self.usage, messages=self.messages)
         self.emit(StepStarted(len(self.trace), step.kind))
+        self.compact()
 
     def request(self, step: Step, output: OutputSpec) -> ModelRequest:
         """What the model is asked for the next turn."""
@@ -151,10 +195,10 @@ class Run:
         if not (tools or step.allow_final):
             raise StrategyError("a step with allow_final=False needs an agent with tools")
         return ModelRequest(
-            messages=tuple(self.messages),
+            messages=self.view.of(self.messages),
             tools=tuple(tool.definition for tool in self.definition.tools.values()),
             output=output.format,
-            settings=self.settings.updated(step.settings),
+            settings=self.definition.settings.updated(self.settings).updated(step.settings),
             allow_calls=step.allow_calls,
             allow_final=step.allow_final,
             grammar=step.grammar,
@@ -169,6 +213,7 @@ class Run:
         """Takes the model's answer of this turn, and tells it."""
         message, usage = response.message, response.usage
         self.served, self.partial_text = {}, ""
+        self.view.measure(self.messages, usage.input_tokens)
         self.messages.append(message)
         self.usage = self.usage.with_turn(usage)
         self.emit(
@@ -284,6 +329,8 @@ class Run:
             new_messages=tuple(self.messages[self.num_given :]),
             trace=tuple(self.trace),
             finish_reason=answer.finish_reason,
+            sub_runs=tuple(self.sub_runs),
+            agent=self.definition.name,
         )
 
 

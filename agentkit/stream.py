@@ -54,6 +54,21 @@ class RunStream(Generic[OutputT]):
         carries the history so far."""
         self._cancel.cancel()
 
+    def fork(self, prompt: str) -> "RunStream[OutputT]":
+        """Another run, from what there is of this one's history now and under `prompt`. This
+        one goes on; a model in this process keeps what both begin with once."""
+        run = self._run
+        return RunStream(
+            Run.open(
+                run.definition,
+                prompt,
+                deps=run.deps,
+                history=run.history("the run was forked here"),
+                limits=run.limits,
+                settings=run.settings,
+            )
+        )
+
     async def __aenter__(self) -> "RunStream[OutputT]":
         if self._group is not None:
             raise RuntimeError("a RunStream can be entered once; call run_stream again")
