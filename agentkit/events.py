@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from agentkit.confidence import Confidence
-from agentkit.decoding_trace import DecodingTrace
+from agentkit.decoding_trace import DecodingStats, DecodingTrace
 from agentkit.messages import ModelUsage, ToolCall
 
 JsonPath = tuple[str | int, ...]
@@ -153,7 +153,11 @@ class ToolFinished:
 @dataclass(frozen=True, slots=True)
 class StepFinished:
     """A turn is over, tool results included. `output` is the plan, the verdict or the final
-    output."""
+    output.
+
+    `decoding` has the decoder's counts: tokens by mode, forwards, acceptance, cache hits, time
+    spent on masks. It and `confidence` are None for models that do not know.
+    """
 
     index: int
     kind: StepKind
@@ -161,6 +165,8 @@ class StepFinished:
     tool_calls: tuple[ToolCall, ...]
     usage: ModelUsage
     output: Any = None
+    decoding: DecodingStats | None = field(default=None, repr=False)
+    confidence: Confidence | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Generator
 from contextlib import ExitStack, closing
-from itertools import count
 from typing import Any
 
 import anyio
@@ -97,14 +96,14 @@ async def _take(run: Run, step: Step) -> Turn:
 
 async def _ask(run: Run, step: Step, output: OutputSpec, partials: PartialReader) -> ModelResponse:
     """One answer of the model, asked for again where it failed before it said anything."""
-    request = run.request(step, output)
-    for attempt in count(1):
+    request, failures = run.request(step, output), 0
+    while True:
         listener = Listener(run, partials)
         try:
             return await listener.hear(request, step.budget.seconds)
         except ModelError as error:
-            await run.ask_again(error, attempt, said_something=listener.said_something)
-    raise AssertionError
+            failures += 1
+            await listener.recover(error, failures)
 
 
 def _checked(step: Step, output: OutputSpec, response: ModelResponse) -> Any:

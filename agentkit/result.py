@@ -39,10 +39,10 @@ class RunResult(Generic[OutputT]):
 
     `messages` is the whole history, fit to be the `message_history` of a next run;
     `new_messages` is what this run added to the one it was given, instructions aside.
-    `trace` has one record per turn; `sub_runs` those of agents that served as tools, whose cost
-    is part of `usage`. `agent` is the one that answered, another than was asked after a
-    handoff. `finish_reason` is "length" where a free-text answer was
-    cut at its token limit.
+    `trace` has one record per turn, with what the decoder counted. `sub_runs` are those of
+    agents that served as tools; what they cost is part of `usage`. `agent` names the one that
+    answered: after a handoff another than was asked. `finish_reason` is "length" where a
+    free-text answer was cut at its token limit.
     """
 
     output: OutputT

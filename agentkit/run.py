@@ -7,13 +7,10 @@ from inspect import isawaitable
 from types import NoneType
 from typing import Any
 
-from anyio import sleep
-
 from agentkit.cancel import CancelToken
 from agentkit.context import RunContext
 from agentkit.definition import Definition
 from agentkit.errors import (
-    ModelError,
     ModelRetry,
     OutputRetriesExceeded,
     RunCancelled,
@@ -26,7 +23,6 @@ from agentkit.events import (
     HandedOver,
     HistoryCompacted,
     ModelAnswered,
-    ModelFailed,
     PlanMade,
     Reflected,
     RetryRequested,
@@ -53,8 +49,6 @@ from agentkit.tool import Tool
 from agentkit.usage import Usage, UsageLimits
 from agentkit.view import HistoryView
 
-_FIRST_PAUSE = 0.25
-
 
 def _ignore(event: RunEvent) -> None:
     """Nobody watches the run."""
@@ -64,8 +58,8 @@ def _ignore(event: RunEvent) -> None:
 class Run:
     """Everything that changes while an agent runs; the one mutable record of a run.
 
-    `messages` only grows. `num_given` counts those at its start that are not this run's.
-    `emit` is told every event as it happens and must not block. `served` are the results of
+    `messages` only grows, but for the instructions at its head. `num_given` counts those at its
+    start that are not this run's. `emit` is told every event as it happens and must not block. `served` are the results of
     the turn's calls so far, by the index of the call; `partial_text` is what there is of the
     answer that is being written. `settings` are the caller's alone; `view` is what the model
     sees of the messages.
@@ -255,16 +249,6 @@ class Run:
             kind = RunTimeout
         return kind(reason, self.history(reason), self.usage, self.partial_text)
 
-    async def ask_again(self, error: ModelError, attempt: int, *, said_something: bool) -> None:
-        """Waits, and tells it, before the model that failed is asked again. Raises `error` where
-        it may not be: after its retries, or once some of its answer was told."""
-        is_last = attempt > self.definition.model_retries
-        if is_last or said_something or not error.retryable:
-            raise error
-        self.emit(ModelFailed(len(self.trace), attempt, str(error)))
-        pause = _FIRST_PAUSE * 2 ** (attempt - 1)
-        await sleep(pause if error.retry_after is None else error.retry_after)
-
     def finish_turn(
         self,
         kind: StepKind,
@@ -275,7 +259,14 @@ class Run:
         """Tells that the turn is over and keeps the record for the trace."""
         message, usage = response.message, response.usage
         finished = StepFinished(
-            len(self.trace), kind, message.text, message.tool_calls, usage, output
+            len(self.trace),
+            kind,
+            message.text,
+            message.tool_calls,
+            usage,
+            output,
+            decoding=None if response.trace is None else response.trace.stats,
+            confidence=response.confidence,
         )
         if kind is StepKind.PLAN and output is not None:
             self.emit(PlanMade(len(self.trace), output))
