@@ -6,10 +6,10 @@ Define an `Agent` once, then `await agent.run(...)`, `agent.run_sync(...)` or
 
 from agentkit.agent import Agent
 from agentkit.cancel import CancelToken
+from agentkit.compaction import Compaction, DropMiddle, DropResults
 from agentkit.confidence import Confidence
 from agentkit.context import RunContext
 from agentkit.decisions import (
-    REVIEW,
     Decision,
     Denied,
     OnUnknown,
@@ -50,6 +50,8 @@ from agentkit.errors import (
 )
 from agentkit.events import (
     CallsPending,
+    HandedOver,
+    HistoryCompacted,
     JsonPath,
     ModelAnswered,
     ModelFailed,
@@ -63,12 +65,14 @@ from agentkit.events import (
     StepFinished,
     StepKind,
     StepStarted,
+    SubAgentEvent,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
 )
+from agentkit.handoff import handoff
 from agentkit.messages import (
     AssistantMessage,
     Message,
@@ -89,7 +93,7 @@ from agentkit.reflection import (
     always,
     confidence_below,
 )
-from agentkit.result import RunResult
+from agentkit.result import RunResult, SubRun
 from agentkit.review import ask_owner
 from agentkit.sessions import PostgresSessions, RunInfo, RunLog, RunState, Sessions, SQLiteSessions
 from agentkit.step import Budget, Step, Turn
@@ -99,7 +103,6 @@ from agentkit.tool import Tool, tool
 from agentkit.usage import Usage, UsageLimits
 
 __all__ = [
-    "REVIEW",
     "Accept",
     "Act",
     "Agent",
@@ -109,12 +112,17 @@ __all__ = [
     "Budget",
     "CallsPending",
     "CancelToken",
+    "Compaction",
     "Confidence",
     "ConfidenceBelow",
     "Decision",
     "DecisionError",
     "Denied",
+    "DropMiddle",
+    "DropResults",
     "Gate",
+    "HandedOver",
+    "HistoryCompacted",
     "JsonPath",
     "LogError",
     "Message",
@@ -166,6 +174,8 @@ __all__ = [
     "StepStarted",
     "Strategy",
     "StrategyError",
+    "SubAgentEvent",
+    "SubRun",
     "SystemMessage",
     "TextDelta",
     "Tool",
@@ -193,5 +203,6 @@ __all__ = [
     "always",
     "ask_owner",
     "confidence_below",
+    "handoff",
     "tool",
 ]

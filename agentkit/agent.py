@@ -12,9 +12,11 @@ from typing import Any, Generic
 import anyio
 
 from agentkit.cancel import CancelToken
+from agentkit.compaction import Compaction
 from agentkit.context import DepsT, RunContext
 from agentkit.decisions import Decision, OnUnknown
 from agentkit.definition import Definition, check_model, toolbox
+from agentkit.errors import ModelRetry, ToolError
 from agentkit.loop import drive
 from agentkit.messages import Message
 from agentkit.models.base import Model, ModelSettings
@@ -24,6 +26,7 @@ from agentkit.run import Run
 from agentkit.sessions.sessions import Sessions
 from agentkit.strategy import Act, Strategy
 from agentkit.stream import RunStream
+from agentkit.subagent import ask_under
 from agentkit.tool import Tool
 from agentkit.usage import UsageLimits
 
@@ -54,7 +57,9 @@ class Agent(Generic[DepsT, OutputT]):
     `output_retries` is how often in a row an answer may fail to validate. At most
     `max_concurrent_tools` calls of a turn run at once. An answer of the model may take
     `model_timeout` seconds. A model that fails before it said anything, in a way that may pass
-    (`ModelError.retryable`), is asked up to `model_retries` times more.
+    (`ModelError.retryable`), is asked up to `model_retries` times more. Of a tool result longer
+    than `max_result_chars` the model sees the start and the end; `compaction` decides what it
+    sees of a long history.
 
     With `sessions` every run is written to their log as it happens, can be resumed after its
     process ended, may belong to a conversation, and may wait for approvals.
@@ -81,6 +86,8 @@ class Agent(Generic[DepsT, OutputT]):
         max_concurrent_tools: int | None = None,
         model_retries: int = 2,
         model_timeout: float | None = None,
+        max_result_chars: int | None = 20_000,
+        compaction: Compaction | None = None,
         name: str = "agent",
         sessions: Sessions | None = None,
     ) -> None:
@@ -89,11 +96,12 @@ class Agent(Generic[DepsT, OutputT]):
         _check_least("output_retries", output_retries, 0)
         _check_least("max_concurrent_tools", max_concurrent_tools, 1)
         _check_least("model_retries", model_retries, 0)
+        _check_least("max_result_chars", max_result_chars, 1)
         _check_seconds("tool_timeout", tool_timeout)
         _check_seconds("model_timeout", model_timeout)
         self._definition = Definition(
             model=model,
-            tools=toolbox(tools, retries, tool_timeout),
+            tools=toolbox(tools, retries, tool_timeout, max_result_chars),
             output=OutputSpec.of(output_type),
             instructions=instructions,
             deps_type=deps_type,
@@ -105,6 +113,8 @@ class Agent(Generic[DepsT, OutputT]):
             max_concurrent_tools=max_concurrent_tools,
             model_retries=model_retries,
             model_timeout=model_timeout,
+            max_result_chars=max_result_chars,
+            compaction=compaction,
             name=name,
             sessions=sessions,
         )
@@ -213,6 +223,7 @@ class Agent(Generic[DepsT, OutputT]):
         run_id: str,
         *,
         approvals: Mapping[str, Decision] = MappingProxyType({}),
+        review: Decision | None = None,
         on_unknown: OnUnknown = OnUnknown.RAISE,
         deps: DepsT | None = None,
         usage_limits: UsageLimits | None = None,
@@ -226,15 +237,16 @@ class Agent(Generic[DepsT, OutputT]):
         What is in the log is told again, without asking the model or running a tool. A call
         that began and has no result runs again if its tool is idempotent; else its outcome is
         unknown, and `on_unknown` holds. `approvals` decide on calls by their id: True, False,
-        `Denied(reason)`, other arguments, or `Returned(value)`. The other arguments are those of
-        `run`; give them again, since the log does not hold them.
+        `Denied(reason)`, other arguments, or `Returned(value)`; `review` does so on a plan that
+        waits (see `ask_owner`). The other arguments are those of `run`; give them again, since
+        the log does not hold them.
 
         Raises what `run` raises, and `UnknownRun`, `UnknownOutcome`, `DecisionError`, and
         `ReplayDiverged` where the agent does not do what the log says it did.
         """
         return await drive(
             self._reopen(
-                run_id, approvals, on_unknown, deps, usage_limits, settings, timeout, cancel
+                run_id, approvals, review, on_unknown, deps, usage_limits, settings, timeout, cancel
             )
         )
 
@@ -243,6 +255,7 @@ class Agent(Generic[DepsT, OutputT]):
         run_id: str,
         *,
         approvals: Mapping[str, Decision] = MappingProxyType({}),
+        review: Decision | None = None,
         on_unknown: OnUnknown = OnUnknown.RAISE,
         deps: DepsT | None = None,
         usage_limits: UsageLimits | None = None,
@@ -254,7 +267,7 @@ class Agent(Generic[DepsT, OutputT]):
         if _in_event_loop():
             raise RuntimeError("an event loop runs in this thread: use `await agent.resume(...)`")
         run = self._reopen(
-            run_id, approvals, on_unknown, deps, usage_limits, settings, timeout, cancel
+            run_id, approvals, review, on_unknown, deps, usage_limits, settings, timeout, cancel
         )
         return anyio.run(drive, run)
 
@@ -263,6 +276,7 @@ class Agent(Generic[DepsT, OutputT]):
         run_id: str,
         *,
         approvals: Mapping[str, Decision] = MappingProxyType({}),
+        review: Decision | None = None,
         on_unknown: OnUnknown = OnUnknown.RAISE,
         deps: DepsT | None = None,
         usage_limits: UsageLimits | None = None,
@@ -273,9 +287,51 @@ class Agent(Generic[DepsT, OutputT]):
         """`resume`, watched. `RunStarted.num_replayed_turns` says how much was told before."""
         return RunStream(
             self._reopen(
-                run_id, approvals, on_unknown, deps, usage_limits, settings, timeout, cancel
+                run_id, approvals, review, on_unknown, deps, usage_limits, settings, timeout, cancel
             )
         )
+
+    def as_tool(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        *,
+        timeout: float | None = None,
+        max_depth: int = 4,
+    ) -> Tool:
+        """A tool by which another agent asks this one, in a run of its own without the other's
+        history.
+
+        The other run's dependencies are handed on, its limits hold for both, what this agent
+        uses up counts there, and cancelling one cancels the other. A failure of this agent's
+        model to answer validly or within the limits goes back to the asking model. Agents that
+        ask agents are refused beyond `max_depth`.
+        """
+
+        called = name or self.name
+
+        async def ask(context: RunContext[Any], prompt: str) -> Any:
+            """Asks an agent.
+
+            Args:
+                prompt: the question, with all that is needed to answer it
+            """
+            if not prompt.strip():
+                raise ModelRetry("prompt: it is empty")
+            if context.depth >= max_depth:
+                raise ToolError(f"agents may ask agents {max_depth} deep; do it without {called}")
+            return await ask_under(self._open(prompt, context.deps), context)
+
+        return Tool.from_function(
+            ask,
+            name=called,
+            description=description or f"Ask the agent {self.name}.",
+            timeout=timeout,
+        )
+
+    def definition(self) -> Definition:
+        """The agent's parts as runs that begin now see them."""
+        return self._stand_in().definition
 
     @contextmanager
     def override(
@@ -309,12 +365,12 @@ class Agent(Generic[DepsT, OutputT]):
         self,
         prompt: str,
         deps: Any,
-        history: Sequence[Message],
-        limits: UsageLimits | None,
-        settings: ModelSettings | None,
-        timeout: float | None,
-        cancel: CancelToken | None,
-        session: str | None,
+        history: Sequence[Message] = (),
+        limits: UsageLimits | None = None,
+        settings: ModelSettings | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+        session: str | None = None,
     ) -> Run:
         if session is not None and history:
             raise ValueError("give a session or a message_history, not both")
@@ -338,6 +394,7 @@ class Agent(Generic[DepsT, OutputT]):
         self,
         run_id: str,
         approvals: Mapping[str, Decision],
+        review: Decision | None,
         on_unknown: OnUnknown,
         deps: Any,
         limits: UsageLimits | None,
@@ -357,7 +414,7 @@ class Agent(Generic[DepsT, OutputT]):
             timeout=timeout,
             tokens=() if cancel is None else (cancel,),
             run_id=run_id,
-            journal=stand_in.definition.resumed_journal(run_id, approvals, on_unknown),
+            journal=stand_in.definition.resumed_journal(run_id, approvals, review, on_unknown),
         )
 
 

@@ -5,12 +5,15 @@ as one `data:` line of a text/event-stream.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from agentkit.errors import AgentError, RunCancelled
+from agentkit.errors import AgentError, RunCancelled, RunInterrupted
 from agentkit.events import (
+    HandedOver,
+    HistoryCompacted,
     ModelAnswered,
     ModelFailed,
     PartialOutput,
@@ -23,6 +26,7 @@ from agentkit.events import (
     StepFinished,
     StepKind,
     StepStarted,
+    SubAgentEvent,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
@@ -53,14 +57,19 @@ class AgUiEncoder:
         self._text_open = False
         self._calls_open: list[str] = []
         self._usage: list[ModelUsage] = []
+        self._agents: dict[str, _SubAgent] = {}
 
     def encode(self, event: RunEvent) -> list[AgUiEvent]:
-        """The protocol's events for `event`; most have one, none has more than four."""
+        """The protocol's events for `event`; most have one."""
         return list(self._encoded(event))
 
     def failed(self, error: BaseException) -> list[AgUiEvent]:
         """The end of a run that ended with `error`, what was open closed before it."""
-        events = [*self._close(), *self._close_step()]
+        events = [
+            *(each for agent in self._agents.values() for each in agent.gave_up("interrupted")),
+            *self._close(),
+            *self._close_step(),
+        ]
         if isinstance(error, RunCancelled):
             cancelled = {"type": "cancelled"}
             return [*events, self._run("RUN_FINISHED", outcome=cancelled, **self._spent())]
@@ -81,20 +90,33 @@ class AgUiEncoder:
             case ToolStarted(call):
                 yield _custom("tool_started", {"toolCallId": call.call_id})
             case ToolFinished():
+                yield from self._close_agent(event)
                 yield self._result(event)
             case PartialOutput() | PlanMade() | Reflected():
                 yield self._typed(event)
             case StepFinished(usage=usage):
                 self._usage.append(usage)
                 yield from self._close_step()
-            case RetryRequested(reason):
-                yield _custom("retry_requested", {"reason": reason})
-            case ModelFailed(_, attempt, reason):
-                yield _custom("model_failed", {"attempt": attempt, "reason": reason})
+            case SubAgentEvent(call_id, name, inner):
+                agent = self._agents.get(call_id) or self._begin_agent(call_id, name)
+                yield from agent.encode(inner)
+            case RetryRequested() | ModelFailed() | HistoryCompacted() | HandedOver():
+                yield _told(event)
             case RunFinished(output):
                 result = to_jsonable_python(output, fallback=str)
                 success = {"type": "success"}
                 yield self._run("RUN_FINISHED", result=result, outcome=success, **self._spent())
+
+    def _begin_agent(self, call_id: str, name: str) -> "_SubAgent":
+        agent = _SubAgent(self._thread_id, f"{self._message_id}-{call_id}", call_id, name)
+        self._agents[call_id] = agent
+        return agent
+
+    def _close_agent(self, event: ToolFinished) -> Iterator[AgUiEvent]:
+        """Ends an agent that gave no answer to the call."""
+        agent = self._agents.pop(event.call.call_id, None)
+        if agent is not None and event.is_error:
+            yield from agent.gave_up(event.content)
 
     def _written(
         self, event: TextDelta | ToolCallStarted | ToolCallDelta | ModelAnswered
@@ -187,6 +209,53 @@ class AgUiEncoder:
 
     def _spent(self) -> AgUiEvent:
         return {"usage": [_usage(self._model, self._usage)]} if self._usage else {}
+
+
+class _SubAgent:
+    """The run of an agent that serves a call of the run."""
+
+    def __init__(self, thread_id: str, run_id: str, call_id: str, name: str) -> None:
+        self._encoder = AgUiEncoder(thread_id, run_id)
+        self._run_id = run_id
+        self._call_id = call_id
+        self._name = name
+        self._is_over = False
+
+    def encode(self, event: RunEvent) -> Iterator[AgUiEvent]:
+        for encoded in self._encoder.encode(event):
+            yield self._attributed(encoded)
+
+    def gave_up(self, reason: str) -> Iterator[AgUiEvent]:
+        if not self._is_over:
+            *closing, _ = self._encoder.failed(RunInterrupted(reason))
+            yield from map(self._attributed, closing)
+            yield {"type": "SUBAGENT_ERROR", "subagentRunId": self._run_id, "message": reason}
+
+    def _attributed(self, event: AgUiEvent) -> AgUiEvent:
+        mine = {"subagentRunId": self._run_id}
+        if event["type"] == "RUN_STARTED":
+            start = {"name": self._name, "parentToolCallId": self._call_id}
+            return {"type": "SUBAGENT_STARTED", **mine, **start}
+        if event["type"] == "RUN_FINISHED":
+            self._is_over = True
+            return {"type": "SUBAGENT_FINISHED", **mine, "result": event["result"]}
+        if event["type"] == "SUBAGENT_STARTED":
+            return {"parentSubagentRunId": self._run_id} | event
+        return mine | event  # one that is attributed to an agent under this one stays with it
+
+
+def _told(event: RetryRequested | ModelFailed | HistoryCompacted | HandedOver) -> AgUiEvent:
+    """What the protocol has no event for."""
+    match event:
+        case RetryRequested():
+            name = "retry_requested"
+        case ModelFailed():
+            name = "model_failed"
+        case HistoryCompacted():
+            name = "history_compacted"
+        case HandedOver():
+            name = "handed_over"
+    return _custom(name, asdict(event))
 
 
 def _custom(name: str, value: AgUiEvent) -> AgUiEvent:

@@ -14,6 +14,7 @@ from agentkit.messages import ToolCall, ToolMessage
 from agentkit.models.base import ModelResponse
 from agentkit.run import Run
 from agentkit.tool import Tool
+from agentkit.tool_result import capped
 
 
 async def run_calls(
@@ -28,6 +29,7 @@ async def run_calls(
     calls = response.message.tool_calls
     run.begin_calls(calls)
     was_cut = response.finish_reason == "length"
+    await run.journal.decide(calls, tools)
     sorted_calls = sort_calls(calls, tools, run.journal, was_cut=was_cut)
     pending = sorted_calls.pending
     unknown = {i: why for i, why in pending.items() if why is PendingReason.UNKNOWN}
@@ -77,7 +79,7 @@ async def _serve(run: Run, call: ToolCall, index: int, ready: ReadyCall) -> Call
         content = await ready.tool.call(ready.arguments, run.context(call.name, call.call_id))
     except ToolError as error:
         return outcome_of(error)
-    return CallOutcome(ready.note + content)
+    return CallOutcome(ready.note + capped(content, ready.tool.max_result_chars))
 
 
 async def _finish(

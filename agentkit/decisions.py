@@ -46,11 +46,6 @@ Decision = bool | Denied | Returned | Mapping[str, Any]
 """True lets a call run, False denies it; a mapping lets it run with these arguments instead."""
 
 
-REVIEW = "review"
-"""Stands among the approvals for the plan or the answer that waits for a review: True lets it
-pass, a mapping or `Returned` replaces it, False or `Denied` has it written again."""
-
-
 class OnUnknown(Enum):
     """What a resumed run does with calls of unknown outcome that no decision names. Calls of
     idempotent tools are never unknown: they run again."""

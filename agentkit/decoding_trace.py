@@ -98,6 +98,11 @@ class DecodingStats:
         """Share of the drafted tokens that were kept; 0.0 where none was drafted."""
         return self.accepted / self.drafted if self.drafted else 0.0
 
+    @property
+    def hit_rate(self) -> float:
+        """Share of the prompt's tokens that were found encoded, 0.0 to 1.0."""
+        return self.cached_prompt_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class DecodingTrace:

@@ -176,7 +176,7 @@ class ReviewRequired(RunPaused):
         AgentError.__init__(
             self,
             f"run {run_id} waits for a review of {output!r}; an agent with sessions goes on with "
-            f"agent.resume({run_id!r}, approvals={{REVIEW: ...}})",
+            f"agent.resume({run_id!r}, review=...)",
         )
         self.run_id = run_id
         self.pending = ()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from agentkit.confidence import Confidence
 from agentkit.decisions import PendingCall
-from agentkit.decoding_trace import DecodingTrace
+from agentkit.decoding_trace import DecodingStats, DecodingTrace
 from agentkit.messages import ModelUsage, ToolCall
 
 JsonPath = tuple[str | int, ...]
@@ -164,7 +164,11 @@ class CallsPending:
 @dataclass(frozen=True, slots=True)
 class StepFinished:
     """A turn is over, tool results included. `output` is the plan, the verdict or the final
-    output."""
+    output.
+
+    `decoding` has the decoder's counts: tokens by mode, forwards, acceptance, cache hits, time
+    spent on masks. It and `confidence` are None for models that do not know.
+    """
 
     index: int
     kind: StepKind
@@ -172,6 +176,8 @@ class StepFinished:
     tool_calls: tuple[ToolCall, ...]
     usage: ModelUsage
     output: Any = None
+    decoding: DecodingStats | None = field(default=None, repr=False)
+    confidence: Confidence | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,34 @@ class RetryRequested:
     """The answer did not validate; the model is asked again. `reason` is what it is told."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryCompacted:
+    """The model sees less of the history from turn `index` on: `after` messages instead of
+    `before`, or shorter ones. The run keeps the whole."""
+
+    index: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The run goes on with another agent: from the one named `giver` to the one named
+    `receiver`."""
+
+    giver: str
+    receiver: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubAgentEvent:
+    """An event of the run of `agent`, which serves the tool call `call_id` of this run."""
+
+    call_id: str
+    agent: str
+    event: "RunEvent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,5 +247,8 @@ RunEvent = (
     | Reflected
     | StepFinished
     | RetryRequested
+    | HistoryCompacted
+    | HandedOver
+    | SubAgentEvent
     | RunFinished
 )

@@ -1,28 +1,29 @@
 """The seam between a run and what remembers it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 from agentkit.decisions import Decision, OnUnknown, PendingReason
-from agentkit.messages import Message
+from agentkit.messages import Message, ToolCall
 from agentkit.models.base import Model, ModelEvent, ModelRequest
 from agentkit.tool import Tool
+from agentkit.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """How a run began, or begins, where a log knows it better than the caller.
 
-    `instructions` None means that they are still to be made. `num_turns` counts the model's
-    answers that will be told again from the log.
+    `num_turns` counts the model's answers that will be told again from the log. `usage` is that
+    of agents used as tools, in calls that will not be made again.
     """
 
     prompt: str
     history: Sequence[Message]
-    instructions: str | None = None
     num_turns: int = 0
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +55,39 @@ class ReviewOutcome:
     reason: str | None = None
 
 
+Parts = AbstractAsyncContextManager[AsyncIterator[ModelEvent]]
+
+
 class Journal(Protocol):
     """Remembers one run. What it already knows is not done again."""
 
     @property
     def on_unknown(self) -> OnUnknown: ...
 
-    async def recall(
-        self, prompt: str, history: Sequence[Message], tools: Mapping[str, Tool]
-    ) -> Beginning:
+    async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning:
         """How the run begins. Comes first."""
         ...
 
-    def kept(
-        self, messages: Sequence[Message], num_given: int
-    ) -> AbstractAsyncContextManager[None]:
-        """The run, from its first step to its end, which is written down. `messages` grows while
-        the run goes on; the first `num_given` are not the run's own."""
+    def kept(self) -> AbstractAsyncContextManager[None]:
+        """The run, from its first step to its end. What it fails with is written down."""
         ...
 
-    def stream(
-        self, model: Model, request: ModelRequest
-    ) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
-        """The answer of this turn: remembered, or the model's."""
+    async def finishes(self, messages: Sequence[Message]) -> None:
+        """The run's last answer is its result."""
+        ...
+
+    async def instructions(self, write: Callable[[], Awaitable[str]]) -> str:
+        """The instructions of the agent that goes on now: remembered, or as `write` gives them."""
+        ...
+
+    def stream(self, model: Model, request: ModelRequest, messages: Sequence[Message]) -> Parts:
+        """The answer of this turn: remembered, or the model's. `messages` are the run's, of
+        which the request may show a part."""
+        ...
+
+    async def decide(self, calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> None:
+        """Takes what the run's owner has decided on these calls of the turn. Raises
+        `DecisionError`."""
         ...
 
     def state_of(self, index: int) -> CallState:
@@ -89,6 +100,10 @@ class Journal(Protocol):
 
     async def call_ended(self, index: int, outcome: CallOutcome) -> None:
         """Writes down what came of a call, unless it is known."""
+        ...
+
+    def charged(self, usage: Usage) -> None:
+        """An agent that a call asked has used this up."""
         ...
 
     def known_review(self) -> ReviewOutcome | None:
@@ -114,20 +129,23 @@ class Unlogged:
 
     on_unknown = OnUnknown.RAISE
 
-    async def recall(
-        self, prompt: str, history: Sequence[Message], tools: Mapping[str, Tool]
-    ) -> Beginning:
+    async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning:
         return Beginning(prompt, history)
 
-    def kept(
-        self, messages: Sequence[Message], num_given: int
-    ) -> AbstractAsyncContextManager[None]:
+    def kept(self) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
-    def stream(
-        self, model: Model, request: ModelRequest
-    ) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:
+    async def finishes(self, messages: Sequence[Message]) -> None:
+        return
+
+    async def instructions(self, write: Callable[[], Awaitable[str]]) -> str:
+        return await write()
+
+    def stream(self, model: Model, request: ModelRequest, messages: Sequence[Message]) -> Parts:
         return model.stream(request)
+
+    async def decide(self, calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> None:
+        return
 
     def state_of(self, index: int) -> CallState:
         return CallState()
@@ -136,6 +154,9 @@ class Unlogged:
         return
 
     async def call_ended(self, index: int, outcome: CallOutcome) -> None:
+        return
+
+    def charged(self, usage: Usage) -> None:
         return
 
     def known_review(self) -> ReviewOutcome | None:

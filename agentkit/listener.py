@@ -1,9 +1,9 @@
 """One answer of the model, told part by part."""
 
-import anyio
+from anyio import move_on_after, sleep
 
 from agentkit.errors import ModelError, ModelTimeout
-from agentkit.events import ToolCallDelta, ToolCallStarted
+from agentkit.events import ModelFailed, ToolCallDelta, ToolCallStarted
 from agentkit.models.base import (
     ModelEvent,
     ModelRequest,
@@ -14,6 +14,8 @@ from agentkit.models.base import (
 )
 from agentkit.partial import PartialReader
 from agentkit.run import Run
+
+_FIRST_PAUSE = 0.25
 
 
 class Listener:
@@ -29,14 +31,26 @@ class Listener:
         the agent's `model_timeout`, and the model's own errors."""
         definition = self._run.definition
         seconds = definition.model_timeout if seconds is None else seconds
-        with anyio.move_on_after(seconds):
+        with move_on_after(seconds):
             return await self._listen(request)
         assert seconds is not None
         raise ModelTimeout(definition.model.name, seconds)
 
+    async def recover(self, error: ModelError, failures: int) -> None:
+        """Waits, and tells it, before the model is asked again after so many failures. Raises
+        `error` where it may not be: after its retries, or once some of its answer was told."""
+        run = self._run
+        is_last = failures > run.definition.model_retries
+        if is_last or self.said_something or not error.retryable:
+            raise error
+        run.emit(ModelFailed(len(run.trace), failures, str(error)))
+        pause = _FIRST_PAUSE * 2 ** (failures - 1)
+        await sleep(pause if error.retry_after is None else error.retry_after)
+
     async def _listen(self, request: ModelRequest) -> ModelResponse:
-        model, response = self._run.definition.model, None
-        async with self._run.journal.stream(model, request) as parts:
+        run, response = self._run, None
+        model = run.definition.model
+        async with run.journal.stream(model, request, run.messages) as parts:
             async for part in parts:
                 if isinstance(part, ModelResponse):
                     response = part

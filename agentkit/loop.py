@@ -3,7 +3,6 @@
 import math
 from collections.abc import Generator
 from contextlib import ExitStack, closing
-from itertools import count
 from typing import Any
 
 import anyio
@@ -15,6 +14,7 @@ from agentkit.events import (
     RunStarted,
     StepKind,
 )
+from agentkit.handoff import receiver_of
 from agentkit.listener import Listener
 from agentkit.messages import UserMessage
 from agentkit.models.base import ModelResponse
@@ -41,24 +41,39 @@ async def drive(run: Run) -> RunResult[Any]:
 async def _steps(run: Run) -> RunResult[Any]:
     num_turns = await run.recall()
     run.emit(RunStarted(run.run_id, run.prompt, run.definition.model.name, num_turns))
-    await run.instruct()
-    async with run.journal.kept(run.messages, run.num_given):
-        answer = await _follow(run)
+    async with run.journal.kept():
+        answer = await _agents(run)
+        await run.journal.finishes(run.messages)
     run.emit(RunFinished(answer.output))
     return run.result(answer)
 
 
-async def _follow(run: Run) -> Turn:
-    """Takes the strategy's steps; gives the answer."""
-    answer = None
-    with closing(run.definition.strategy.steps()) as steps:
+async def _agents(run: Run) -> Turn:
+    """Lets the agent work, and those to which it hands over; gives the answer."""
+    agent = answer = None
+    while run.definition is not agent:
+        agent = run.definition
+        await run.instruct()
+        answer = await _follow(run)
+    if answer is None:
+        raise StrategyError(f"{run.definition.strategy!r} ended the run without an answer")
+    return answer
+
+
+async def _follow(run: Run) -> Turn | None:
+    """Takes the steps of the agent's strategy, until they end or another agent is to go on.
+    The last answer of them, if there is one."""
+    agent, answer = run.definition, None
+    with closing(agent.strategy.steps()) as steps:
         step = next(steps, None)
         while step is not None:
             turn = await _take(run, step)
+            receiver = receiver_of(turn.message.tool_calls, turn.results, agent)
+            if receiver is not None and receiver is not agent:
+                run.hand_over(receiver)
+                return None
             answer = turn if turn.kind is StepKind.ANSWER else answer
             step = _following(steps, turn)
-    if answer is None:
-        raise StrategyError(f"{run.definition.strategy!r} ended the run without an answer")
     return answer
 
 
@@ -90,14 +105,14 @@ async def _take(run: Run, step: Step) -> Turn:
 
 async def _ask(run: Run, step: Step, output: OutputSpec, partials: PartialReader) -> ModelResponse:
     """One answer of the model, asked for again where it failed before it said anything."""
-    request = run.request(step, output)
-    for attempt in count(1):
+    request, failures = run.request(step, output), 0
+    while True:
         listener = Listener(run, partials)
         try:
             return await listener.hear(request, step.budget.seconds)
         except ModelError as error:
-            await run.ask_again(error, attempt, said_something=listener.said_something)
-    raise AssertionError
+            failures += 1
+            await listener.recover(error, failures)
 
 
 def _checked(step: Step, output: OutputSpec, response: ModelResponse) -> Any:

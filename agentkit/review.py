@@ -6,14 +6,15 @@ from typing import Any
 from pydantic_core import to_json
 
 from agentkit.context import RunContext
-from agentkit.decisions import REVIEW, Decision, Denied, Returned
+from agentkit.decisions import Decision, Denied, Returned
 from agentkit.errors import DecisionError, ModelRetry, ReviewRequired
 from agentkit.output import OutputSpec
 
 
 def ask_owner(context: RunContext[Any], output: Any) -> Any:
     """A review, as in `PlanAct(review=ask_owner)`, that pauses the run with `ReviewRequired` until
-    it is resumed with `approvals={REVIEW: ...}`."""
+    it is resumed with `review=...`: True lets the output pass, a mapping or
+    `Returned` replaces it, False or `Denied` has it written again."""
     raise ReviewRequired(context.run_id, output)
 
 
@@ -32,9 +33,9 @@ def decided(decision: Decision, output: OutputSpec, answer: Any) -> Any:
             try:
                 return output.validate(str(text))
             except ModelRetry as error:
-                raise DecisionError(f"{REVIEW!r}: {error}") from error
+                raise DecisionError(f"review: {error}") from error
         case _:
             raise DecisionError(
-                f"{REVIEW!r}: {decision!r} is no decision; give True, False, Denied, Returned, or "
+                f"review: {decision!r} is no decision; give True, False, Denied, Returned, or "
                 "a mapping"
             )

@@ -7,13 +7,10 @@ from inspect import isawaitable
 from types import NoneType
 from typing import Any
 
-from anyio import sleep
-
 from agentkit.cancel import CancelToken
 from agentkit.context import RunContext
 from agentkit.definition import Definition
 from agentkit.errors import (
-    ModelError,
     ModelRetry,
     OutputRetriesExceeded,
     RunCancelled,
@@ -24,8 +21,9 @@ from agentkit.errors import (
     ToolRetriesExceeded,
 )
 from agentkit.events import (
+    HandedOver,
+    HistoryCompacted,
     ModelAnswered,
-    ModelFailed,
     PlanMade,
     Reflected,
     RetryRequested,
@@ -37,16 +35,22 @@ from agentkit.events import (
 )
 from agentkit.history import instructed, opening
 from agentkit.journal import Journal, ReviewOutcome, Unlogged
-from agentkit.messages import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
+from agentkit.messages import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
 from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
 from agentkit.output import OutputSpec
-from agentkit.result import RunResult
+from agentkit.result import RunResult, SubRun
 from agentkit.review import decided
 from agentkit.step import Review, Step, Turn
 from agentkit.tool import Tool
 from agentkit.usage import Usage, UsageLimits
-
-_FIRST_PAUSE = 0.25
+from agentkit.view import HistoryView
 
 
 def _ignore(event: RunEvent) -> None:
@@ -57,10 +61,11 @@ def _ignore(event: RunEvent) -> None:
 class Run:
     """Everything that changes while an agent runs; the one mutable record of a run.
 
-    `messages` only grows. `num_given` counts those at its start that are not this run's.
-    `emit` is told every event as it happens and must not block. `served` are the results of
-    the turn's calls so far, by the index of the call; `partial_text` is what there is of the
-    answer that is being written.
+    `messages` only grows, but for the instructions at its head. `num_given` counts those at its
+    start that are not this run's. `emit` is told every event as it happens and must not block.
+    `served` are the results of the turn's calls so far, by the index of the call;
+    `partial_text` is what there is of the answer that is being written. `settings` are the
+    caller's alone; `view` is what the model sees of the messages.
     """
 
     definition: Definition
@@ -73,12 +78,15 @@ class Run:
     journal: Journal = field(default_factory=Unlogged)
     timeout: float | None = None
     tokens: tuple[CancelToken, ...] = ()
+    depth: int = 0
     emit: Callable[[RunEvent], None] = _ignore
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     usage: Usage = field(default_factory=Usage)
     trace: list[StepFinished] = field(default_factory=list)
     tool_failures: dict[str, int] = field(default_factory=dict)
     output_failures: int = 0
+    sub_runs: list[SubRun] = field(default_factory=list)
+    view: HistoryView = field(default_factory=HistoryView)
     served: dict[int, ToolMessage] = field(default_factory=dict)
     partial_text: str = ""
 
@@ -92,10 +100,10 @@ class Run:
         history: Sequence[Message],
         limits: UsageLimits | None,
         settings: ModelSettings | None,
-        timeout: float | None,
-        tokens: tuple[CancelToken, ...],
         run_id: str,
         journal: Journal,
+        timeout: float | None = None,
+        tokens: tuple[CancelToken, ...] = (),
     ) -> "Run":
         """A run that has not begun; with `prompt` None the journal knows how it did. Raises
         `ValueError` or `TypeError` for a prompt, a history or dependencies it cannot begin
@@ -110,7 +118,7 @@ class Run:
             run_id=run_id,
             journal=journal,
             limits=limits or UsageLimits(),
-            settings=definition.settings.updated(settings or ModelSettings()),
+            settings=settings or ModelSettings(),
             timeout=timeout,
             tokens=tokens,
         )
@@ -129,28 +137,60 @@ class Run:
             tool_name=tool_name,
             call_id=call_id,
             retry=self.tool_failures.get(tool_name, 0),
+            depth=self.depth,
+            limits=self.limits.left(self.usage),
+            host=self,
         )
+
+    def tell(self, event: RunEvent) -> None:
+        """See `Host`."""
+        self.emit(event)
+
+    def charge(self, run: SubRun, usage: Usage) -> None:
+        """See `Host`."""
+        self.sub_runs.append(run)
+        self.journal.charged(usage)
+        self.usage += usage
 
     async def recall(self) -> int:
         """Begins as the journal says; gives how many turns it knows already."""
-        history = self.messages[: self.num_given]
-        beginning = await self.journal.recall(self.prompt, history, self.definition.tools)
+        beginning = await self.journal.recall(self.prompt, self.messages[: self.num_given])
         self.prompt = beginning.prompt
         self.messages = opening(beginning.prompt, beginning.history)
         self.num_given = len(beginning.history)
-        if beginning.instructions is not None:
-            self.definition = replace(self.definition, instructions=beginning.instructions)
+        self.usage = beginning.usage
         return beginning.num_turns
 
     async def instruct(self) -> None:
         """Puts the agent's instructions at the head of the messages."""
+        instructions = await self.journal.instructions(self._write_instructions)
+        before = len(self.messages)
+        self.messages = instructed(self.messages, instructions)
+        self.num_given += len(self.messages) - before
+
+    async def _write_instructions(self) -> str:
         instructions = self.definition.instructions
         if callable(instructions):
             written = instructions(self.context())
             instructions = await written if isawaitable(written) else written
-        before = len(self.messages)
-        self.messages = instructed(self.messages, instructions)
-        self.num_given += len(self.messages) - before
+        return instructions
+
+    def hand_over(self, definition: Definition) -> None:
+        """Lets another agent go on. Raises `TypeError` where it needs other dependencies."""
+        _check_deps(definition, self.deps)
+        self.emit(HandedOver(self.definition.name, definition.name))
+        self.definition = definition
+        if isinstance(self.messages[0], SystemMessage):  # the other agent's
+            self.messages = self.messages[1:]
+            self.num_given -= 1
+        self.tool_failures, self.output_failures = {}, 0
+
+    def compact(self) -> None:
+        """Lets the agent's compaction decide what the model sees from now on."""
+        compaction, before = self.definition.compaction, len(self.view.of(self.messages))
+        if compaction is not None and self.view.compact(self.messages, compaction):
+            after = len(self.view.of(self.messages))
+            self.emit(HistoryCompacted(len(self.trace), before, after))
 
     def tools_of(self, step: Step) -> Mapping[str, Tool]:
         return self.definition.tools if step.allow_calls else {}
@@ -164,6 +204,7 @@ class Run:
         """Raises `UsageLimitExceeded` where no further turn is allowed."""
         self.limits.check(self.usage, messages=self.messages)
         self.emit(StepStarted(len(self.trace), step.kind))
+        self.compact()
 
     def request(self, step: Step, output: OutputSpec) -> ModelRequest:
         """What the model is asked for the next turn."""
@@ -171,10 +212,10 @@ class Run:
         if not (tools or step.allow_final):
             raise StrategyError("a step with allow_final=False needs an agent with tools")
         return ModelRequest(
-            messages=tuple(self.messages),
+            messages=self.view.of(self.messages),
             tools=tuple(tool.definition for tool in self.definition.tools.values()),
             output=output.format,
-            settings=self.settings.updated(step.settings),
+            settings=self.definition.settings.updated(self.settings).updated(step.settings),
             allow_calls=step.allow_calls,
             allow_final=step.allow_final,
             grammar=step.grammar,
@@ -189,6 +230,7 @@ class Run:
         """Takes the model's answer of this turn, and tells it."""
         message, usage = response.message, response.usage
         self.served, self.partial_text = {}, ""
+        self.view.measure(self.messages, usage.input_tokens)
         self.messages.append(message)
         self.usage = self.usage.with_turn(usage)
         self.emit(
@@ -230,16 +272,6 @@ class Run:
             kind = RunTimeout
         return kind(reason, self.history(reason), self.usage, self.partial_text)
 
-    async def ask_again(self, error: ModelError, attempt: int, *, said_something: bool) -> None:
-        """Waits, and tells it, before the model that failed is asked again. Raises `error` where
-        it may not be: after its retries, or once some of its answer was told."""
-        is_last = attempt > self.definition.model_retries
-        if is_last or said_something or not error.retryable:
-            raise error
-        self.emit(ModelFailed(len(self.trace), attempt, str(error)))
-        pause = _FIRST_PAUSE * 2 ** (attempt - 1)
-        await sleep(pause if error.retry_after is None else error.retry_after)
-
     def finish_turn(
         self,
         kind: StepKind,
@@ -250,7 +282,14 @@ class Run:
         """Tells that the turn is over and keeps the record for the trace."""
         message, usage = response.message, response.usage
         finished = StepFinished(
-            len(self.trace), kind, message.text, message.tool_calls, usage, output
+            len(self.trace),
+            kind,
+            message.text,
+            message.tool_calls,
+            usage,
+            output,
+            decoding=None if response.trace is None else response.trace.stats,
+            confidence=response.confidence,
         )
         if kind is StepKind.PLAN and output is not None:
             self.emit(PlanMade(len(self.trace), output))
@@ -327,6 +366,8 @@ class Run:
             new_messages=tuple(self.messages[self.num_given :]),
             trace=tuple(self.trace),
             finish_reason=answer.finish_reason,
+            sub_runs=tuple(self.sub_runs),
+            agent=self.definition.name,
         )
 
 

@@ -1,6 +1,7 @@
 """A run that is watched while it runs."""
 
 import math
+import uuid
 from types import TracebackType
 from typing import Any, Generic
 
@@ -53,6 +54,23 @@ class RunStream(Generic[OutputT]):
         """Stops the run, from any task or thread; its events then end in `RunCancelled`, which
         carries the history so far."""
         self._cancel.cancel()
+
+    def fork(self, prompt: str) -> "RunStream[OutputT]":
+        """Another run, from what there is of this one's history now and under `prompt`. This
+        one goes on; a model in this process keeps what both begin with once."""
+        run, run_id = self._run, uuid.uuid4().hex
+        return RunStream(
+            Run.open(
+                run.definition,
+                prompt,
+                deps=run.deps,
+                history=run.history("the run was forked here"),
+                limits=run.limits,
+                settings=run.settings,
+                run_id=run_id,
+                journal=run.definition.new_journal(run_id),
+            )
+        )
 
     async def __aenter__(self) -> "RunStream[OutputT]":
         if self._group is not None:

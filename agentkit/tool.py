@@ -53,7 +53,8 @@ class Tool(Generic[P, R]):
 
     Make one with `tool`, `Tool.from_function` or `Tool.from_schema`; change one with
     `dataclasses.replace`. `parameters` is the JSON Schema of the arguments object. `timeout`
-    is in seconds; None for it or for `retries` leaves the choice to the agent.
+    is in seconds. Of a result longer than `max_result_chars` the model sees the start and the
+    end. None for any of these or for `retries` leaves the choice to the agent.
 
     A call of an `idempotent` tool may be made twice with the effect of one, so a resumed run
     repeats it where its outcome is not known. Where `requires_approval` is True, or a function of
@@ -61,7 +62,7 @@ class Tool(Generic[P, R]):
     `deferred` tool never runs: the result comes from outside. An agent with tools that wait needs
     sessions to wait in.
 
-    Raises `ToolDefinitionError` for a bad name, `ValueError` for a bad time-out or retries.
+    Raises `ToolDefinitionError` for a bad name, `ValueError` for a number out of its range.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Tool(Generic[P, R]):
     idempotent: bool = False
     requires_approval: ApprovalRule = False
     deferred: bool = False
+    max_result_chars: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -82,6 +84,11 @@ class Tool(Generic[P, R]):
             raise ValueError(f"tool {self.name!r}: timeout must be above 0, not {self.timeout}")
         if self.retries is not None and self.retries < 0:
             raise ValueError(f"tool {self.name!r}: retries must be 0 or more, not {self.retries}")
+        if self.max_result_chars is not None and self.max_result_chars < 1:
+            raise ValueError(
+                f"tool {self.name!r}: max_result_chars must be 1 or more, "
+                f"not {self.max_result_chars}"
+            )
 
     @staticmethod
     def from_function(
@@ -94,6 +101,7 @@ class Tool(Generic[P, R]):
         idempotent: bool = False,
         requires_approval: ApprovalRule = False,
         deferred: bool = False,
+        max_result_chars: int | None = None,
     ) -> "Tool[FunctionP, FunctionR]":
         """Reads everything from the signature and the docstring (Google, NumPy or Sphinx
         style); `name` and `description` replace what is found there.
@@ -119,6 +127,7 @@ class Tool(Generic[P, R]):
             idempotent=idempotent,
             requires_approval=requires_approval,
             deferred=deferred,
+            max_result_chars=max_result_chars,
         )
 
     @staticmethod
@@ -133,6 +142,7 @@ class Tool(Generic[P, R]):
         idempotent: bool = False,
         requires_approval: ApprovalRule = False,
         deferred: bool = False,
+        max_result_chars: int | None = None,
     ) -> "Tool[[dict[str, Any]], FunctionR]":
         """A tool whose arguments somebody else described: `function` gets the arguments object
         as one dict, so that any property name will do.
@@ -155,6 +165,7 @@ class Tool(Generic[P, R]):
             idempotent=idempotent,
             requires_approval=requires_approval,
             deferred=deferred,
+            max_result_chars=max_result_chars,
         )
 
     @property
@@ -237,6 +248,7 @@ def tool(
     idempotent: bool = False,
     requires_approval: ApprovalRule = False,
     deferred: bool = False,
+    max_result_chars: int | None = None,
 ) -> Tool[FunctionP, FunctionR]: ...
 
 
@@ -250,6 +262,7 @@ def tool(
     idempotent: bool = False,
     requires_approval: ApprovalRule = False,
     deferred: bool = False,
+    max_result_chars: int | None = None,
 ) -> Callable[[Callable[FunctionP, FunctionR]], Tool[FunctionP, FunctionR]]: ...
 
 
@@ -264,6 +277,7 @@ def tool(
     idempotent: bool = False,
     requires_approval: ApprovalRule = False,
     deferred: bool = False,
+    max_result_chars: int | None = None,
 ) -> Any:
     """Makes a function a `Tool`; see `Tool.from_function`.
 
@@ -281,6 +295,7 @@ def tool(
             idempotent=idempotent,
             requires_approval=requires_approval,
             deferred=deferred,
+            max_result_chars=max_result_chars,
         )
 
     return make if function is None else make(function)

@@ -29,17 +29,16 @@ class Usage:
 
     def with_turn(self, turn: ModelUsage) -> "Usage":
         """These counts and one more turn."""
-        return Usage(
-            turns=self.turns + 1,
-            tool_calls=self.tool_calls,
-            input_tokens=self.input_tokens + turn.input_tokens,
-            cached_input_tokens=self.cached_input_tokens + turn.cached_input_tokens,
-            output_tokens=self.output_tokens + turn.output_tokens,
-            forced_tokens=self.forced_tokens + turn.forced_tokens,
-            forwards=self.forwards + turn.forwards,
-            seconds=self.seconds + turn.seconds,
-            modes=dict(Counter(self.modes) + Counter(turn.modes)),
-        )
+        counts = {count.name: getattr(turn, count.name) for count in fields(turn)}
+        return self + Usage(turns=1, **counts)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        sums = {
+            count.name: getattr(self, count.name) + getattr(other, count.name)
+            for count in fields(self)
+            if count.name != "modes"
+        }
+        return Usage(**sums, modes=dict(Counter(self.modes) + Counter(other.modes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,16 @@ class UsageLimits:
             allowed = getattr(self, limit.name)
             if allowed is not None and allowed < 0:
                 raise ValueError(f"UsageLimits.{limit.name} is {allowed}; give 0 or more, or None")
+
+    def left(self, usage: Usage) -> "UsageLimits":
+        """What of these limits `usage` leaves."""
+        limits = {limit.name: getattr(self, limit.name) for limit in fields(self)}
+        return UsageLimits(
+            **{
+                name: None if allowed is None else max(allowed - getattr(usage, name), 0)
+                for name, allowed in limits.items()
+            }
+        )
 
     def check(self, usage: Usage, new_calls: int = 0, messages: Sequence[Message] = ()) -> None:
         """Raises `UsageLimitExceeded`, carrying `messages`, where `usage` leaves no room for a

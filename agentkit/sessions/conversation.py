@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agentkit.decisions import PendingCall
-from agentkit.history import instructed, opening
+from agentkit.history import behind_instructions, instructed, opening
 from agentkit.journal import CallOutcome, CallState, ReviewOutcome
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
 from agentkit.sessions.log import LoggedRun, RunState
@@ -14,19 +14,24 @@ from agentkit.sessions.records import (
     CallApproved,
     CallBegan,
     CallEnded,
+    Charged,
+    Instructed,
     Paused,
     Record,
     Reviewed,
     Said,
 )
+from agentkit.usage import Usage
 
 
 @dataclass(slots=True)
 class LoggedTurn:
-    """One answer of the model: what was said to it just before, and what came of its calls."""
+    """One answer of the model: what was said to it just before, and what came of its calls.
+    `instructions` are those that begin to hold with it."""
 
     said: tuple[str, ...]
     answer: Answered
+    instructions: str | None = None
     calls: list[CallState] = field(default_factory=list)
     review: ReviewOutcome | None = None
 
@@ -50,14 +55,16 @@ def turns_of(records: Sequence[Record]) -> list[LoggedTurn]:
     """The answers in a run's records, in order."""
     turns: list[LoggedTurn] = []
     said: list[str] = []
+    instructions: str | None = None
     for record in records:
         match record:
+            case Instructed(content):
+                instructions = content
             case Said(content):
                 said.append(content)
-            case Answered(message):
-                states = [CallState() for _ in message.tool_calls]
-                turns.append(LoggedTurn(tuple(said), record, states))
-                said.clear()
+            case Answered():
+                turns.append(new_turn(tuple(said), record, instructions))
+                said, instructions = [], None
             case CallApproved(index) | CallBegan(index) | CallEnded(index):
                 turns[-1].calls[index] = state_after(turns[-1].calls[index], record)
             case Reviewed(passed, reason):
@@ -65,6 +72,12 @@ def turns_of(records: Sequence[Record]) -> list[LoggedTurn]:
             case _:
                 pass
     return turns
+
+
+def new_turn(said: tuple[str, ...], answer: Answered, instructions: str | None) -> LoggedTurn:
+    """A turn of whose calls nothing is known."""
+    states = [CallState() for _ in answer.message.tool_calls]
+    return LoggedTurn(said, answer, instructions, states)
 
 
 def state_after(state: CallState, record: CallApproved | CallBegan | CallEnded) -> CallState:
@@ -89,10 +102,13 @@ def messages_of(chain: Sequence[LoggedRun]) -> list[Message]:
     messages: list[Message] = []
     for run in chain:
         began = beginning_of(run)
-        messages = instructed(
-            opening(began.prompt, [*messages, *began.history]), began.instructions
-        )
-        for turn in turns_of(run.records):
+        messages = opening(began.prompt, [*messages, *began.history])
+        turns = turns_of(run.records)
+        for number, turn in enumerate(turns):
+            if turn.instructions is not None:
+                # Of an agent that was handed over to, even none replace those before.
+                before = messages if number == 0 else behind_instructions(messages)
+                messages = instructed(before, turn.instructions)
             messages += turn.messages()
         messages += map(UserMessage, last_words(run.records))
     return messages
@@ -107,6 +123,11 @@ def last_words(records: Sequence[Record]) -> list[str]:
         elif isinstance(record, Said):
             words.append(record.content)
     return words
+
+
+def usage_of(records: Sequence[Record]) -> Usage:
+    """What agents have used up that the run's calls asked."""
+    return sum((each.usage for each in records if isinstance(each, Charged)), Usage())
 
 
 def pending_of(run: LoggedRun) -> tuple[PendingCall, ...]:

@@ -1,24 +1,42 @@
 """Writes a run down as it happens, and tells it again from what is written."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from agentkit.decisions import REVIEW, Decision, OnUnknown, PendingReason
-from agentkit.errors import DecisionError, LogError, ReplayDiverged, RunPaused, RunTaken, UnknownRun
+from agentkit.decisions import Decision, OnUnknown, PendingReason
+from agentkit.errors import (
+    DecisionError,
+    LogError,
+    ReplayDiverged,
+    RunPaused,
+    RunTaken,
+    UnknownRun,
+)
+from agentkit.history import behind_instructions
 from agentkit.journal import Beginning, CallOutcome, CallState, ReviewOutcome
-from agentkit.messages import Message, SystemMessage, UserMessage
+from agentkit.messages import Message, ToolCall, UserMessage
 from agentkit.models.base import Model, ModelEvent, ModelRequest, ModelResponse
 from agentkit.models.replay import replay
 from agentkit.sessions.conversation import (
     LoggedTurn,
     beginning_of,
     messages_of,
+    new_turn,
     state_after,
     turns_of,
+    usage_of,
 )
 from agentkit.sessions.log import RunLog, RunState
 from agentkit.sessions.records import (
@@ -26,8 +44,10 @@ from agentkit.sessions.records import (
     Began,
     CallBegan,
     CallEnded,
+    Charged,
     Failed,
     Finished,
+    Instructed,
     Paused,
     Record,
     Resumed,
@@ -35,8 +55,9 @@ from agentkit.sessions.records import (
     Said,
     Stopped,
 )
-from agentkit.sessions.verdicts import Verdict, verdicts_on
+from agentkit.sessions.verdicts import check_known, verdicts_on
 from agentkit.tool import Tool
+from agentkit.usage import Usage
 
 
 class LoggedJournal(ABC):
@@ -44,7 +65,8 @@ class LoggedJournal(ABC):
 
     An answer is written before its calls run, a call before it takes effect, and its outcome
     before the model sees it. What an earlier owner wrote is told to the loop in place of asking
-    the model and running the tools, and is not written again.
+    the model and running the tools, and is not written again. What only an answer or an outcome
+    gives a meaning (instructions, what agents used up) is written with the next of them.
     """
 
     def __init__(self, log: RunLog, run_id: str, on_unknown: OnUnknown) -> None:
@@ -56,24 +78,23 @@ class LoggedJournal(ABC):
         self._num_seen = 0
         self._num_records = 0
         self._is_finished = False
+        self._told_instructions: Iterator[str] = iter(())
+        self._new_instructions: str | None = None
+        self._charges: list[Charged] = []
         self._lock = anyio.Lock()
 
     @abstractmethod
-    async def recall(
-        self, prompt: str, history: Sequence[Message], tools: Mapping[str, Tool]
-    ) -> Beginning: ...
+    async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning: ...
 
     @abstractmethod
-    async def _open(self, given: Sequence[Message]) -> None:
-        """Makes the run ours. `given` are the messages before the prompt."""
+    async def _open(self) -> None:
+        """Makes the run ours."""
 
     @asynccontextmanager
-    async def kept(self, messages: Sequence[Message], num_given: int) -> AsyncIterator[None]:
-        self._num_seen = len(messages)
-        await self._open(tuple(messages[:num_given]))
+    async def kept(self) -> AsyncIterator[None]:
+        await self._open()
         try:
             yield
-            self._check_all_told()
         except (RunPaused, RunTaken):
             raise
         except (DecisionError, ReplayDiverged):  # not the run's fault: it waits for another try
@@ -85,16 +106,29 @@ class LoggedJournal(ABC):
         except Exception as error:
             await self._end(Failed(type(error).__name__, str(error)), RunState.FAILED)
             raise
+
+    async def finishes(self, messages: Sequence[Message]) -> None:
+        if self._turn + 1 < len(self._turns):
+            raise ReplayDiverged(
+                self._run_id, f"it ends after {self._turn + 1} of {len(self._turns)} logged turns"
+            )
         if not self._is_finished:
             said = map(Said, self._newly_said(messages))
             await self._write([*said, Finished()], RunState.FINISHED)
 
+    async def instructions(self, write: Callable[[], Awaitable[str]]) -> str:
+        told = next(self._told_instructions, None)
+        if told is not None:
+            return told
+        self._new_instructions = await write()
+        return self._new_instructions
+
     @asynccontextmanager
     async def stream(
-        self, model: Model, request: ModelRequest
+        self, model: Model, request: ModelRequest, messages: Sequence[Message]
     ) -> AsyncIterator[AsyncIterator[ModelEvent]]:
         if self._turn + 1 < len(self._turns):
-            answer = self._told(request.messages)
+            answer = self._told(messages)
             response = ModelResponse(
                 answer.message, answer.usage, answer.finish_reason, confidence=answer.confidence
             )
@@ -104,9 +138,12 @@ class LoggedJournal(ABC):
             self._check_unfinished()
             async with (
                 model.stream(request) as parts,
-                aclosing(self._written(parts, request.messages)) as written,
+                aclosing(self._written(parts, messages)) as written,
             ):
                 yield written
+
+    async def decide(self, calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> None:
+        return
 
     def state_of(self, index: int) -> CallState:
         return self._turns[self._turn].calls[index]
@@ -120,7 +157,11 @@ class LoggedJournal(ABC):
         if calls[index].outcome is None:
             record = CallEnded(index, outcome.content, outcome.is_error, outcome.retry)
             calls[index] = state_after(calls[index], record)
-            await self._write([record])
+            charges, self._charges = self._charges, []
+            await self._write([*charges, record])
+
+    def charged(self, usage: Usage) -> None:
+        self._charges.append(Charged(usage))
 
     def known_review(self) -> ReviewOutcome | None:
         return self._turns[self._turn].review
@@ -135,11 +176,6 @@ class LoggedJournal(ABC):
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
         await self._write([Paused(tuple(pending.items()))], RunState.PAUSED)
 
-    def _newly_said(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        """What was said on the user's behalf since the last look."""
-        new, self._num_seen = messages[self._num_seen :], len(messages)
-        return tuple(message.content for message in new if isinstance(message, UserMessage))
-
     async def _written(
         self, parts: AsyncIterator[ModelEvent], messages: Sequence[Message]
     ) -> AsyncGenerator[ModelEvent, None]:
@@ -147,13 +183,18 @@ class LoggedJournal(ABC):
         before is asked again."""
         async for part in parts:
             if isinstance(part, ModelResponse):
-                said = self._newly_said(messages)
-                answer = Answered(part.message, part.usage, part.finish_reason, part.confidence)
-                states = [CallState() for _ in part.message.tool_calls]
-                self._turns.append(LoggedTurn(said, answer, states))
-                self._turn += 1
-                await self._write([*map(Said, said), answer])
+                await self._take(part, self._newly_said(messages))
             yield part
+
+    async def _take(self, response: ModelResponse, said: tuple[str, ...]) -> None:
+        answer = Answered(
+            response.message, response.usage, response.finish_reason, response.confidence
+        )
+        instructions, self._new_instructions = self._new_instructions, None
+        self._turns.append(new_turn(said, answer, instructions))
+        self._turn += 1
+        led = [] if instructions is None else [Instructed(instructions)]
+        await self._write([*led, *map(Said, said), answer])
 
     def _told(self, messages: Sequence[Message]) -> Answered:
         """The next answer in the log."""
@@ -166,15 +207,15 @@ class LoggedJournal(ABC):
             )
         return turn.answer
 
+    def _newly_said(self, messages: Sequence[Message]) -> tuple[str, ...]:
+        """What was said on the user's behalf since the last look."""
+        others = behind_instructions(messages)
+        new, self._num_seen = others[self._num_seen :], len(others)
+        return tuple(message.content for message in new if isinstance(message, UserMessage))
+
     def _check_unfinished(self) -> None:
         if self._is_finished:
             raise ReplayDiverged(self._run_id, "it finished, and would now go on")
-
-    def _check_all_told(self) -> None:
-        if self._turn + 1 < len(self._turns):
-            raise ReplayDiverged(
-                self._run_id, f"it ends after {self._turn + 1} of {len(self._turns)} logged turns"
-            )
 
     async def _write(self, records: Sequence[Record], state: RunState | None = None) -> None:
         """Not to be interrupted: what has happened is written down."""
@@ -187,7 +228,11 @@ class LoggedJournal(ABC):
     async def _end(self, record: Record, state: RunState) -> None:
         """For a run that ends with an error, which nothing that happens here may hide."""
         with suppress(LogError, ReplayDiverged, RunTaken, UnknownRun):
-            await self._write([record], state)
+            await self._write([*self._charges, record], state)
+
+    def _begins_with(self, prompt: str, history: Sequence[Message]) -> None:
+        """Takes note of what is there before the first step."""
+        self._num_seen = len(behind_instructions(history)) + bool(prompt.strip())
 
 
 class NewJournal(LoggedJournal):
@@ -195,27 +240,22 @@ class NewJournal(LoggedJournal):
 
     def __init__(self, log: RunLog, run_id: str, agent: str, session: str | None) -> None:
         super().__init__(log, run_id, OnUnknown.RAISE)
-        self._agent = agent
+        self._began = Began(agent, "")
         self._session = session
         self._parent: str | None = None
-        self._prompt = ""
 
-    async def recall(
-        self, prompt: str, history: Sequence[Message], tools: Mapping[str, Tool]
-    ) -> Beginning:
-        self._prompt = prompt
+    async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning:
+        self._began = Began(self._began.agent, prompt, tuple(history))
         if self._session is not None:
             self._parent = await self._log.head(self._session)
         if self._parent is not None:
             history = messages_of(await self._log.chain(self._parent))
+        self._begins_with(prompt, history)
         return Beginning(prompt, history)
 
-    async def _open(self, given: Sequence[Message]) -> None:
-        head = given[0] if given else None
-        instructions = head.content if isinstance(head, SystemMessage) else ""
-        history = () if self._parent is not None else given[1 if instructions else 0 :]
-        began = Began(self._agent, self._prompt, instructions, tuple(history))
-        await self._log.begin(self._run_id, [began], self._agent, self._session, self._parent)
+    async def _open(self) -> None:
+        began = self._began
+        await self._log.begin(self._run_id, [began], began.agent, self._session, self._parent)
         self._num_records = 1
 
 
@@ -223,49 +263,60 @@ class ResumedJournal(LoggedJournal):
     """Of a run that is in the log already."""
 
     def __init__(
-        self, log: RunLog, run_id: str, approvals: Mapping[str, Decision], on_unknown: OnUnknown
+        self,
+        log: RunLog,
+        run_id: str,
+        approvals: Mapping[str, Decision],
+        review: Decision | None,
+        on_unknown: OnUnknown,
     ) -> None:
         super().__init__(log, run_id, on_unknown)
         self._approvals = approvals
+        self._review = review
         self._num_logged_turns = 0
-        self._verdicts: Sequence[Verdict] = ()
 
-    async def recall(
-        self, prompt: str, history: Sequence[Message], tools: Mapping[str, Tool]
-    ) -> Beginning:
-        """Raises `UnknownRun`, and `DecisionError` for approvals that cannot be carried out."""
+    async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning:
+        """Raises `UnknownRun`, and `DecisionError` for an approval of what does not wait."""
         run = await self._log.read(self._run_id)
         self._turns = turns_of(run.records)
         self._num_logged_turns = len(self._turns)
         self._num_records = len(run.records)
         self._is_finished = isinstance(run.records[-1], Finished)
-        calls = {key: value for key, value in self._approvals.items() if key != REVIEW}
-        self._verdicts = verdicts_on(self._turns, calls, tools)
-        self._check_review()
+        led = (turn.instructions for turn in self._turns)
+        self._told_instructions = iter([text for text in led if text is not None])
+        self._check_approvals()
         began = beginning_of(run)
-        if run.info.parent is None:
-            history = began.history
-        else:
+        history = began.history
+        if run.info.parent is not None:
             history = messages_of(await self._log.chain(run.info.parent))
-        return Beginning(began.prompt, history, began.instructions, len(self._turns))
+        self._begins_with(began.prompt, history)
+        return Beginning(began.prompt, history, len(self._turns), usage_of(run.records))
+
+    async def decide(self, calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> None:
+        if not self._is_last():
+            return
+        turn = self._turns[self._turn]
+        verdicts = verdicts_on(turn.open_calls(), self._approvals, tools)
+        if verdicts:
+            await self._write(verdicts)
+        for verdict in verdicts:
+            turn.calls[verdict.index] = state_after(turn.calls[verdict.index], verdict)
 
     def decided_review(self) -> Decision | None:
-        is_last = self._turn == self._num_logged_turns - 1
-        return self._approvals.get(REVIEW) if is_last else None
+        return self._review if self._is_last() else None
 
-    def _check_review(self) -> None:
-        """Only a last answer without calls can wait for a review."""
+    def _is_last(self) -> bool:
+        """Whether this turn is the last in the log."""
+        return self._turn == self._num_logged_turns - 1
+
+    def _check_approvals(self) -> None:
         turn = self._turns[-1] if self._turns else None
+        check_known({} if turn is None else turn.open_calls(), self._approvals)
         waits = turn is not None and not turn.calls and turn.review is None
-        if REVIEW in self._approvals and (self._is_finished or not waits):
+        if self._review is not None and (self._is_finished or not waits):
             raise DecisionError(f"nothing of run {self._run_id!r} waits for a review")
 
-    async def _open(self, given: Sequence[Message]) -> None:
-        if self._is_finished:
-            return
-        records: list[Record] = [Resumed(), *self._verdicts]
-        await self._log.reopen(self._run_id, self._num_records, records)
-        self._num_records += len(records)
-        for verdict in self._verdicts:
-            calls = self._turns[-1].calls
-            calls[verdict.index] = state_after(calls[verdict.index], verdict)
+    async def _open(self) -> None:
+        if not self._is_finished:
+            await self._log.reopen(self._run_id, self._num_records, [Resumed()])
+            self._num_records += 1

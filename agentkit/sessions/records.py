@@ -15,17 +15,24 @@ from pydantic import Field, TypeAdapter
 from agentkit.confidence import Confidence
 from agentkit.decisions import PendingReason
 from agentkit.messages import AssistantMessage, Message, ModelUsage
+from agentkit.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """The first record of every run. `instructions` is the text that leads the messages.
-    `history` is what the caller gave; empty where the run goes on from another in the log."""
+    """The first record of every run. `history` is what the caller gave; empty where the run
+    goes on from another in the log."""
 
     agent: str
     prompt: str
-    instructions: str = ""
     history: tuple[Annotated[Message, Field(discriminator="role")], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Instructed:
+    """The instructions of the agent that goes on from here: the run's, or one handed over to."""
+
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,13 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Charged:
+    """What an agent has used up that a call asked."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """Whoever wrote this owns the run from here on."""
 
@@ -111,12 +125,14 @@ class Finished:
 
 Record = (
     Began
+    | Instructed
     | Said
     | Answered
     | Reviewed
     | CallApproved
     | CallBegan
     | CallEnded
+    | Charged
     | Resumed
     | Paused
     | Stopped
@@ -127,12 +143,14 @@ Record = (
 _KINDS: Mapping[str, type[Any]] = MappingProxyType(
     {
         "began": Began,
+        "instructed": Instructed,
         "said": Said,
         "answered": Answered,
         "reviewed": Reviewed,
         "call approved": CallApproved,
         "call began": CallBegan,
         "call ended": CallEnded,
+        "charged": Charged,
         "resumed": Resumed,
         "paused": Paused,
         "stopped": Stopped,

@@ -1,13 +1,12 @@
 """What the owner of a run decided on its open calls, as records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydantic_core import to_json
 
 from agentkit.decisions import Decision, Denied, Returned
 from agentkit.errors import DecisionError, ModelRetry, ToolResultError
 from agentkit.messages import ToolCall
-from agentkit.sessions.conversation import LoggedTurn
 from agentkit.sessions.records import CallApproved, CallEnded
 from agentkit.tool import Tool
 from agentkit.tool_result import result_text
@@ -15,18 +14,23 @@ from agentkit.tool_result import result_text
 Verdict = CallApproved | CallEnded
 
 
-def verdicts_on(
-    turns: Sequence[LoggedTurn], decisions: Mapping[str, Decision], tools: Mapping[str, Tool]
-) -> list[Verdict]:
-    """One record for each decided call of the last turn. Raises `DecisionError` for a decision
-    that names no open call or that its tool cannot carry out."""
-    open_calls = turns[-1].open_calls() if turns else {}
+def check_known(open_calls: Mapping[int, ToolCall], decisions: Mapping[str, Decision]) -> None:
+    """Raises `DecisionError` for a decision that names no open call."""
     known = {call.call_id for call in open_calls.values()}
     for call_id in decisions:
         if call_id not in known:
             raise DecisionError(
                 f"no call {call_id!r} waits for a decision; those that do: {sorted(known)}"
             )
+
+
+def verdicts_on(
+    open_calls: Mapping[int, ToolCall],
+    decisions: Mapping[str, Decision],
+    tools: Mapping[str, Tool],
+) -> list[Verdict]:
+    """One record for each decided call. Raises `DecisionError` for a decision that its tool
+    cannot carry out."""
     return [
         _verdict(index, call, decisions[call.call_id], tools.get(call.name))
         for index, call in open_calls.items()

@@ -271,7 +271,7 @@ async def test_without_a_wish_of_the_model_s_the_pauses_grow(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("agentkit.run.sleep", sleep)
+    monkeypatch.setattr("agentkit.listener.sleep", sleep)
     failure = ModelError("busy", retryable=True)
     with ScriptedModel([failure, failure, failure, busy(7.0), "there"]) as model:
         await Agent(model, model_retries=4).run("go")

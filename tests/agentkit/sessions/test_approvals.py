@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from agentkit import (
-    REVIEW,
     Agent,
     AgentError,
     ApprovalRequired,
@@ -225,17 +224,20 @@ async def test_an_approval_outlives_its_process(desk: Desk) -> None:
         ("remove", {"c1": {"road": "b"}}, "road"),
         ("remove", {"c1": Returned(object())}, "JSON cannot carry"),
         ("send", {"c1": True}, r"deferred; give its result as Returned"),
-        ("remove", {REVIEW: True}, "waits for a review"),
     ],
 )
 async def test_what_cannot_be_decided(
     desk: Desk, name: str, approvals: dict[str, Any], match: str
 ) -> None:
     run_id = await desk.paused(call("c1", name))
-    before = await desk.sessions.log.read(run_id)
+    waiting = await desk.sessions.pending(run_id)
     with pytest.raises(DecisionError, match=match):
         await desk.agent().resume(run_id, approvals=approvals)
-    assert await desk.sessions.log.read(run_id) == before
+    with pytest.raises(DecisionError, match="waits for a review"):
+        await desk.agent().resume(run_id, review=True)
+    assert await desk.sessions.pending(run_id) == waiting
+    await desk.results(run_id, c1=False)
+    assert desk.done == []
 
 
 async def test_a_resume_by_the_wrong_agent_changes_nothing_that_waits(desk: Desk) -> None:
@@ -280,7 +282,7 @@ async def test_a_plan_waits_for_its_owner(
     (info,) = await desk.sessions.runs()
     assert info.state is RunState.PAUSED
     agent = desk.agent(*turns, strategy=strategy)
-    result = await agent.resume(run_id, approvals={REVIEW: decision})
+    result = await agent.resume(run_id, review=decision)
     assert result.trace[0].output == Plan(steps)
     texts = [message.content for message in result.messages if isinstance(message, UserMessage)]
     assert [text for text in texts if text.startswith("Replaced")] == ([said] if said else [])
@@ -295,12 +297,12 @@ async def test_a_plan_is_written_again(desk: Desk) -> None:
     run_id = caught.value.run_id
     better = desk.agent('{"steps":["ask"]}', "done", strategy=strategy)
     with pytest.raises(ReviewRequired) as again:
-        await better.resume(run_id, approvals={REVIEW: Denied("Ask first.")})
+        await better.resume(run_id, review=Denied("Ask first."))
     assert again.value.output == Plan(("ask",))
     with pytest.raises(DecisionError, match="steps"):
-        await better.resume(run_id, approvals={REVIEW: {"steps": []}})
+        await better.resume(run_id, review={"steps": []})
     assert (await desk.sessions.runs())[0].state is RunState.PAUSED
-    assert (await better.resume(run_id, approvals={REVIEW: True})).output == "done"
+    assert (await better.resume(run_id, review=True)).output == "done"
 
 
 async def test_a_review_is_not_asked_twice(desk: Desk) -> None:

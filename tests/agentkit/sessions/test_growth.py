@@ -63,7 +63,7 @@ async def test_a_long_run_writes_each_turn_once(tmp_path: Path) -> None:
         result = await agent.run("go", usage_limits=UsageLimits(turns=None), session="s")
         run = await sessions.log.read(result.run_id)
         assert run.info.state is RunState.FINISHED
-        assert len(run.records) == 1 + 300 * 3 + 1 + 1
+        assert len(run.records) == 2 + 300 * 3 + 2  # its beginning, turns and end
         assert await sessions.messages("s") == result.messages
 
 

@@ -17,6 +17,7 @@ from agentkit import (
     SessionBusy,
     SQLiteSessions,
     UnknownRun,
+    Usage,
 )
 from agentkit.messages import (
     AssistantMessage,
@@ -33,8 +34,10 @@ from agentkit.sessions.records import (
     CallApproved,
     CallBegan,
     CallEnded,
+    Charged,
     Failed,
     Finished,
+    Instructed,
     Paused,
     Record,
     Resumed,
@@ -48,8 +51,13 @@ from tests.agentkit.sessions.places import open_sessions
 
 pytestmark = pytest.mark.anyio
 
-FIRST = Began("agent", "hi", "Be brief.")
-REST = (Said("go on"), Answered(AssistantMessage("yes", token_ids=(1, 2))), Finished())
+FIRST = Began("agent", "hi")
+REST = (
+    Instructed("Be brief."),
+    Said("go on"),
+    Answered(AssistantMessage("yes", token_ids=(1, 2))),
+    Finished(),
+)
 
 
 @asynccontextmanager
@@ -270,8 +278,10 @@ usages = st.builds(
     modes=st.dictionaries(texts, st.integers(0, 9), max_size=2),
 )
 records: st.SearchStrategy[Record] = st.one_of(
-    st.builds(Began, texts, texts, texts, st.lists(messages, max_size=4).map(tuple)),
+    st.builds(Began, texts, texts, st.lists(messages, max_size=4).map(tuple)),
+    st.builds(Instructed, texts),
     st.builds(Said, texts),
+    st.builds(Charged, st.builds(Usage, st.integers(0, 99))),
     st.builds(Answered, answers, usages, st.sampled_from(["stop", "length"])),
     st.builds(Reviewed, texts, st.none() | texts),
     st.builds(CallApproved, st.integers(0, 9), st.none() | texts),
