@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from agentkit.errors import AgentError, RunCancelled, RunInterrupted
+from agentkit.errors import AgentError, ReviewRequired, RunCancelled, RunInterrupted, RunPaused
 from agentkit.events import (
     HandedOver,
     HistoryCompacted,
@@ -64,7 +64,8 @@ class AgUiEncoder:
         return list(self._encoded(event))
 
     def failed(self, error: BaseException) -> list[AgUiEvent]:
-        """The end of a run that ended with `error`, what was open closed before it."""
+        """The end of a run that ended with `error`, what was open closed before it. A run that
+        waits for its owner ends with an interrupt for each call, or for the review, by its id."""
         events = [
             *(each for agent in self._agents.values() for each in agent.gave_up("interrupted")),
             *self._close(),
@@ -73,6 +74,8 @@ class AgUiEncoder:
         if isinstance(error, RunCancelled):
             cancelled = {"type": "cancelled"}
             return [*events, self._run("RUN_FINISHED", outcome=cancelled, **self._spent())]
+        if isinstance(error, RunPaused):
+            return [*events, self._run("RUN_FINISHED", outcome=_waits(error), **self._spent())]
         message = str(error) if isinstance(error, AgentError) else "internal error"
         code = type(error).__name__
         return [*events, {"type": "RUN_ERROR", "message": message, "code": code, **self._spent()}]
@@ -256,6 +259,24 @@ def _told(event: RetryRequested | ModelFailed | HistoryCompacted | HandedOver) -
         case HandedOver():
             name = "handed_over"
     return _custom(name, asdict(event))
+
+
+def _waits(error: RunPaused) -> dict[str, Any]:
+    """The outcome of a run that waits."""
+    if isinstance(error, ReviewRequired):
+        shown = to_jsonable_python(error.output, fallback=str)
+        interrupts = [{"id": "review", "reason": "review", "metadata": {"output": shown}}]
+    else:
+        interrupts = [
+            {
+                "id": each.call.call_id,
+                "reason": each.reason.value,
+                "message": f"{each.call.name} {each.call.arguments}",
+                "toolCallId": each.call.call_id,
+            }
+            for each in error.pending
+        ]
+    return {"type": "interrupt", "interrupts": interrupts}
 
 
 def _custom(name: str, value: AgUiEvent) -> AgUiEvent:

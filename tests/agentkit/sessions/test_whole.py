@@ -10,6 +10,7 @@ from agentkit import (
     DropMiddle,
     ModelError,
     ModelUsage,
+    PlanAct,
     RunContext,
     RunState,
     Sessions,
@@ -17,12 +18,14 @@ from agentkit import (
     SystemMessage,
     ToolCall,
     UserMessage,
+    ask_owner,
     handoff,
     tool,
 )
 from agentkit.messages import AssistantMessage
 from agentkit.models import FunctionModel, ModelRequest, ModelResponse, ScriptedModel
 from tests.agentkit.support import add, call_add
+from tests.agentkit.test_agui import check, encoded
 
 pytestmark = pytest.mark.anyio
 
@@ -141,3 +144,27 @@ async def test_a_fork_is_a_run_of_its_own(sessions: Sessions) -> None:
     assert [each.state for each in await sessions.runs()] == [RunState.FINISHED] * 2
     assert await sessions.messages("s") == run.result.messages
     assert await agent.resume(branch.run_id) == branch.result
+
+
+async def test_a_frontend_is_asked(sessions: Sessions) -> None:
+    @tool(requires_approval=True)
+    def pay(amount: int) -> str:
+        """Pays."""
+        return f"paid {amount}"
+
+    call = ToolCall("c1", "pay", '{"amount":5}')
+    events = await encoded(Agent(ScriptedModel([call]), tools=[pay], sessions=sessions))
+    check(events)
+    asked = {
+        "id": "c1",
+        "reason": "approval",
+        "message": 'pay {"amount":5}',
+        "toolCallId": "c1",
+    }
+    assert events[-1]["outcome"] == {"type": "interrupt", "interrupts": [asked]}
+    plan = ScriptedModel(['{"steps":["look"]}'])
+    reviewed = Agent(plan, strategy=PlanAct(review=ask_owner), sessions=sessions)
+    asked = {"id": "review", "reason": "review", "metadata": {"output": {"steps": ["look"]}}}
+    events = await encoded(reviewed)
+    check(events)
+    assert events[-1]["outcome"] == {"type": "interrupt", "interrupts": [asked]}
