@@ -59,10 +59,10 @@ class Run:
     """Everything that changes while an agent runs; the one mutable record of a run.
 
     `messages` only grows, but for the instructions at its head. `num_given` counts those at its
-    start that are not this run's. `emit` is told every event as it happens and must not block. `served` are the results of
-    the turn's calls so far, by the index of the call; `partial_text` is what there is of the
-    answer that is being written. `settings` are the caller's alone; `view` is what the model
-    sees of the messages.
+    start that are not this run's. `emit` is told every event as it happens and must not block.
+    `served` are the results of the turn's calls so far, by the index of the call;
+    `partial_text` is what there is of the answer that is being written. `settings` are the
+    caller's alone; `view` is what the model sees of the messages.
     """
 
     definition: Definition
