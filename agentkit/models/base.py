@@ -68,8 +68,8 @@ class ModelRequest:
     `tools` are all the tools of the run, so that turns that may not call them still begin
     like those that may, and re-use what is encoded. With `allow_calls` False the answer is
     final; `allow_final` False asks for at least one call. `grammar`, a record of the in-process
-    decoder, is the whole language of an answer without calls, in place of the output's; models
-    that cannot hold to it raise `ModelError`.
+    decoder, is the whole language of an answer without calls, in place of the output's; remote
+    models, which cannot hold to it, raise `ModelError`.
     """
 
     messages: tuple[Message, ...]

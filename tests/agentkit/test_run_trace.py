@@ -68,7 +68,7 @@ async def test_the_steps_add_up_to_the_engine_s_counters() -> None:
 
 async def test_agents_under_the_run_are_counted_with_it() -> None:
     model = local(6)
-    settings = ModelSettings(max_tokens=60, seed=1)
+    settings = ModelSettings(max_tokens=250, seed=1)
     expert = Agent(model, settings=settings, name="expert")
 
     class AskOnce:
@@ -76,7 +76,13 @@ async def test_agents_under_the_run_are_counted_with_it() -> None:
             yield Step(allow_final=False)
             yield Step(allow_calls=False)
 
-    agent = Agent(model, tools=[expert.as_tool()], strategy=AskOnce(), settings=settings)
+    agent = Agent(
+        model,
+        tools=[expert.as_tool()],
+        strategy=AskOnce(),
+        settings=settings,
+        max_concurrent_tools=1,  # else they share forwards, which the engine counts once
+    )
     await model.start()
     before = model.stats()
     result = await agent.run("hi")
