@@ -1,4 +1,4 @@
-"""Every Python block of the README and of the agents' page runs, as a reader would run it."""
+"""Every Python block of the README and of two pages runs, as a reader would run it."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-PAGES = ("README.md", "docs/agents.md")
+PAGES = ("README.md", "docs/agents.md", "docs/durability.md")
 BLOCKS = [
     block for page in PAGES for block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
 ]
