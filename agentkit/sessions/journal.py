@@ -128,11 +128,7 @@ class LoggedJournal(ABC):
         self, model: Model, request: ModelRequest, messages: Sequence[Message]
     ) -> AsyncIterator[AsyncIterator[ModelEvent]]:
         if self._turn + 1 < len(self._turns):
-            answer = self._told(messages)
-            response = ModelResponse(
-                answer.message, answer.usage, answer.finish_reason, confidence=answer.confidence
-            )
-            async with replay(response) as parts:
+            async with replay(self._told(messages)) as parts:
                 yield parts
         else:
             self._check_unfinished()
@@ -187,16 +183,14 @@ class LoggedJournal(ABC):
             yield part
 
     async def _take(self, response: ModelResponse, said: tuple[str, ...]) -> None:
-        answer = Answered(
-            response.message, response.usage, response.finish_reason, response.confidence
-        )
+        answer = Answered.of(response)
         instructions, self._new_instructions = self._new_instructions, None
         self._turns.append(new_turn(said, answer, instructions))
         self._turn += 1
         led = [] if instructions is None else [Instructed(instructions)]
         await self._write([*led, *map(Said, said), answer])
 
-    def _told(self, messages: Sequence[Message]) -> Answered:
+    def _told(self, messages: Sequence[Message]) -> ModelResponse:
         """The next answer in the log."""
         said = self._newly_said(messages)
         self._turn += 1
@@ -205,7 +199,7 @@ class LoggedJournal(ABC):
             raise ReplayDiverged(
                 self._run_id, f"turn {self._turn} was asked {turn.said}, and is now asked {said}"
             )
-        return turn.answer
+        return turn.answer.response()
 
     def _newly_said(self, messages: Sequence[Message]) -> tuple[str, ...]:
         """What was said on the user's behalf since the last look."""

@@ -14,7 +14,9 @@ from pydantic import Field, TypeAdapter
 
 from agentkit.confidence import Confidence
 from agentkit.decisions import PendingReason
+from agentkit.decoding_trace import DecodingStats, DecodingTrace
 from agentkit.messages import AssistantMessage, Message, ModelUsage
+from agentkit.models.base import ModelResponse
 from agentkit.usage import Usage
 
 
@@ -44,12 +46,30 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The model ended an answer. The records of its calls follow, before the next answer."""
+    """The model ended an answer. The records of its calls follow, before the next answer.
+    `decoding` is what the decoder counted, where there is one."""
 
     message: AssistantMessage
     usage: ModelUsage = ModelUsage()
     finish_reason: Literal["stop", "length"] = "stop"
     confidence: Confidence | None = None
+    decoding: DecodingStats | None = None
+
+    @classmethod
+    def of(cls, response: ModelResponse) -> "Answered":
+        """Leaves out the trace of single tokens, which is larger than all the rest."""
+        return cls(
+            response.message,
+            response.usage,
+            response.finish_reason,
+            response.confidence,
+            None if response.trace is None else response.trace.stats,
+        )
+
+    def response(self) -> ModelResponse:
+        """The answer, as the model may give it once more."""
+        trace = None if self.decoding is None else DecodingTrace((), stats=self.decoding)
+        return ModelResponse(self.message, self.usage, self.finish_reason, trace, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ async def test_a_second_run_encodes_its_suffix(tmp_path: Path) -> None:
                 settings=ModelSettings(max_tokens=40),
             )
             result = await agent.run(prompt, session="user-42")
+            assert await agent.resume(result.run_id) == result  # the decoder's counts included
             usages.append((result.trace[0].usage, result.trace[-1].usage))
     await model._engine.aclose()
     for (_, last), (first, _) in itertools.pairwise(usages):
