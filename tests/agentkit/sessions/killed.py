@@ -3,16 +3,21 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import anyio
 
-from agentkit import RunInfo, RunLog, RunState, Sessions
+from agentkit import Agent, ApprovalRequired, RunInfo, RunLog, RunState, Sessions, tool
+from agentkit.models import TestModel
 from agentkit.sessions.log import LoggedRun
 from agentkit.sessions.records import Record
 from tests.agentkit.sessions.places import open_sessions
 from tests.agentkit.sessions.scenario import Effects, agent, settle
+from tests.agentkit.support import add
 
 
 class Points:
@@ -93,14 +98,55 @@ def work(place: str, path: Path, kill_at: int) -> None:
     anyio.run(go_on, place, Effects(path), Points(kill_at))
 
 
-def run_killed(place: str, path: Path, kill_at: int) -> bool:
-    """Works in a process of its own; whether it was killed."""
+def talk(place: str, session: str, times: int) -> None:
+    """Runs in a session, one after the other."""
+
+    async def run() -> None:
+        async with open_sessions(place) as sessions:
+            for _ in range(times):
+                await Agent(TestModel(), tools=[add], sessions=sessions).run("go", session=session)
+
+    anyio.run(run)
+
+
+def ask_to_pay(place: str) -> None:
+    """Begins a run, and ends while it waits for an approval."""
+
+    async def run() -> None:
+        async with open_sessions(place) as sessions:
+            with suppress(ApprovalRequired):
+                await careful(sessions).run("go", session="s")
+
+    anyio.run(run)
+
+
+def careful(sessions: Sessions) -> Agent[None, str]:
+    @tool(requires_approval=True)
+    def pay(n: int) -> str:
+        """Pays."""
+        return f"paid {n}"
+
+    return Agent(TestModel(), tools=[pay], sessions=sessions)
+
+
+def started(function: Callable[..., None], *args: Any) -> ForkServerProcess:
+    """A process of its own that runs `function`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    process = context.Process(target=work, args=(place, path, kill_at))
+    process = context.Process(target=function, args=args)
     process.start()
+    return process
+
+
+def exit_code(process: ForkServerProcess) -> int | None:
     process.join()
     code = process.exitcode
     process.close()
+    return code
+
+
+def run_killed(place: str, path: Path, kill_at: int) -> bool:
+    """Works in a process of its own; whether it was killed."""
+    code = exit_code(started(work, place, path, kill_at))
     assert code in (0, -signal.SIGKILL)
     return code != 0

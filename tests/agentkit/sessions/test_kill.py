@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentkit import RunResult, RunState
-from tests.agentkit.sessions.killed import Points, go_on, run_killed
+from tests.agentkit.sessions.killed import (
+    Points,
+    ask_to_pay,
+    careful,
+    exit_code,
+    go_on,
+    run_killed,
+    started,
+    talk,
+)
 from tests.agentkit.sessions.places import open_sessions
 from tests.agentkit.sessions.scenario import PAYMENTS, Effects, agent, settle
 
@@ -75,3 +84,32 @@ def test_killed_with_another_database(place: str, tmp_path: Path, kill_at: int) 
     effects = Effects(tmp_path / "effects")
     assert run_killed(place, effects.path, kill_at)
     anyio.run(end, place, effects)
+
+
+def test_an_approval_in_another_process(place: str) -> None:
+    assert exit_code(started(ask_to_pay, place)) == 0
+
+    async def approve() -> None:
+        async with open_sessions(place) as sessions:
+            (run,) = await sessions.runs("s")
+            (waiting,) = await sessions.pending(run.run_id)
+            result = await careful(sessions).resume(
+                run.run_id, approvals={waiting.call.call_id: {"n": 3}}
+            )
+            assert "paid 3" in str(result.messages)
+
+    anyio.run(approve)
+
+
+def test_processes_share_a_log(place: str) -> None:
+    processes = [started(talk, place, f"s{number}", 4) for number in range(3)]
+    assert [exit_code(process) for process in processes] == [0, 0, 0]
+
+    async def check() -> None:
+        async with open_sessions(place) as sessions:
+            runs = await sessions.runs()
+            assert [run.state for run in runs] == [RunState.FINISHED] * 12
+            for number in range(3):
+                assert len(await sessions.messages(f"s{number}")) == 4 * 4
+
+    anyio.run(check)
