@@ -147,7 +147,12 @@ async def test_one_token_stops_many_runs() -> None:
     assert len(errors) == 5
 
 
-def test_one_token_stops_runs_of_other_event_loops() -> None:
+async def from_within(token: CancelToken) -> None:
+    token.cancel()
+
+
+@pytest.mark.parametrize("mine", [None, "asyncio", "trio"])
+def test_one_token_stops_runs_of_other_event_loops(mine: str | None) -> None:
     token, spoke, caught = CancelToken(), threading.Barrier(3), []
 
     class Speaks:
@@ -172,7 +177,10 @@ def test_one_token_stops_runs_of_other_event_loops() -> None:
     for thread in threads:
         thread.start()
     spoke.wait(timeout=30)
-    token.cancel()
+    if mine is None:
+        token.cancel()
+    else:
+        anyio.run(from_within, token, backend=mine)
     for thread in threads:
         thread.join(timeout=30)
     assert caught == ["well", "well"]
