@@ -1,12 +1,13 @@
 """Cancelling runs from outside."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from anyio import CancelScope, from_thread
+from anyio import CancelScope
 from anyio.lowlevel import current_token
 
 
@@ -17,15 +18,6 @@ class _Bound:
     scope: CancelScope
     loop: Any
     thread: int
-
-    def cancel(self) -> None:
-        if self.thread == threading.get_ident():
-            self.scope.cancel()
-            return
-        try:
-            from_thread.run_sync(self.scope.cancel, token=self.loop)
-        except RuntimeError:
-            return  # the event loop is gone, and the scope with it
 
 
 class CancelToken:
@@ -47,18 +39,25 @@ class CancelToken:
         return self._is_cancelled
 
     def cancel(self) -> None:
-        """Asks the runs to stop, and returns once they were all asked. From another thread it
-        waits until their event loops get to it."""
+        """Asks the runs to stop, without waiting for them."""
         with self._lock:
             self._is_cancelled = True
             bound = tuple(self._bound)
         for each in bound:
-            each.cancel()
+            if each.thread == threading.get_ident():
+                self._stop(each)
+            else:
+                _in_loop(each.loop, partial(self._stop, each))
+
+    def _stop(self, bound: _Bound) -> None:
+        """Runs in the thread of the scope's event loop, where alone the scope ends."""
+        if bound in self._bound:
+            bound.scope.cancel()
 
     @contextmanager
     def bound(self, scope: CancelScope) -> Iterator[None]:
         """Cancels `scope`, which is of this task, when the token is or has been cancelled."""
-        mine = _Bound(scope, current_token(), threading.get_ident())
+        mine = _Bound(scope, current_token().native_token, threading.get_ident())
         with self._lock:
             self._bound.add(mine)
             is_late = self._is_cancelled
@@ -69,3 +68,11 @@ class CancelToken:
         finally:
             with self._lock:
                 self._bound.discard(mine)
+
+
+def _in_loop(loop: Any, function: Callable[[], None]) -> None:
+    """Has `function` called soon in the event loop, an asyncio loop or a trio token, of another
+    thread. Not `anyio.from_thread`, which waits, and which trio refuses inside a trio loop."""
+    call_soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+    with suppress(RuntimeError):  # the loop is gone, and the scope with it
+        call_soon(function)

@@ -84,7 +84,7 @@ async def _take(run: Run, step: Step) -> Turn:
         run.messages.append(UserMessage(step.prompt))
     while True:
         run.begin_turn(step)
-        partials = PartialReader(len(run.trace), output)
+        partials = PartialReader(len(run.trace), output, is_heard=run.is_watched)
         response = await _ask(run, step, output, partials)
         run.add_response(response)
         if response.message.tool_calls:

@@ -19,11 +19,11 @@ class PartialReader:
     something that is final does not fit the output type.
     """
 
-    def __init__(self, index: int, output: OutputSpec) -> None:
+    def __init__(self, index: int, output: OutputSpec, *, is_heard: bool = True) -> None:
         self._index = index
         self._output = output
         self._scanner = _Scanner()
-        self._is_silent = output.format.is_text
+        self._is_silent = output.format.is_text or not is_heard
         self._last: tuple[Any, JsonPath | None] | None = None
         self._num_closed = 0
 

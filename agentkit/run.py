@@ -123,6 +123,11 @@ class Run:
             tokens=tokens,
         )
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody is told the events."""
+        return self.emit is not _ignore
+
     def emit_all(self, events: Iterable[RunEvent]) -> None:
         for event in events:
             self.emit(event)

@@ -21,13 +21,13 @@ async def ask_under(run: Run, context: RunContext[Any]) -> Any:
     Raises `ToolError` where the run failed by its model's doing or reached a limit.
     """
     host, name = context.host, run.definition.name
-    assert host is not None
-    run.depth, run.limits = context.depth + 1, context.limits
+    if host is None:  # a context that was made by hand
+        return (await drive(run)).output
 
     def tell(event: RunEvent) -> None:
         host.tell(SubAgentEvent(context.call_id, name, event))
 
-    run.emit = tell
+    run.depth, run.limits, run.emit = context.depth + 1, context.limits, tell
     try:
         return (await drive(run)).output
     except (UsageLimitExceeded, OutputRetriesExceeded, ToolRetriesExceeded) as error:

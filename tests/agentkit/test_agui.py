@@ -1,14 +1,16 @@
 """AG-UI events: of the protocol's form, and each thing that is opened is closed."""
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from agentkit import Agent, AgentError, PlanActReflect, RunStarted, ToolCall, UsageLimits
+from agentkit import Agent, AgentError, PlanActReflect, RunEvent, RunStarted, ToolCall, UsageLimits
 from agentkit.agui import AgUiEncoder, AgUiEvent
 from agentkit.models import ModelResponse, ScriptedModel
 from tests.agentkit.support import add, call_add
@@ -133,11 +135,17 @@ async def test_every_kind_of_event() -> None:
 @pytest.mark.anyio
 async def test_the_protocol_s_own_models_take_them() -> None:
     events = pytest.importorskip("ag_ui.core.events", reason="needs ag-ui-protocol")
-    adapter: Any = pytest.importorskip("pydantic").TypeAdapter(events.Event)
+    adapter: Any = TypeAdapter(events.Event)
     failing = Agent(ScriptedModel(["hm", "hm"]), output_type=Total)
     agents = [everything(), failing, asking(["3"]), asking([])]
     for event in [event for agent in agents for event in await encoded(agent)]:
         assert adapter.validate_python(event).model_extra == {}  # no name it does not know
+
+
+def test_the_table_has_every_event() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+    for event in get_args(RunEvent):
+        assert page.count(f"\n| `{event.__name__}` | ") == 1
 
 
 def test_the_frontend_may_name_the_run() -> None:

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentkit import (
@@ -22,12 +23,15 @@ from agentkit import (
     ModelSettings,
     ModelTimeout,
     RunCancelled,
+    RunEvent,
     RunInterrupted,
+    RunStream,
     RunTimeout,
     Step,
     TextDelta,
     ToolCall,
     ToolMessage,
+    ToolStarted,
     UsageLimitExceeded,
     UsageLimits,
     UserMessage,
@@ -36,7 +40,9 @@ from agentkit.messages import ModelUsage
 from agentkit.models import ModelEvent, ModelRequest, ModelResponse, ScriptedModel, TextPart
 from agentkit.trace import Ending, Recorder
 from tests.agentkit.support import HangingModel, add, call_add, events_of, no_new_tasks
+from tests.agentkit.test_compaction import check_calls
 from tests.agentkit.test_local import local
+from tests.agentkit.test_properties import echo, grumble, responses, texts
 
 pytestmark = pytest.mark.anyio
 Cancel = Callable[[CancelToken], Awaitable[None]]
@@ -147,7 +153,12 @@ async def test_one_token_stops_many_runs() -> None:
     assert len(errors) == 5
 
 
-def test_one_token_stops_runs_of_other_event_loops() -> None:
+async def from_within(token: CancelToken) -> None:
+    token.cancel()
+
+
+@pytest.mark.parametrize("mine", [None, "asyncio", "trio"])
+def test_one_token_stops_runs_of_other_event_loops(mine: str | None) -> None:
     token, spoke, caught = CancelToken(), threading.Barrier(3), []
 
     class Speaks:
@@ -172,7 +183,10 @@ def test_one_token_stops_runs_of_other_event_loops() -> None:
     for thread in threads:
         thread.start()
     spoke.wait(timeout=30)
-    token.cancel()
+    if mine is None:
+        token.cancel()
+    else:
+        anyio.run(from_within, token, backend=mine)
     for thread in threads:
         thread.join(timeout=30)
     assert caught == ["well", "well"]
@@ -206,6 +220,46 @@ async def test_the_caller_s_own_cancellation_stays_what_it_is() -> None:
     with anyio.move_on_after(0.02) as scope:
         await Agent(model).run("go", cancel=CancelToken(), timeout=30)
     assert scope.cancelled_caught
+
+
+async def cancelled_at(agent: Agent, place: int) -> RunInterrupted | None:
+    """Cancels a run when its event number `place` is read; None where it was over by then."""
+    try:
+        async with agent.run_stream("go") as run:
+            async for number, event in numbered(run):
+                if number == place:
+                    run.cancel()
+                if isinstance(event, ToolStarted):
+                    await anyio.lowlevel.checkpoint()
+    except RunCancelled as error:
+        return error
+    return None
+
+
+async def numbered(run: RunStream) -> AsyncIterator[tuple[int, RunEvent]]:
+    number = 0
+    async for event in run:
+        yield number, event
+        number += 1
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@given(st.lists(responses(texts), max_size=4), st.integers(0, 40))
+@settings(max_examples=60)
+def test_wherever_a_run_is_cancelled_another_goes_on_from_it(
+    backend: str, script: list[ModelResponse], place: int
+) -> None:
+    agent = Agent(ScriptedModel([*script, "end"]), tools=[echo, grumble], retries=9)
+    error = anyio.run(cancelled_at, agent, place, backend=backend)
+    if error is None:
+        return
+    check_calls(error.messages)
+    assert error.messages[0] == UserMessage("go")
+    assert error.usage is not None
+    assert error.usage.turns == sum(isinstance(m, AssistantMessage) for m in error.messages)
+    with ScriptedModel(["on it goes"]) as model:
+        result = Agent(model).run_sync("well?", message_history=error.messages)
+    assert result.messages[: len(error.messages)] == error.messages
 
 
 async def test_a_run_that_takes_too_long() -> None:

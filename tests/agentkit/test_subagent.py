@@ -138,6 +138,12 @@ async def test_a_broken_agent_is_a_broken_tool() -> None:
     assert isinstance(caught.value.__cause__, ModelError)
 
 
+async def test_a_context_made_by_hand() -> None:
+    context = RunContext(deps=None, run_id="", usage=Usage(), messages=())
+    tool = Agent(ScriptedModel(["3"]), name="expert").as_tool()
+    assert await tool.call({"prompt": "1+2?"}, context) == "3"
+
+
 async def test_an_empty_question_goes_back() -> None:
     call = ToolCall("c1", "expert", '{"prompt":" "}')
     with ScriptedModel([]) as inner, ScriptedModel([call, "done"]) as outer:
