@@ -1,4 +1,4 @@
-"""Every Python block of the README runs, in order, as a reader would run it."""
+"""Every Python block of the README and of two pages runs, as a reader would run it."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+PAGES = ("README.md", "docs/agents.md", "docs/durability.md")
+BLOCKS = [
+    block for page in PAGES for block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+]
 
 
 @pytest.mark.embedded
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("index", range(len(BLOCKS)))
-def test_readme_block(index: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_documented_block(index: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = tmp_path / "block.py"
     script.write_text(BLOCKS[index], encoding="utf-8")
     # As a file, because tools are described from their source.

@@ -39,7 +39,11 @@ def files(root: str | Path) -> tuple[Tool, ...]:
     """
     folder = _Folder(Path(root).resolve(strict=True))
     with folder.opened():  # shows now, not at the first call, whether it can be read
-        return tool(folder.list_files), tool(folder.read_file), tool(folder.search_files)
+        return (
+            tool(folder.list_files, idempotent=True),
+            tool(folder.read_file, idempotent=True),
+            tool(folder.search_files, idempotent=True),
+        )
 
 
 class _Entry(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from agentkit.confidence import confidence_of
 from agentkit.decoding_trace import (
     DecodingStats,
     DecodingTrace,
@@ -134,7 +135,7 @@ class LocalModel:
 
     def _decoding_request(self, request: ModelRequest) -> Request:
         settings = request.settings
-        grammar = _grammar(turn_grammar(request))
+        grammar = _grammar(turn_grammar(request)) if request.grammar is None else request.grammar
         mode = self._mode if settings.mode is None else settings.mode
         return Request(
             encode_history(self._engine.tokenizer, request, self.name),
@@ -174,10 +175,16 @@ class LocalModel:
         )
         cut = completion.finish_reason == "length"
         trace = decoding_trace(self._engine.tokenizer, completion)
-        return ModelResponse(message, usage, "length" if cut else "stop", trace)
+        return ModelResponse(
+            message, usage, "length" if cut else "stop", trace, confidence_of(message, trace)
+        )
 
 
 def _sampling(settings: ModelSettings) -> Sampling:
+    if settings.sampling is not None:
+        if not isinstance(settings.sampling, Sampling):
+            raise ModelError(f"sampling is {settings.sampling!r}; give a decoding.Sampling")
+        return settings.sampling
     return Sampling(
         temperature=settings.temperature or 0.0,
         top_p=1.0 if settings.top_p is None else settings.top_p,
@@ -198,8 +205,11 @@ def decoding_trace(tokenizer: Tokenizer, completion: Completion) -> DecodingTrac
                 TokenRegion(record.region.value),
                 record.forward,
                 record.denoise_step,
+                logprob,
             )
-            for text, record in zip(texts, completion.records, strict=True)
+            for text, record, logprob in zip(
+                texts, completion.records, _logprobs(completion), strict=True
+            )
         ),
         forwards=tuple(
             ForwardTrace(
@@ -227,6 +237,10 @@ def decoding_trace(tokenizer: Tokenizer, completion: Completion) -> DecodingTrac
             seconds=stats.seconds,
         ),
     )
+
+
+def _logprobs(completion: Completion) -> tuple[float, ...]:
+    return completion.logprobs or (0.0,) * len(completion.token_ids)
 
 
 def _token_texts(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> list[str]:
