@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -59,6 +59,7 @@ def check(events: list[AgUiEvent]) -> None:
 
 
 @given(st.lists(responses(texts), max_size=5))
+@settings(max_examples=20)
 def test_whatever_happens_all_that_opens_is_closed(script: list[ModelResponse]) -> None:
     agent = Agent(ScriptedModel(script), tools=[echo, grumble], retries=2)
     check(anyio.run(encoded, agent))

@@ -245,7 +245,7 @@ async def numbered(run: RunStream) -> AsyncIterator[tuple[int, RunEvent]]:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(st.lists(responses(texts), max_size=4), st.integers(0, 40))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_wherever_a_run_is_cancelled_another_goes_on_from_it(
     backend: str, script: list[ModelResponse], place: int
 ) -> None:
@@ -298,6 +298,7 @@ def busy(retry_after: float = 0.0) -> ModelError:
 
 
 @given(st.integers(0, 4), st.integers(0, 3))
+@settings(max_examples=20)
 def test_a_failing_model_is_asked_again_so_often(failures: int, retries: int) -> None:
     model = ScriptedModel([*[busy()] * failures, "there"])
     agent = Agent(model, model_retries=retries)

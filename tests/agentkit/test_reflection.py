@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentkit import (
@@ -82,6 +82,7 @@ async def test_a_verdict_is_typed() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=6), st.integers(0, 4))
+@settings(max_examples=30)
 def test_rounds_are_bounded_and_the_last_draft_counts(accepts: list[bool], rounds: int) -> None:
     script, judged = ["draft 0"], 0
     for accepted in accepts[:rounds]:
