@@ -7,6 +7,7 @@ AgentError
   OutputTypeError        the developer's: an output type without a JSON Schema (a TypeError)
   StrategyError          the developer's: a strategy yields a step that cannot be taken
   ModelError             the model cannot be reached, loaded or used
+    RemoteModelError     a model behind HTTP gave no answer (carries the status)
   OutputRetriesExceeded  the model's: no valid output within the allowed retries
   ToolRetriesExceeded    the model's: no valid call of a tool within its retries
   UsageLimitExceeded     a limit of this run was reached (carries the history so far)
@@ -70,6 +71,31 @@ class StrategyError(AgentError):
 
 class ModelError(AgentError):
     """The model cannot answer: not loadable, unreachable, or its answer was cut short."""
+
+
+class RemoteModelError(ModelError):
+    """A model behind HTTP gave no whole answer.
+
+    `status` is that of the response; None where none came, or where it broke off. `retryable`
+    tells that the same request may succeed later; `retry_after` is how many seconds the server
+    asks to wait, None where it does not say.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        reason: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        answered = "gave no whole answer" if status is None else f"answered with status {status}"
+        super().__init__(f"{model} {answered}: {reason}")
+        self.model = model
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class OutputRetriesExceeded(AgentError):

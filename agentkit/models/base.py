@@ -39,7 +39,7 @@ class ModelSettings:
     """How to decode one answer. None leaves the choice to the model.
 
     `mode` is a decoding mode record of the in-process decoder (for example
-    `decoding.Autoregressive()`); remote models ignore it.
+    `decoding.Autoregressive()`); `OpenAIModel` refuses it, unless told to ignore it.
     """
 
     max_tokens: int | None = None
