@@ -11,8 +11,7 @@ from typing import Any, Generic
 import anyio
 
 from agentkit.context import DepsT, RunContext
-from agentkit.definition import Definition, check_model, toolbox
-from agentkit.loop import drive
+from agentkit.definition import Definition, Watcher, check_model, toolbox
 from agentkit.messages import Message
 from agentkit.models.base import Model, ModelSettings
 from agentkit.output import OutputSpec
@@ -22,6 +21,7 @@ from agentkit.strategy import Act, Strategy
 from agentkit.stream import RunStream
 from agentkit.tool import Tool
 from agentkit.usage import UsageLimits
+from agentkit.watch import watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Agent(Generic[DepsT, OutputT]):
     the start of each run. `retries` and `tool_timeout` (seconds) hold for tools that do not say
     otherwise: how often in a row the model may fail to call one, and how long it may take.
     `output_retries` is how often in a row an answer may fail to validate. At most
-    `max_concurrent_tools` calls of a turn run at once.
+    `max_concurrent_tools` calls of a turn run at once. `telemetry`, such as
+    `agentkit.telemetry.Telemetry()`, looks on while the agent runs.
 
     Raises `ToolDefinitionError` for tools that cannot be described or share a name, and
     `TypeError` or `ValueError` for other arguments that cannot work.
@@ -71,6 +72,7 @@ class Agent(Generic[DepsT, OutputT]):
         tool_timeout: float | None = None,
         max_concurrent_tools: int | None = None,
         name: str = "agent",
+        telemetry: Watcher | None = None,
     ) -> None:
         check_model(model)
         _check_least("retries", retries, 0)
@@ -91,6 +93,7 @@ class Agent(Generic[DepsT, OutputT]):
             tool_timeout=tool_timeout,
             max_concurrent_tools=max_concurrent_tools,
             name=name,
+            telemetry=telemetry,
         )
 
     @property
@@ -129,7 +132,7 @@ class Agent(Generic[DepsT, OutputT]):
         Raises `ValueError` for an empty prompt, `UsageLimitExceeded`, `OutputRetriesExceeded`,
         `ToolRetriesExceeded`, `ModelError`, and `ToolCrashed` from what a tool raised.
         """
-        return await drive(self._open(prompt, deps, message_history, usage_limits, settings))
+        return await watched(self._open(prompt, deps, message_history, usage_limits, settings))
 
     def run_sync(
         self,

@@ -1,9 +1,10 @@
 """An agent's parts, resolved and checked once; what every run of it reads."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from agentkit.context import RunContext
 from agentkit.errors import ToolDefinitionError
@@ -11,6 +12,7 @@ from agentkit.models.base import Model, ModelSettings
 from agentkit.output import OutputSpec
 from agentkit.strategy import Strategy
 from agentkit.tool import Tool
+from agentkit.usage import Usage
 
 Instructions = str | Callable[[RunContext[Any]], str | Awaitable[str]]
 
@@ -31,10 +33,24 @@ class Definition:
     tool_timeout: float | None
     max_concurrent_tools: int | None
     name: str
+    telemetry: "Watcher | None" = None
 
     def with_tools(self, tools: Iterable[Tool | Callable[..., Any]]) -> "Definition":
         """The same agent with these tools and no others."""
         return replace(self, tools=toolbox(tools, self.retries, self.tool_timeout))
+
+
+class Watcher(Protocol):
+    """Looks on while runs go; `agentkit.telemetry.Telemetry` is one. Shareable by any number of
+    runs."""
+
+    def watch(
+        self, definition: Definition, run_id: str, usage: Callable[[], Usage]
+    ) -> AbstractContextManager[Definition]:
+        """Entered in the run's task before the run begins, left when it has ended, failed or
+        been cancelled. The run goes by the definition that is given back, which must do the
+        same; `usage` gives what it has cost so far."""
+        ...
 
 
 def toolbox(

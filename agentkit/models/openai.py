@@ -91,6 +91,11 @@ class OpenAIModel:
     def name(self) -> str:
         return self._wire.model
 
+    @property
+    def provider(self) -> str:
+        """Whose protocol it speaks; for telemetry."""
+        return "openai"
+
     async def __aenter__(self) -> "OpenAIModel":
         """Raises `RuntimeError` where the model is inside an `async with` already."""
         if self._scope is not None:
