@@ -38,6 +38,7 @@ class OutputFormat:
 class ModelSettings:
     """How to decode one answer. None leaves the choice to the model.
 
+    An answer ends before any of the strings in `stop`, inside a call or a typed answer too.
     `mode` is a decoding mode record of the in-process decoder (for example
     `decoding.Autoregressive()`); `OpenAIModel` refuses it, unless told to ignore it.
     """
@@ -47,6 +48,7 @@ class ModelSettings:
     top_p: float | None = None
     seed: int | None = None
     mode: Any = None
+    stop: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ def request_body(wire: Wire, request: ModelRequest) -> Json:
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "seed": settings.seed,
+        "stop": settings.stop,
     }
     return body | {name: value for name, value in chosen.items() if value is not None}
 

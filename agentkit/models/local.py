@@ -143,6 +143,7 @@ class LocalModel:
             sampling=_sampling(settings),
             max_new_tokens=settings.max_tokens or _MAX_TOKENS,
             close_at_budget=grammar is not None,
+            stop=settings.stop or (),
         )
 
     async def _read(self, events: AsyncIterator[Any]) -> AsyncGenerator[ModelEvent, None]:

@@ -162,7 +162,7 @@ async def test_what_is_sent() -> None:
         AssistantMessage("3"),
         UserMessage("And?"),
     )
-    settings = ModelSettings(max_tokens=9, temperature=0.0, top_p=0.5, seed=3)
+    settings = ModelSettings(max_tokens=9, temperature=0.0, top_p=0.5, seed=3, stop=("END",))
     schema = {"type": "integer"}
     request = ModelRequest(history, (ADD,), OutputFormat(int, schema), settings)
     async with chat_server(saying([delta(content="4"), end()])) as server:
@@ -203,6 +203,7 @@ async def test_what_is_sent() -> None:
         "temperature": 0.0,
         "top_p": 0.5,
         "seed": 3,
+        "stop": ["END"],
     }
 
 
