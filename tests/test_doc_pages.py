@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-PAGES = ("telemetry",)
+PAGES = ("embedding", "models", "telemetry")
 BLOCKS = [
     pytest.param(block, id=f"{page}-{index}")
     for page in PAGES

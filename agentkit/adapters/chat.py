@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agentkit.errors import ModelError
+from agentkit.json_schema import closed
 from agentkit.messages import (
     AssistantMessage,
     Message,
@@ -12,7 +13,7 @@ from agentkit.messages import (
     ToolMessage,
     UserMessage,
 )
-from agentkit.models.base import ToolDefinition
+from agentkit.models.base import OutputFormat, ToolDefinition
 
 
 def messages_of(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
@@ -57,4 +58,14 @@ def _call(call: Mapping[str, Any]) -> ToolCall:
 
 def tool_of(tool: Mapping[str, Any]) -> ToolDefinition:
     function = tool["function"]
-    return ToolDefinition(function["name"], function.get("description", ""), function["parameters"])
+    return definition(function["name"], function.get("description"), function["parameters"])
+
+
+def definition(name: str, description: str | None, parameters: dict[str, Any]) -> ToolDefinition:
+    """A tool whose arguments are those that are named: other frameworks mean that, and refuse
+    calls with more, but do not all write it into their schemas."""
+    return ToolDefinition(name, description or "", closed(parameters))
+
+
+def json_output(schema: dict[str, Any]) -> OutputFormat:
+    return OutputFormat(Any, closed(schema))

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any, Literal, cast
 
 from agentkit.adapters.answers import Answers
-from agentkit.adapters.chat import messages_of, tool_of
+from agentkit.adapters.chat import json_output, messages_of, tool_of
 from agentkit.models import base
 
 try:
@@ -152,7 +152,7 @@ class OpenAIAgentsModel(agents.Model):
             tools=tuple(tool_of(tool) for tool in offered),
             output=base.OutputFormat()
             if output is None or is_text
-            else base.OutputFormat(Any, output.json_schema()),
+            else json_output(output.json_schema()),
             settings=base.ModelSettings(
                 max_tokens=settings.max_tokens,
                 temperature=settings.temperature,

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from agentkit import messages as ours
 from agentkit.adapters.answers import Answers
+from agentkit.adapters.chat import definition, json_output
 from agentkit.errors import ModelError
 from agentkit.models import base
 
@@ -116,7 +117,7 @@ class PydanticAIModel(Model[None]):
         return base.ModelRequest(
             messages=self._answers.restored(history),
             tools=tuple(_tool(tool) for tool in tools),
-            output=base.OutputFormat(Any, output.json_schema) if output else base.OutputFormat(),
+            output=json_output(output.json_schema) if output else base.OutputFormat(),
             settings=base.ModelSettings(
                 max_tokens=settings.get("max_tokens"),
                 temperature=settings.get("temperature"),
@@ -215,7 +216,7 @@ def _instructions(
 
 
 def _tool(tool: ToolDefinition) -> base.ToolDefinition:
-    return base.ToolDefinition(tool.name, tool.description or "", tool.parameters_json_schema)
+    return definition(tool.name, tool.description, tool.parameters_json_schema)
 
 
 def _messages(message: theirs.ModelMessage) -> Iterator[ours.Message]:

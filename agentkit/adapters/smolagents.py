@@ -5,7 +5,7 @@ from typing import Any
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from agentkit.adapters.chat import messages_of, tool_of
+from agentkit.adapters.chat import json_output, messages_of, tool_of
 from agentkit.errors import ModelError
 from agentkit.models import base
 
@@ -128,7 +128,7 @@ def _output(response_format: dict[str, Any] | None) -> base.OutputFormat:
         return base.OutputFormat()
     if response_format.get("type") != "json_schema":
         raise ModelError(f"there is no response_format {response_format.get('type')!r} here")
-    return base.OutputFormat(Any, response_format["json_schema"]["schema"])
+    return json_output(response_format["json_schema"]["schema"])
 
 
 def _call(index: int, name: str, arguments: str, call_id: str | None = None) -> Any:

@@ -2,6 +2,7 @@
 hypercorn, on trio."""
 
 import sys
+from typing import Any, cast
 
 import hypercorn
 import hypercorn.trio
@@ -19,7 +20,7 @@ def main() -> None:
     if sys.argv[1:] == ["trio"]:
         config = hypercorn.Config()
         config.bind = [f"{HOST}:{PORT}"]
-        trio.run(hypercorn.trio.serve, app, config)
+        trio.run(hypercorn.trio.serve, cast(Any, app), config)
     else:
         uvicorn.run(app, host=HOST, port=PORT)
 

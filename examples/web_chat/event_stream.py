@@ -1,6 +1,7 @@
 """A run as server-sent events, for any ASGI framework; asyncio and trio."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -47,10 +48,8 @@ class RunResponse(Response):
                 group.cancel_scope.cancel()
 
             group.start_soon(cancel_when_left)
-            try:
+            with suppress(OSError):  # by which some servers tell that the client has left
                 await self._tell(send)
-            except OSError:
-                pass  # some servers tell by this that the client has left
             group.cancel_scope.cancel()
 
     async def _tell(self, send: Send) -> None:

@@ -4,7 +4,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from uuid import uuid4
 
 import anyio
@@ -14,6 +14,7 @@ import hypercorn.trio
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from pydantic import Field
 
 from agentkit import Agent, ModelError, ModelSettings, ToolCall
 from agentkit.models import LocalModel, Model, ScriptedModel
@@ -38,7 +39,7 @@ async def serve_on_asyncio(app: FastAPI, sock: socket.socket, stopped: anyio.Eve
 
 async def serve_on_trio(app: FastAPI, sock: socket.socket, stopped: anyio.Event) -> None:
     config = hypercorn.Config()
-    config.bind = [f"fd://{sock.fileno()}"]
+    config.bind = [f"fd://{sock.detach()}"]
     config.graceful_timeout = 1
     await hypercorn.trio.serve(cast(Any, app), config, shutdown_trigger=stopped.wait)
 
@@ -52,8 +53,8 @@ async def served(app: FastAPI, backend: str) -> AsyncIterator[httpx.AsyncClient]
     stopped = anyio.Event()
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(serve, app, sock, stopped)
             base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            group.start_soon(serve, app, sock, stopped)
             async with httpx.AsyncClient(base_url=base_url, timeout=20) as client:
                 yield client
             stopped.set()
@@ -104,7 +105,7 @@ async def leaving_after_a_word(client: httpx.AsyncClient) -> AsyncIterator[None]
 
 
 async def test_a_run_is_told(model: LocalModel, anyio_backend: str) -> None:
-    call = ToolCall("c", "calculator", '{"expression":"12*34"}')
+    call = ToolCall("c", "calculate", '{"expression":"12*34"}')
     with ScriptedModel([call, "408.", "Yes."]) as speaker:
         chat = str(uuid4())
         async with served(app_on(model, speaker), anyio_backend) as client:
@@ -113,7 +114,7 @@ async def test_a_run_is_told(model: LocalModel, anyio_backend: str) -> None:
     texts = [data["text"] for name, data in events if name == "text"]
     assert "".join(texts) == "408."
     assert [event for event in events if event[0] != "text"] == [
-        ("call", {"id": "c", "name": "calculator", "arguments": '{"expression":"12*34"}'}),
+        ("call", {"id": "c", "name": "calculate", "arguments": '{"expression":"12*34"}'}),
         ("result", {"id": "c", "content": "408", "is_error": False}),
         ("answer", {"output": "408."}),
     ]
@@ -139,8 +140,10 @@ async def test_a_client_that_leaves_stops_its_run(model: LocalModel, anyio_backe
 async def test_a_client_that_leaves_gives_its_pages_back(
     model: LocalModel, anyio_backend: str
 ) -> None:
-    settings = ModelSettings(max_tokens=6000, temperature=1.0, seed=1)
-    app = create_app(model, Agent(model, settings=settings))
+    # A list that long keeps the decoder busy until somebody stops it.
+    numbers = Annotated[list[int], Field(min_length=500)]
+    agent = Agent(model, output_type=numbers, settings=ModelSettings(max_tokens=6000))
+    app = create_app(model, agent)
     async with served(app, anyio_backend) as client:
         assert (await client.get("/health")).json() == {"live": 0, "waiting": 0}
         async with leaving_after_a_word(client):
@@ -154,8 +157,8 @@ async def test_a_client_that_leaves_gives_its_pages_back(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await anyio.sleep(0.005)  # noqa: ASYNC110 - it happens in the server, unseen from here
+    while not condition():  # noqa: ASYNC110 - it happens in the server, unseen from here
+        await anyio.sleep(0.005)
 
 
 async def test_what_is_no_message_is_refused(model: LocalModel, anyio_backend: str) -> None:

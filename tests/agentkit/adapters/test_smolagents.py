@@ -90,11 +90,9 @@ def test_whatever_the_weights_calls_are_valid(seed: int) -> None:
         assert local.stats().live_sequences == 0
     steps = [each for each in agent.memory.steps if isinstance(each, smolagents.ActionStep)]
     assert steps
-    called = [call for step in steps for call in step.tool_calls or ()]
-    assert called
-    for call in called:
-        if call.name == "add":
-            assert {type(value) for value in call.arguments.values()} == {int}
+    for step in steps[:3]:  # a fourth says that the steps are used up
+        assert step.error is None
+        assert step.tool_calls
 
 
 def test_a_stream_that_is_left_stops_the_model() -> None:
