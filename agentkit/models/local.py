@@ -122,6 +122,9 @@ class LocalModel:
         await self.start()
         try:
             decoding = self._decoding_request(request)
+        except (DecodingError, ValueError) as error:
+            raise ModelError(f"{self.name} cannot answer: {error}") from error
+        try:
             async with (
                 self._engine.stream(decoding) as events,
                 aclosing(self._read(events)) as parts,
@@ -129,7 +132,7 @@ class LocalModel:
                 yield parts
         except UnsupportedMode as error:  # names the model itself
             raise ModelError(str(error)) from error
-        except (DecodingError, ValueError) as error:
+        except DecodingError as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
 
     def _decoding_request(self, request: ModelRequest) -> Request:
