@@ -70,15 +70,24 @@ class StrategyError(AgentError):
 
 
 class ModelError(AgentError):
-    """The model cannot answer: not loadable, unreachable, or its answer was cut short."""
+    """The model cannot answer: not loadable, unreachable, or its answer was cut short.
+
+    `retryable` where asking again may help, after `retry_after` seconds where they are given.
+    """
+
+    def __init__(
+        self, message: str, *, retryable: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class RemoteModelError(ModelError):
     """A model behind HTTP gave no whole answer.
 
     `status` is that of the response; None where none came, or where it broke off. `retryable`
-    tells that the same request may succeed later; `retry_after` is how many seconds the server
-    asks to wait, None where it does not say.
+    where the same request may succeed later; `retry_after` is what the server asks for.
     """
 
     def __init__(
@@ -91,11 +100,11 @@ class RemoteModelError(ModelError):
         retry_after: float | None = None,
     ) -> None:
         answered = "gave no whole answer" if status is None else f"answered with status {status}"
-        super().__init__(f"{model} {answered}: {reason}")
+        super().__init__(
+            f"{model} {answered}: {reason}", retryable=retryable, retry_after=retry_after
+        )
         self.model = model
         self.status = status
-        self.retryable = retryable
-        self.retry_after = retry_after
 
 
 class OutputRetriesExceeded(AgentError):
