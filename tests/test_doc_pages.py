@@ -19,6 +19,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.timeout(180)  # some pages import torch, in a process of their own
 @pytest.mark.parametrize("block", BLOCKS)
 def test_block(block: str, tmp_path: Path) -> None:
     # As a file, because tools are described from their source; in a process of its own, because
