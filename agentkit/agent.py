@@ -15,9 +15,8 @@ from agentkit.cancel import CancelToken
 from agentkit.compaction import Compaction
 from agentkit.context import DepsT, RunContext
 from agentkit.decisions import Decision, OnUnknown
-from agentkit.definition import Definition, check_model, toolbox
+from agentkit.definition import Definition, Watcher, check_model, toolbox
 from agentkit.errors import ModelRetry, ToolError
-from agentkit.loop import drive
 from agentkit.messages import Message
 from agentkit.models.base import Model, ModelSettings
 from agentkit.output import OutputSpec
@@ -29,6 +28,7 @@ from agentkit.stream import RunStream
 from agentkit.subagent import ask_under
 from agentkit.tool import Tool
 from agentkit.usage import UsageLimits
+from agentkit.watch import watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class Agent(Generic[DepsT, OutputT]):
     sees of a long history.
 
     With `sessions` every run is written to their log as it happens, can be resumed after its
-    process ended, may belong to a conversation, and may wait for approvals.
+    process ended, may belong to a conversation, and may wait for approvals. `telemetry`, such as
+    `agentkit.telemetry.Telemetry()`, looks on while the agent runs.
 
     Raises `ToolDefinitionError` for tools that cannot be described or share a name, and
     `TypeError` or `ValueError` for other arguments that cannot work.
@@ -90,6 +91,7 @@ class Agent(Generic[DepsT, OutputT]):
         compaction: Compaction | None = None,
         name: str = "agent",
         sessions: Sessions | None = None,
+        telemetry: Watcher | None = None,
     ) -> None:
         check_model(model)
         _check_least("retries", retries, 0)
@@ -117,6 +119,7 @@ class Agent(Generic[DepsT, OutputT]):
             compaction=compaction,
             name=name,
             sessions=sessions,
+            telemetry=telemetry,
         )
 
     @property
@@ -163,7 +166,7 @@ class Agent(Generic[DepsT, OutputT]):
         from what a tool raised; with sessions, also `RunPaused` where calls wait for decisions,
         `SessionBusy`, `LogError`, and `RunTaken` where somebody else resumed or abandoned it.
         """
-        return await drive(
+        return await watched(
             self._open(
                 prompt, deps, message_history, usage_limits, settings, timeout, cancel, session
             )
@@ -244,7 +247,7 @@ class Agent(Generic[DepsT, OutputT]):
         Raises what `run` raises, and `UnknownRun`, `UnknownOutcome`, `DecisionError`, and
         `ReplayDiverged` where the agent does not do what the log says it did.
         """
-        return await drive(
+        return await watched(
             self._reopen(
                 run_id, approvals, review, on_unknown, deps, usage_limits, settings, timeout, cancel
             )
@@ -269,7 +272,7 @@ class Agent(Generic[DepsT, OutputT]):
         run = self._reopen(
             run_id, approvals, review, on_unknown, deps, usage_limits, settings, timeout, cancel
         )
-        return anyio.run(drive, run)
+        return anyio.run(watched, run)
 
     def resume_stream(
         self,

@@ -1,9 +1,10 @@
 """An agent's parts, resolved and checked once; what every run of it reads."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from agentkit.compaction import Compaction
 from agentkit.context import RunContext
@@ -16,6 +17,7 @@ from agentkit.sessions.journal import NewJournal, ResumedJournal
 from agentkit.sessions.sessions import Sessions
 from agentkit.strategy import Strategy
 from agentkit.tool import Tool
+from agentkit.usage import Usage
 
 Instructions = str | Callable[[RunContext[Any]], str | Awaitable[str]]
 
@@ -41,6 +43,7 @@ class Definition:
     compaction: Compaction | None
     name: str
     sessions: Sessions | None = None
+    telemetry: "Watcher | None" = None
 
     def new_journal(self, run_id: str, session: str | None = None) -> Journal:
         """Remembers a new run. Raises `ValueError` where sessions are missing that the run
@@ -76,6 +79,19 @@ class Definition:
         return replace(
             self, tools=toolbox(tools, self.retries, self.tool_timeout, self.max_result_chars)
         )
+
+
+class Watcher(Protocol):
+    """Looks on while runs go; `agentkit.telemetry.Telemetry` is one. Shareable by any number of
+    runs."""
+
+    def watch(
+        self, definition: Definition, run_id: str, usage: Callable[[], Usage]
+    ) -> AbstractContextManager[Definition]:
+        """Entered in the run's task before the run begins, left when it has ended, failed or
+        been cancelled. The run goes by the definition that is given back, which must do the
+        same; `usage` gives what it has cost so far."""
+        ...
 
 
 def toolbox(

@@ -8,6 +8,7 @@ AgentError
   StrategyError          the developer's: a strategy yields a step that cannot be taken
   ModelError             the model cannot be reached, loaded or used
     ModelTimeout         the model's answer took too long
+    RemoteModelError     a model behind HTTP gave no answer (carries the status)
   OutputRetriesExceeded  the model's: no valid output within the allowed retries
   ToolRetriesExceeded    the model's: no valid call of a tool within its retries
   UsageLimitExceeded     a limit of this run was reached (carries the history so far)
@@ -88,7 +89,7 @@ class StrategyError(AgentError):
 class ModelError(AgentError):
     """The model cannot answer: not loadable, unreachable, or its answer was cut short.
 
-    With `retryable` the run may ask it again, after `retry_after` seconds where they are given.
+    `retryable` where asking again may help, after `retry_after` seconds where they are given.
     """
 
     def __init__(
@@ -107,6 +108,30 @@ class ModelTimeout(ModelError):
             f"model {model!r} did not answer within {seconds:g} seconds", retryable=True
         )
         self.seconds = seconds
+
+
+class RemoteModelError(ModelError):
+    """A model behind HTTP gave no whole answer.
+
+    `status` is that of the response; None where none came, or where it broke off. `retryable`
+    where the same request may succeed later; `retry_after` is what the server asks for.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        reason: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        answered = "gave no whole answer" if status is None else f"answered with status {status}"
+        super().__init__(
+            f"{model} {answered}: {reason}", retryable=retryable, retry_after=retry_after
+        )
+        self.model = model
+        self.status = status
 
 
 class OutputRetriesExceeded(AgentError):

@@ -11,10 +11,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from agentkit.cancel import CancelToken
 from agentkit.events import RunEvent
-from agentkit.loop import drive
 from agentkit.messages import Message
 from agentkit.result import OutputT, RunResult
 from agentkit.run import Run
+from agentkit.watch import watched
 
 
 class RunStream(Generic[OutputT]):
@@ -115,7 +115,7 @@ class RunStream(Generic[OutputT]):
     async def _work(self, send: MemoryObjectSendStream[RunEvent]) -> None:
         with send:
             try:
-                self._result = await drive(self._run)
+                self._result = await watched(self._run)
             except Exception as error:  # noqa: BLE001 - handed to the reader, raised there
                 self._error = error
 

@@ -39,9 +39,10 @@ class OutputFormat:
 class ModelSettings:
     """How to decode one answer. None leaves the choice to the model.
 
+    An answer ends before any of the strings in `stop`, inside a call or a typed answer too.
     `mode` and `sampling` are records of the in-process decoder (for example
-    `decoding.Autoregressive()` and `decoding.Sampling(min_p=0.1)`); remote models ignore them.
-    `sampling` goes before `temperature`, `top_p` and `seed`.
+    `decoding.Autoregressive()` and `decoding.Sampling(min_p=0.1)`), and `sampling` goes before
+    `temperature`, `top_p` and `seed`. `OpenAIModel` refuses both, unless told to ignore modes.
     """
 
     max_tokens: int | None = None
@@ -49,6 +50,7 @@ class ModelSettings:
     top_p: float | None = None
     seed: int | None = None
     mode: Any = None
+    stop: tuple[str, ...] | None = None
     sampling: Any = None
 
     def updated(self, over: "ModelSettings") -> "ModelSettings":

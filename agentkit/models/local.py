@@ -123,6 +123,9 @@ class LocalModel:
         await self.start()
         try:
             decoding = self._decoding_request(request)
+        except (DecodingError, ValueError) as error:
+            raise ModelError(f"{self.name} cannot answer: {error}") from error
+        try:
             async with (
                 self._engine.stream(decoding) as events,
                 aclosing(self._read(events)) as parts,
@@ -130,7 +133,7 @@ class LocalModel:
                 yield parts
         except UnsupportedMode as error:  # names the model itself
             raise ModelError(str(error)) from error
-        except (DecodingError, ValueError) as error:
+        except DecodingError as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
 
     def _decoding_request(self, request: ModelRequest) -> Request:
@@ -144,6 +147,7 @@ class LocalModel:
             sampling=_sampling(settings),
             max_new_tokens=settings.max_tokens or _MAX_TOKENS,
             close_at_budget=grammar is not None,
+            stop=settings.stop or (),
         )
 
     async def _read(self, events: AsyncIterator[Any]) -> AsyncGenerator[ModelEvent, None]:
