@@ -6,7 +6,16 @@ Agent(model, tools=[calculator, *files("docs"), *sqlite("shop.db"), *python()])
 from tools.calculator import calculator
 from tools.file_changes import FileChange
 from tools.files import files
+from tools.http import http
 from tools.python import ConfinementUnavailable, python
 from tools.sqlite import sqlite
 
-__all__ = ["ConfinementUnavailable", "FileChange", "calculator", "files", "python", "sqlite"]
+__all__ = [
+    "ConfinementUnavailable",
+    "FileChange",
+    "calculator",
+    "files",
+    "http",
+    "python",
+    "sqlite",
+]

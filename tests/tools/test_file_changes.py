@@ -381,7 +381,7 @@ async def test_in_a_run(tmp_path: Path) -> None:
         asked.append(change.path)
         return change.path.startswith("notes/")
 
-    turns = [
+    turns: list[Any] = [
         [
             ToolCall("1", "write_file", '{"path": "notes/a", "text": "yes"}'),
             ToolCall("2", "write_file", '{"path": "other/a", "text": "no"}'),
