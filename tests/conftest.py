@@ -9,6 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Under the name by which pytest finds it where the package is installed.
+pytest_plugins = ["agentkit.pytest_plugin"]
+
 # The suite tries the same examples each time, so that a change is judged by what it changes.
 # The scripts in `benchmarks` try new ones. A busy machine is no fault of a test's.
 settings.register_profile(

@@ -7,15 +7,20 @@ from tools.calculator import calculator
 from tools.file_changes import FileChange
 from tools.files import files
 from tools.http import http
+from tools.mcp import HttpServer, McpServerError, StdioServer, mcp_tools
 from tools.python import ConfinementUnavailable, python
 from tools.sqlite import sqlite
 
 __all__ = [
     "ConfinementUnavailable",
     "FileChange",
+    "HttpServer",
+    "McpServerError",
+    "StdioServer",
     "calculator",
     "files",
     "http",
+    "mcp_tools",
     "python",
     "sqlite",
 ]
