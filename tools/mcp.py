@@ -4,12 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from agentkit import Tool, ToolError
-
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class McpServerError(ToolError):
@@ -28,7 +25,7 @@ class StdioServer:
 
     command: str
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default=_NOTHING, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: str | Path | None = None
     shows_stderr: bool = True
 
@@ -39,7 +36,7 @@ class HttpServer:
     an `Authorization`."""
 
     url: str
-    headers: Mapping[str, str] = field(default=_NOTHING, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def mcp_tools(

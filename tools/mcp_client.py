@@ -5,14 +5,15 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, TextIO, cast
 
 import anyio
 import httpx2
 import mcp_types as types
+from anyio.abc import TaskStatus
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -49,36 +50,83 @@ class Choice:
         return [tool for tool in offered if tool.name in wanted - self.without]
 
 
+@dataclass(slots=True)
+class _Session:
+    """A client in a task of its own: when its server fails, the client's task groups cancel that
+    task, and not the one in which the tools are used."""
+
+    client: Client
+    offered: Sequence[types.Tool]
+    is_lost: bool = False
+    _calls: set[anyio.CancelScope] = field(default_factory=set)
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
+        """Raises `McpServerError` where the server is gone, `MCPError` for what it refuses,
+        `RuntimeError` or `ValueError` for an answer that is not what the tool promised."""
+        if not self.is_lost:
+            with anyio.CancelScope() as scope:
+                self._calls.add(scope)
+                try:
+                    return await self.client.call_tool(name, arguments)
+                except MCPError as error:
+                    if error.code != types.CONNECTION_CLOSED:
+                        raise
+                finally:
+                    self._calls.discard(scope)
+        raise McpServerError("the server of this tool is gone; it cannot be used any more")
+
+    def lose(self) -> None:
+        self.is_lost = True
+        for scope in self._calls:
+            scope.cancel()
+
+
 @asynccontextmanager
 async def opened(
     server: StdioServer | HttpServer, choice: Choice, connect_seconds: float
 ) -> AsyncIterator[tuple[Tool, ...]]:
     """See `tools.mcp.mcp_tools`."""
     failure: BaseException | None = None
-    is_open = False
+    is_over = anyio.Event()
+    async with anyio.create_task_group() as group:
+        try:
+            session = await group.start(_serve, server, connect_seconds, is_over)
+            yield _tools(session, choice)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised below, and not in a group
+            failure = error
+        finally:
+            is_over.set()
+    if failure is not None:
+        raise failure
+
+
+async def _serve(
+    server: StdioServer | HttpServer,
+    connect_seconds: float,
+    is_over: anyio.Event,
+    *,
+    task_status: TaskStatus[_Session],
+) -> None:
+    """Raises `McpServerError` if the server cannot be used; once it is, `_Session.lose` tells."""
+    session: _Session | None = None
     try:
         with anyio.CancelScope(deadline=anyio.current_time() + connect_seconds) as scope:
             async with AsyncExitStack() as stack:
                 client = await _connected(stack, server)
-                offered = await _offered(client)
+                session = _Session(client, await _offered(client))
                 scope.deadline = inf
-                is_open = True
-                try:
-                    yield _tools(client, choice, offered)
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as error:  # noqa: BLE001 - raised below
-                    # Out of here, the client's task groups would put it into an exception group.
-                    failure = error
+                task_status.started(session)
+                await is_over.wait()
     except Exception as error:
-        if failure is not None:
-            raise failure from error
-        if is_open:
-            raise
-        raise McpServerError(f"{_shown(server)} cannot be used: {_reason(error)}") from error
-    if failure is not None:
-        raise failure
-    if scope.cancelled_caught:
+        if session is None:
+            reason = _reason(error)
+            raise McpServerError(f"{_shown(server)} cannot be used: {reason}") from error
+    finally:
+        if session is not None:
+            session.lose()
+    if session is None:
         raise McpServerError(f"{_shown(server)} did not answer within {connect_seconds:g} seconds")
 
 
@@ -95,8 +143,8 @@ async def _connected(stack: AsyncExitStack, server: StdioServer | HttpServer) ->
             command=server.command, args=list(server.args), env=dict(server.env), cwd=server.cwd
         )
         nowhere = await stack.enter_async_context(await anyio.open_file(os.devnull, "w"))
-        shown = sys.stderr if server.shows_stderr else nowhere.wrapped
-        transport = stdio_client(parameters, errlog=shown)
+        said = sys.stderr if server.shows_stderr else cast("TextIO", nowhere.wrapped)
+        transport = stdio_client(parameters, errlog=said)
     return await stack.enter_async_context(Client(transport, cache=None))
 
 
@@ -112,12 +160,12 @@ async def _offered(client: Client) -> list[types.Tool]:
     raise McpServerError(f"its list of tools has more than {_MAX_PAGES} pages")
 
 
-def _tools(client: Client, choice: Choice, offered: Sequence[types.Tool]) -> tuple[Tool, ...]:
+def _tools(session: _Session, choice: Choice) -> tuple[Tool, ...]:
     made: dict[str, Tool] = {}
     problems: list[str] = []
-    for each in choice.of(offered):
+    for each in choice.of(session.offered):
         try:
-            tool = _tool(client, choice, each)
+            tool = _tool(session, choice, each)
             if tool.name in made:
                 raise ToolDefinitionError(f"another tool is named {tool.name!r} too")
         except Exception as error:  # noqa: BLE001 - told below, with those of the others
@@ -132,13 +180,13 @@ def _tools(client: Client, choice: Choice, offered: Sequence[types.Tool]) -> tup
     return tuple(made.values())
 
 
-def _tool(client: Client, choice: Choice, offered: types.Tool) -> Tool:
+def _tool(session: _Session, choice: Choice, offered: types.Tool) -> Tool:
     schema = {"type": "object", **offered.input_schema}
     tool = Tool.from_schema(
         choice.prefix + _NOT_IN_NAMES.sub("_", offered.name),
         offered.description or offered.title or "",
         schema,
-        partial(_call, client, offered.name),
+        partial(_call, session, offered.name),
         timeout=choice.seconds,
     )
     if choice.check_schema is not None:
@@ -146,14 +194,12 @@ def _tool(client: Client, choice: Choice, offered: types.Tool) -> Tool:
     return tool
 
 
-async def _call(client: Client, name: str, arguments: dict[str, Any]) -> str:
+async def _call(session: _Session, name: str, arguments: dict[str, Any]) -> str:
     try:
-        result = await client.call_tool(name, arguments)
+        result = await session.call(name, arguments)
     except MCPError as error:
-        if error.code == types.CONNECTION_CLOSED:
-            raise McpServerError("the server of this tool is gone; it cannot be used") from error
         raise ToolError(f"the server refused the call: {error.message}") from error
-    except (RuntimeError, ValueError) as error:  # an answer that is not what the tool promised
+    except (RuntimeError, ValueError) as error:
         raise ToolError(f"the server's answer cannot be used: {error}") from error
     text = _text(result)
     if result.is_error:

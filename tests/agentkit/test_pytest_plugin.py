@@ -45,7 +45,7 @@ def test_in_another_project(pytester: pytest.Pytester, forbid: bool) -> None:
     result.assert_outcomes(passed=4 if forbid else 5, failed=2 if forbid else 1, errors=1)
     result.stdout.fnmatch_lines_random(
         [
-            "ERROR test_in_another_project.py::test_left_over - AssertionError: 1 of 2 scripted*",
+            "ERROR test_in_another_project.py::test_left_over - AssertionError: 1 of 2*",
             "FAILED test_in_another_project.py::test_fails_anyhow*",
         ]
     )

@@ -34,8 +34,7 @@ TOOLS: list[dict[str, Any]] = [
 ]
 ODD = [
     {"name": "9lives", "inputSchema": OBJECT},
-    {"name": "array", "inputSchema": {"type": "array"}},
-    {"name": "broken", "inputSchema": {"type": "object", "properties": 1}},
+    {"name": "broken", "inputSchema": {**OBJECT, "properties": {"a": {"$ref": "#/$defs/no"}}}},
     {"name": "a/b", "inputSchema": OBJECT},
     {"name": "a.b", "inputSchema": OBJECT},
 ]

@@ -22,6 +22,9 @@ from agentkit import ModelRetry, Tool, ToolError
 from tools import http
 from tools.http_addresses import is_public
 
+# Loading the system's certificates takes longer than most of these tests.
+UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
 Get = Callable[[str], Awaitable[str]]
 
 
@@ -118,7 +121,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
 
 def getter(site: Site, *hosts: str, **options: Any) -> Get:
     allowed = [f"{host}:{site.port}" for host in hosts or ("127.0.0.1",)]
-    [made] = http(allowed, **({"allow_private": True, "seconds": 30} | options))
+    defaults = {"allow_private": True, "seconds": 30, "ssl_context": UNUSED}
+    [made] = http(allowed, **(defaults | options))
     return made.function
 
 
@@ -297,7 +301,7 @@ async def test_who_may_be_asked(
         raise socket.gaierror(socket.EAI_NONAME, "asked")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    [made] = http(hosts, allow_private=True)
+    [made] = http(hosts, allow_private=True, ssl_context=UNUSED)
     with pytest.raises(ToolError) as caught:
         await made.function(url)
     assert isinstance(caught.value, ModelRetry) is not is_allowed

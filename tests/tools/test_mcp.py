@@ -89,7 +89,7 @@ async def test_every_tool_that_cannot_be_used_is_named() -> None:
         async with fake("--odd"):
             raise AssertionError
     text = str(caught.value)
-    assert text.startswith("4 of the server's tools cannot be used; leave them out")
+    assert text.startswith("3 of the server's tools cannot be used; leave them out")
     for words in (
         "'9lives': '9lives' is no tool name",
         "'array': ",
@@ -97,7 +97,7 @@ async def test_every_tool_that_cannot_be_used_is_named() -> None:
         "'a.b': another",
     ):
         assert words in text
-    async with fake("--odd", without=["9lives", "array", "broken", "a.b"]) as tools:
+    async with fake("--odd", without=["9lives", "broken", "a.b"]) as tools:
         assert tools[-1].name == "a_b"
 
 
@@ -252,7 +252,7 @@ async def test_times_must_be_above_zero() -> None:
 async def _try_reference(tools: tuple[Tool, ...]) -> None:
     assert [tool.name for tool in tools] == ["multiply", "fail", "wait"]
     assert await call(tools, "multiply", a=6, b=7) == "42"
-    with pytest.raises(ToolError, match="out of order"):
+    with pytest.raises(ToolError, match="Error executing tool fail"):
         await call(tools, "fail")
     with anyio.move_on_after(0.2) as scope:
         await call(tools, "wait")
@@ -283,15 +283,10 @@ async def test_a_server_over_http_that_dies(
     async with mcp_tools(server) as tools:
         await _try_reference(tools)
         async with anyio.create_task_group() as group:
-            group.start_soon(_expect_any_loss, tools, "wait")
+            group.start_soon(_expect_loss, tools, "wait")
             await anyio.sleep(0.2)
             kill()
-        await _expect_any_loss(tools, "fail")
-
-
-async def _expect_any_loss(tools: tuple[Tool, ...], name: str) -> None:
-    with pytest.raises(McpServerError):
-        await call(tools, name)
+        await _expect_loss(tools, "fail")
 
 
 @pytest.mark.skipif(
