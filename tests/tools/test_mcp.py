@@ -92,7 +92,6 @@ async def test_every_tool_that_cannot_be_used_is_named() -> None:
     assert text.startswith("3 of the server's tools cannot be used; leave them out")
     for words in (
         "'9lives': '9lives' is no tool name",
-        "'array': ",
         "'broken': ",
         "'a.b': another",
     ):
