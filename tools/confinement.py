@@ -103,18 +103,19 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)
         _become_program(source, limits)
     for number in stopping:
-        signal.signal(number, lambda *_: _kill_group(program))
+        signal.signal(number, lambda *_: _kill(program))
     signal.alarm(limits.seconds + _GRACE)  # should nobody be left who would stop it
     signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)
     code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
-    _kill_group(program)  # what it has started and not ended
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program, signal.SIGKILL)  # what it has started and not ended
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _kill_group(leader: int) -> None:
-    for kill in (os.kill, os.killpg):  # no group yet, or no leader any more
+def _kill(program: int) -> None:
+    for kill in (os.kill, os.killpg):  # it may not have its group yet
         with contextlib.suppress(ProcessLookupError):
-            kill(leader, signal.SIGKILL)
+            kill(program, signal.SIGKILL)
 
 
 def _become_program(source: bytes, limits: Limits) -> None:

@@ -19,6 +19,16 @@ from tools.confinement import Limits
 
 _COMMAND = [sys.executable, "-I", "-S", "-B", confinement.__file__]
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+# How names are resolved, and whose certificates are trusted.
+_FOR_THE_NETWORK = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+)
 _SECONDS_TO_STOP = 1
 
 
@@ -48,9 +58,10 @@ def python(
     it sees no process but itself and starts none; it reads Python's own folder, the
     installed packages and the system's programs (`/usr`, `/lib*`, `/bin`), and no other file;
     it writes only into its folder, which is in memory and holds `file_bytes` in all; it
-    reaches no network, the machine's own included, unless `allow_network`, and never a Unix
-    socket; it has no capabilities and cannot get any. It needs Linux 5.13 on x86-64 or
-    ARM64, where unprivileged user namespaces are allowed.
+    reaches no network, the machine's own included, unless `allow_network` (then it also reads
+    how names are resolved, and certificates), and never a Unix socket; it has no capabilities
+    and cannot get any. It needs Linux 5.13 on x86-64 or ARM64, where unprivileged user
+    namespaces are allowed.
 
     What is not isolated: the kernel itself (a hole in it is a way out; for hostile users take
     a virtual machine), the clock, the processor's time up to `seconds`, and what can be
@@ -73,13 +84,14 @@ def python(
             "as well if that is meant"
         )
     prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.realpath(sys.executable))
+    readable = (*prefixes, *_FOR_THE_NETWORK) if allow_network else prefixes
     limits = Limits(
         seconds=math.ceil(seconds),
         memory_bytes=memory_bytes,
         file_bytes=file_bytes,
         is_confined=confined,
         has_network=allow_network,
-        readable=tuple(dict.fromkeys(prefixes)),
+        readable=readable,
     )
     _check(limits)
     return (tool(_Runner(limits, seconds, output_bytes).run_python),)

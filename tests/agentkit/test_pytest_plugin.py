@@ -1,5 +1,8 @@
 """The fixtures and settings do in a project of somebody else's what they promise."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from agentkit.models import ScriptedModel
@@ -7,6 +10,7 @@ from agentkit.testing import check_remote_allowed
 
 pytest_plugins = ["pytester"]
 
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SCRIPT = """
 import pytest
 from agentkit import Agent
@@ -52,6 +56,13 @@ def test_in_another_project(pytester: pytest.Pytester, forbid: bool) -> None:
     plain = "FAILED" if forbid else "PASSED"
     result.stdout.fnmatch_lines_random([f"{plain} test_in_another_project.py::test_plain*"])
     check_remote_allowed("nothing stays forbidden behind a run")
+
+
+def test_the_guide_runs(pytester: pytest.Pytester) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "testing.md"
+    pytester.makepyfile(test_guide="\n".join(BLOCK.findall(guide.read_text(encoding="utf-8"))))
+    result = pytester.runpytest_inprocess("-p", "agentkit.pytest_plugin", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=3)
 
 
 def test_a_script_is_checked_without_the_plugin_too() -> None:

@@ -38,6 +38,13 @@ ODD = [
     {"name": "a/b", "inputSchema": OBJECT},
     {"name": "a.b", "inputSchema": OBJECT},
 ]
+UNIQUE = {
+    "name": "unique",
+    "inputSchema": {
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": {}, "uniqueItems": True}},
+    },
+}
 
 
 def answer(method: str, params: dict[str, Any], tools: list[dict[str, Any]]) -> dict[str, Any]:
@@ -75,8 +82,9 @@ def main() -> None:
     parser.add_argument("--log")
     parser.add_argument("--start", choices=["well", "mute", "exit", "garbage"], default="well")
     parser.add_argument("--odd", action="store_true")
+    parser.add_argument("--unique", action="store_true")
     options = parser.parse_args()
-    tools = TOOLS + ODD if options.odd else TOOLS
+    tools = TOOLS + ODD * options.odd + [UNIQUE] * options.unique
     if options.start == "exit":
         sys.exit("cannot start")
     if options.start == "garbage":

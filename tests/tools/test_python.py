@@ -369,7 +369,7 @@ async def test_threads_and_the_own_folder_can_be_used(run: Run) -> None:
 @pytest.mark.parametrize("confined", [True, False])
 async def test_the_network_is_there_where_it_is_allowed(confined: bool) -> None:
     [made] = python(seconds=30, allow_network=True, confined=confined)
-    program = "import socket\nprint(socket.create_connection(('127.0.0.1', {}), 5).recv(9))"
+    program = "import socket\nprint(socket.create_connection(('localhost', {}), 5).recv(9))"
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with anyio.create_task_group() as group:
