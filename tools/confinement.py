@@ -44,7 +44,7 @@ _SECCOMP_MODE_FILTER = 2
 
 # Numbers of system calls that all architectures share.
 _MOUNT_SETATTR, _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 442, 444, 445, 446
-_IO_URING_SETUP, _CLONE3 = 425, 435
+_IO_URING_SETUP, _CLONE3, _MEMFD_SECRET = 425, 435, 447
 
 # Landlock's rights to files, in the order of their bits.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
@@ -78,12 +78,23 @@ class _Calls:
     audit: int
     clone: int
     socket: int
-    denied: tuple[int, ...]  # fork, vfork, unshare, add_key, request_key, keyctl
+    # fork, vfork, unshare; add_key, request_key, keyctl; shmget, msgget, memfd_create
+    denied: tuple[int, ...]
 
 
 _CALLS = {
-    "x86_64": _Calls(0xC000003E, clone=56, socket=41, denied=(57, 58, 272, 248, 249, 250)),
-    "aarch64": _Calls(0xC00000B7, clone=220, socket=198, denied=(97, 217, 218, 219)),
+    "x86_64": _Calls(
+        0xC000003E,
+        clone=56,
+        socket=41,
+        denied=(57, 58, 272, 248, 249, 250, 29, 68, 319),
+    ),
+    "aarch64": _Calls(  # has no fork and no vfork
+        0xC00000B7,
+        clone=220,
+        socket=198,
+        denied=(97, 217, 218, 219, 194, 186, 279),
+    ),
 }
 
 
@@ -216,14 +227,15 @@ def _allow(rules: int, path: str, rights: int) -> None:
 
 def _restrict_calls(calls: _Calls) -> None:
     """No processes but threads; no sockets but the internet's (others reach past a network
-    namespace); no keys of the user; no io_uring, which these rules would not see."""
+    namespace); no keys of the user; no memory that counts as no process's; no io_uring, which
+    these rules would not see."""
     allow, kill, ask = 0x7FFF0000, 0x80000000, 0x00050000  # ask: fail with the error added
     load, equal, at_least, has, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     number, audit, argument = 0, 4, 16  # offsets in struct seccomp_data
     refused = [(answer, 0, 0, ask | 1)]  # EPERM
     rules = [(load, 0, 0, audit), (equal, 1, 0, calls.audit), (answer, 0, 0, kill)]
     rules += [(load, 0, 0, number), (at_least, 0, 1, 0x40000000), *refused]  # the x32 calls
-    for denied in (*calls.denied, _IO_URING_SETUP):
+    for denied in (*calls.denied, _IO_URING_SETUP, _MEMFD_SECRET):
         rules += [(equal, 0, 1, denied), *refused]
     rules += [(equal, 0, 1, _CLONE3), (answer, 0, 0, ask | 38)]  # ENOSYS: clone is used instead
     rules += [(equal, 0, 4, calls.clone), (load, 0, 0, argument), (has, 1, 0, _CLONE_THREAD)]

@@ -64,8 +64,9 @@ def python(
     namespaces are allowed.
 
     What is not isolated: the kernel itself (a hole in it is a way out; for hostile users take
-    a virtual machine), the clock, the processor's time up to `seconds`, and what can be
-    read below Python's own folder and `/usr`. Run as root, threads are limited by memory alone.
+    a virtual machine), the clock, the processor's time up to `seconds`, what can be read
+    below Python's own folder and `/usr`, and whether a file of a name that the program
+    guesses exists, and its size. Run as root, threads are limited by memory alone.
 
     Without `confined` a program can do what this process's user can do: read and write files,
     open connections, send signals. Then `file_bytes` limits each file, and one that leaves

@@ -121,7 +121,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
 
 def getter(site: Site, *hosts: str, **options: Any) -> Get:
     allowed = [f"{host}:{site.port}" for host in hosts or ("127.0.0.1",)]
-    defaults = {"allow_private": True, "seconds": 30, "ssl_context": UNUSED}
+    defaults = {"allow_private": True, "seconds": 300, "ssl_context": UNUSED}
     [made] = http(allowed, **(defaults | options))
     return made.function
 
@@ -349,7 +349,7 @@ async def test_redirects_within_the_list_are_followed() -> None:
         first.pages["/c"] = moved(f"http://127.0.0.1:{second.port}/")
         second.pages["/"] = page(b"arrived")
         hosts = [f"127.0.0.1:{site.port}" for site in (first, second)]
-        [made] = http(hosts, allow_private=True, seconds=30)
+        [made] = http(hosts, allow_private=True, seconds=300)
         assert await made.function(f"http://127.0.0.1:{first.port}/") == "arrived"
         [made] = http(hosts, allow_private=True, max_redirects=2)
         with pytest.raises(ToolError, match="more than 2 redirects"):

@@ -38,19 +38,21 @@ pytestmark = pytest.mark.anyio
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 EVERYTHING = ROOT / ".node/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
+PATIENT = 300.0  # a busy machine is no fault of a server's
 CONTEXT: RunContext[None] = RunContext(None, "", Usage(), ())
 Opened = AbstractAsyncContextManager[tuple[Tool, ...]]
 
 
-def fake(*options: str, **choice: Any) -> Opened:
+def fake(*options: str, connect_seconds: float = PATIENT, **choice: Any) -> Opened:
     server = StdioServer(
         sys.executable, ("-I", "-S", str(HERE / "mcp_fake.py"), *options), shows_stderr=False
     )
-    return mcp_tools(server, **choice)
+    return mcp_tools(server, connect_seconds=connect_seconds, **choice)
 
 
 def reference() -> Opened:
-    return mcp_tools(StdioServer(sys.executable, (str(HERE / "mcp_reference.py"), "stdio")))
+    server = StdioServer(sys.executable, (str(HERE / "mcp_reference.py"), "stdio"))
+    return mcp_tools(server, connect_seconds=PATIENT)
 
 
 async def call(tools: tuple[Tool, ...], name: str, **arguments: Any) -> str:
@@ -250,7 +252,7 @@ async def test_times_must_be_above_zero() -> None:
             fake(**times)
 
 
-# Over HTTP the protocol's package leaves generators of its HTTP client unfinished, which trio tells.
+# Over HTTP the protocol's package leaves generators of its HTTP client unfinished; trio tells.
 over_http = pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning")
 
 
@@ -297,7 +299,7 @@ async def test_a_server_over_http_that_dies(
     http_server: tuple[HttpServer, Callable[[], object]],
 ) -> None:
     server, kill = http_server
-    async with mcp_tools(server) as tools:
+    async with mcp_tools(server, connect_seconds=PATIENT) as tools:
         await _try_reference(tools)
         async with anyio.create_task_group() as group:
             group.start_soon(_expect_loss, tools, "wait")
@@ -336,7 +338,12 @@ async def test_the_protocols_own_reference_server(transport: str) -> None:
         )
         if transport == "http":
             server = stack.enter_context(everything_over_http())
-        async with mcp_tools(server, prefix="every_", check_schema=Grammar.json_schema) as tools:
+        async with mcp_tools(
+            server,
+            prefix="every_",
+            check_schema=Grammar.json_schema,
+            connect_seconds=PATIENT,
+        ) as tools:
             assert await call(tools, "every_echo", message="hello") == "Echo: hello"
             assert "5" in await call(tools, "every_get-sum", a=2, b=3)
             assert "left out: only text" in await call(tools, "every_get-tiny-image")
