@@ -6,7 +6,7 @@ WORKLOADS := tool_json code prose agent_conversation concurrent_agents
 BENCH := .venv-bench/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-adapters lint format bench bench-peers clean
+.PHONY: help setup demo test test-adapters lint format bench bench-peers node-servers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -70,5 +70,8 @@ bench-peers: .venv-bench/.ready ## measure beside other engines, and renew the t
 	@if [ -n "$(NATIVE)" ]; then $(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt llama-cpp-python; fi
 	@touch .venv-bench/.ready
 
+node-servers: ## install the MCP server that the protocol's authors test with, for more tests; needs npm
+	npm install --no-audit --no-fund --prefix .node @modelcontextprotocol/server-everything@2026.8.31
+
 clean: ## remove the virtual environments and caches
-	rm -rf .venv .venv-adapters .venv-bench .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-adapters .venv-bench .node .hypothesis .mypy_cache .ruff_cache .pytest_cache

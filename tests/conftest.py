@@ -11,6 +11,9 @@ os.environ["NO_PROXY"] = "127.0.0.1"
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Under the name by which pytest finds it where the package is installed.
+pytest_plugins = ["agentkit.pytest_plugin"]
+
 # The suite tries the same examples each time, so that a change is judged by what it changes.
 # The scripts in `benchmarks` try new ones. A busy machine is no fault of a test's.
 settings.register_profile(

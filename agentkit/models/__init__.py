@@ -15,6 +15,7 @@ from agentkit.models.base import (
     ToolDefinition,
 )
 from agentkit.models.function import FunctionModel
+from agentkit.models.guard import RemoteModelForbidden, check_remote_allowed
 from agentkit.models.scripted import ScriptedModel
 from agentkit.models.testmodel import TestModel
 
@@ -32,12 +33,14 @@ __all__ = [
     "ModelSettings",
     "OpenAIModel",
     "OutputFormat",
+    "RemoteModelForbidden",
     "ScriptedModel",
     "TestModel",
     "TextPart",
     "ToolCallPart",
     "ToolCallStart",
     "ToolDefinition",
+    "check_remote_allowed",
 ]
 
 

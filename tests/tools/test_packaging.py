@@ -1,6 +1,7 @@
 """The toolsets stand on agentkit's public names, and agentkit stands without them."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,3 +51,18 @@ def test_a_users_own_tools_module_breaks_nothing(tmp_path: Path) -> None:
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30
     )
     assert (done.stdout, done.stderr) == ("one\n", "")
+
+
+def test_the_guide_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tools.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    if "ConfinementUnavailable" in done.stderr:
+        pytest.skip("the kernel cannot confine programs, which the guide asks for")
+    assert (done.stdout, done.stderr) == ("", "")
