@@ -87,10 +87,11 @@ class Watcher(Protocol):
 
     def watch(
         self, definition: Definition, run_id: str, usage: Callable[[], Usage]
-    ) -> AbstractContextManager[Definition]:
-        """Entered in the run's task before the run begins, left when it has ended, failed or
-        been cancelled. The run goes by the definition that is given back, which must do the
-        same; `usage` gives what it has cost so far."""
+    ) -> AbstractContextManager[Callable[[Definition], Definition]]:
+        """Entered in the run's task before the run begins, left when it has ended, failed,
+        paused or been cancelled. `usage` gives what the run has cost so far. The function that is
+        given gives, for each agent that acts in the run, one with models and tools that do the
+        same and are looked at; it is called often."""
         ...
 
 

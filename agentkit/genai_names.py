@@ -44,6 +44,7 @@ RUN_ID = "agentkit.run.id"
 RUN_TURNS = "agentkit.run.turns"
 RUN_TOOL_CALLS = "agentkit.run.tool_calls"
 CANCELLED = "agentkit.cancelled"
+PAUSED = "agentkit.paused"
 
 DECODING_MODES = "agentkit.decoding.modes"
 DECODING_FORWARDS = "agentkit.decoding.forwards"

@@ -49,7 +49,7 @@ class Listener:
 
     async def _listen(self, request: ModelRequest) -> ModelResponse:
         run, response = self._run, None
-        model = run.definition.model
+        model = run.model
         async with run.journal.stream(model, request, run.messages) as parts:
             async for part in parts:
                 if isinstance(part, ModelResponse):

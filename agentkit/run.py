@@ -43,7 +43,7 @@ from agentkit.messages import (
     ToolMessage,
     UserMessage,
 )
-from agentkit.models.base import ModelRequest, ModelResponse, ModelSettings
+from agentkit.models.base import Model, ModelRequest, ModelResponse, ModelSettings
 from agentkit.output import OutputSpec
 from agentkit.result import RunResult, SubRun
 from agentkit.review import decided
@@ -57,6 +57,10 @@ def _ignore(event: RunEvent) -> None:
     """Nobody watches the run."""
 
 
+def _as_it_is(definition: Definition) -> Definition:
+    return definition
+
+
 @dataclass(slots=True)
 class Run:
     """Everything that changes while an agent runs; the one mutable record of a run.
@@ -65,7 +69,8 @@ class Run:
     start that are not this run's. `emit` is told every event as it happens and must not block.
     `served` are the results of the turn's calls so far, by the index of the call;
     `partial_text` is what there is of the answer that is being written. `settings` are the
-    caller's alone; `view` is what the model sees of the messages.
+    caller's alone; `view` is what the model sees of the messages. `look` is how the run's
+    `Watcher` looks at an agent.
     """
 
     definition: Definition
@@ -80,6 +85,7 @@ class Run:
     tokens: tuple[CancelToken, ...] = ()
     depth: int = 0
     emit: Callable[[RunEvent], None] = _ignore
+    look: Callable[[Definition], Definition] = _as_it_is
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     usage: Usage = field(default_factory=Usage)
     trace: list[StepFinished] = field(default_factory=list)
@@ -197,8 +203,12 @@ class Run:
             after = len(self.view.of(self.messages))
             self.emit(HistoryCompacted(len(self.trace), before, after))
 
+    @property
+    def model(self) -> Model:
+        return self.look(self.definition).model
+
     def tools_of(self, step: Step) -> Mapping[str, Tool]:
-        return self.definition.tools if step.allow_calls else {}
+        return self.look(self.definition).tools if step.allow_calls else {}
 
     def output_of(self, step: Step) -> OutputSpec:
         if step.output_type is None:

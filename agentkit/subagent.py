@@ -10,9 +10,9 @@ from agentkit.errors import (
     UsageLimitExceeded,
 )
 from agentkit.events import RunEvent, SubAgentEvent
-from agentkit.loop import drive
 from agentkit.result import SubRun
 from agentkit.run import Run
+from agentkit.watch import watched
 
 
 async def ask_under(run: Run, context: RunContext[Any]) -> Any:
@@ -22,14 +22,14 @@ async def ask_under(run: Run, context: RunContext[Any]) -> Any:
     """
     host, name = context.host, run.definition.name
     if host is None:  # a context that was made by hand
-        return (await drive(run)).output
+        return (await watched(run)).output
 
     def tell(event: RunEvent) -> None:
         host.tell(SubAgentEvent(context.call_id, name, event))
 
     run.depth, run.limits, run.emit = context.depth + 1, context.limits, tell
     try:
-        return (await drive(run)).output
+        return (await watched(run)).output
     except (UsageLimitExceeded, OutputRetriesExceeded, ToolRetriesExceeded) as error:
         raise ToolError(f"{name} gave no answer: {error}") from error
     finally:

@@ -21,6 +21,7 @@ import anyio
 from agentkit import genai_names as names
 from agentkit.context import RunContext
 from agentkit.definition import Definition
+from agentkit.errors import RunCancelled, RunPaused
 from agentkit.messages import AssistantMessage, Message, ToolMessage
 from agentkit.models.base import Model, ModelEvent, ModelRequest, ModelResponse
 from agentkit.tool import Tool
@@ -55,10 +56,10 @@ class Telemetry:
     @contextmanager
     def watch(
         self, definition: Definition, run_id: str, usage: Callable[[], Usage]
-    ) -> Iterator[Definition]:
+    ) -> Iterator[Callable[[Definition], Definition]]:
         """See `Watcher.watch`."""
         if not _has_api:
-            yield definition
+            yield _as_it_is
             return
         spans = _Spans(trace.get_tracer("agentkit", None, self.tracer_provider), self.content)
         attributes: dict[str, Value] = {
@@ -70,7 +71,7 @@ class Telemetry:
         }
         with spans.span(f"{names.INVOKE_AGENT} {definition.name}", attributes) as span:
             try:
-                yield spans.watching(definition)
+                yield spans.watching
             finally:
                 span.set_attributes(_run_figures(usage()))
 
@@ -94,16 +95,19 @@ class _Spans:
         self, name: str, attributes: Mapping[str, Value], kind: "SpanKind | None" = None
     ) -> Iterator["Span"]:
         """A span that is current inside. Takes the type of an error that goes through it; being
-        cancelled is told, but is no error."""
+        cancelled and waiting for the run's owner are told, but are no errors."""
         span = self.tracer.start_span(
             name, kind=kind or trace.SpanKind.INTERNAL, attributes=attributes
         )
-        cancelled = anyio.get_cancelled_exc_class()
+        cancelled = (anyio.get_cancelled_exc_class(), RunCancelled)
         try:
             with trace.use_span(span, record_exception=False, set_status_on_exception=False):
                 yield span
         except cancelled:
             span.set_attribute(names.CANCELLED, True)
+            raise
+        except RunPaused:
+            span.set_attribute(names.PAUSED, True)
             raise
         except BaseException as error:
             span.set_attribute(names.ERROR_TYPE, type(error).__qualname__)
@@ -178,6 +182,10 @@ class _WatchedTool(Tool):
             if self.spans.content:
                 span.set_attribute(names.TOOL_CALL_RESULT, result)
             return result
+
+
+def _as_it_is(definition: Definition) -> Definition:
+    return definition
 
 
 def _watched_tool(tool: Tool, spans: _Spans) -> Tool:

@@ -12,6 +12,6 @@ async def watched(run: Run) -> RunResult[Any]:
     watcher = run.definition.telemetry
     if watcher is None:
         return await drive(run)
-    with watcher.watch(run.definition, run.run_id, lambda: run.usage) as definition:
-        run.definition = definition
+    with watcher.watch(run.definition, run.run_id, lambda: run.usage) as look:
+        run.look = look
         return await drive(run)

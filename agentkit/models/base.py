@@ -42,7 +42,7 @@ class ModelSettings:
     An answer ends before any of the strings in `stop`, inside a call or a typed answer too.
     `mode` and `sampling` are records of the in-process decoder (for example
     `decoding.Autoregressive()` and `decoding.Sampling(min_p=0.1)`), and `sampling` goes before
-    `temperature`, `top_p` and `seed`. `OpenAIModel` refuses both, unless told to ignore modes.
+    `temperature`, `top_p` and `seed`. Models elsewhere refuse both.
     """
 
     max_tokens: int | None = None

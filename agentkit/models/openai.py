@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import TracebackType
+from typing import NoReturn
 
 from anyio import move_on_after
 from anyio.lowlevel import EventLoopToken, current_token
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from agentkit.errors import ModelError, RemoteModelError
 from agentkit.models.base import ModelEvent, ModelRequest, ModelResponse
 from agentkit.models.chat_completions import AnswerReader, Chunk, Failure, Wire, request_body
+from agentkit.models.guard import check_remote_allowed
 from agentkit.models.sse import EventParser
 
 try:
@@ -54,10 +56,12 @@ class OpenAIModel:
     What is decoded elsewhere is not under this process's grammar: `strict` asks the server to
     hold to the schemas of tools and answers (some refuse schemas with optional properties then);
     without it, what does not validate is asked for again. A turn that must, or must not, call a
-    tool is a `tool_choice`. `settings.mode` is refused with `ModelError`, or with `ignore_mode`
-    passed over: the server decodes its own way. Usage counts no forwards.
+    tool is a `tool_choice`. What only the in-process decoder can do is refused with `ModelError`:
+    `request.grammar`, `settings.sampling` and, unless `ignore_mode` passes it over,
+    `settings.mode`. Usage counts no forwards.
 
-    Raises `RemoteModelError` where no whole answer came, and for a refusal or a filtered answer.
+    Raises `RemoteModelError` where no whole answer came, and for a refusal or a filtered answer;
+    and `RemoteModelForbidden` inside `agentkit.testing.forbid_remote_models`.
     """
 
     def __init__(
@@ -116,11 +120,8 @@ class OpenAIModel:
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelEvent]]:
         """One turn. See `Model.stream`; leaving early closes the connection."""
-        if request.settings.mode is not None and not self._ignore_mode:
-            raise ModelError(
-                f"{self.name} is decoded by its server, which cannot be told to use the mode "
-                f"{request.settings.mode!r}; leave it out, or give OpenAIModel(ignore_mode=True)"
-            )
+        check_remote_allowed(self.name)
+        self._check(request)
         started = time.perf_counter()
         async with (
             self._client() as client,
@@ -128,6 +129,24 @@ class OpenAIModel:
             aclosing(self._read(response, started)) as parts,
         ):
             yield parts
+
+    def _check(self, request: ModelRequest) -> None:
+        """Raises `ModelError` for what only the in-process decoder can do."""
+        settings = request.settings
+        if settings.mode is not None and not self._ignore_mode:
+            self._refuse(
+                f"use the mode {settings.mode!r}; leave it out, or give "
+                "OpenAIModel(ignore_mode=True)"
+            )
+        if settings.sampling is not None:
+            self._refuse(
+                f"sample by {settings.sampling!r}; give temperature, top_p and seed instead"
+            )
+        if request.grammar is not None:
+            self._refuse("hold to a grammar; give an output type instead")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ModelError(f"{self.name} is decoded by its server, which cannot be told to {what}")
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -158,12 +177,12 @@ class OpenAIModel:
             )
         try:
             with self._failures_named():
-                await self._check(response)
+                await self._check_answered(response)
             yield response
         finally:
             await response.aclose()
 
-    async def _check(self, response: httpx.Response) -> None:
+    async def _check_answered(self, response: httpx.Response) -> None:
         status = response.status_code
         if status != 200:
             failure = Failure.of_body(await response.aread())

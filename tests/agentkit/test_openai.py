@@ -36,6 +36,7 @@ from agentkit.models import (
     ToolCallStart,
 )
 from agentkit.models.openai import retry_after
+from agentkit.testing import RemoteModelForbidden, forbid_remote_models
 from agentkit.tool import Tool
 from tests.agentkit.chat_server import STREAM, Answer, Exchange, call, chat_server, delta, end
 from tests.agentkit.support import add
@@ -496,6 +497,56 @@ async def test_a_mode_is_refused_or_passed_over() -> None:
         assert server.requests == []
         await parts_of(model_at(server.base_url, ignore_mode=True), request)
         assert "mode" not in server.requests[0].body
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (ModelRequest(REQUEST.messages, grammar="any record"), "grammar"),
+        (ModelRequest(REQUEST.messages, settings=ModelSettings(sampling="any record")), "sample"),
+    ],
+)
+async def test_what_only_the_decoder_here_can_do_is_refused(
+    request_: ModelRequest, says: str
+) -> None:
+    async with chat_server(saying([end()])) as server:
+        with pytest.raises(ModelError, match=says) as caught:
+            await parts_of(model_at(server.base_url, ignore_mode=True), request_)
+    assert server.requests == []
+    assert not caught.value.retryable
+
+
+@pytest.mark.anyio
+async def test_a_run_asks_again_when_the_server_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("agentkit.listener.sleep", sleep)
+
+    async def answer(exchange: Exchange) -> None:
+        if len(server.requests) == 1:
+            await exchange.refuse(503, "busy", retry_after="7")
+        else:
+            await exchange.events([delta(content="4"), end(), USAGE])
+
+    async with chat_server(answer) as server:
+        result = await Agent(model_at(server.base_url), output_type=int).run("2+2?")
+        assert len(server.requests) == 2
+    assert pauses == [7.0]
+    assert result.output == 4
+    assert result.usage.turns == 1
+    assert result.usage.input_tokens == 20
+
+
+@pytest.mark.anyio
+async def test_where_remote_models_are_forbidden_nothing_is_sent() -> None:
+    async with chat_server(saying([end()])) as server:
+        with forbid_remote_models(), pytest.raises(RemoteModelForbidden, match="'small'"):
+            await Agent(model_at(server.base_url)).run("go")
+    assert server.connections == 0
 
 
 @pytest.mark.anyio

@@ -17,13 +17,18 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from agentkit import (
     Agent,
+    ApprovalRequired,
     AssistantMessage,
     ModelError,
     ModelRetry,
     ModelSettings,
     ModelUsage,
+    RunCancelled,
+    SQLiteSessions,
+    Tool,
     ToolCall,
     ToolCrashed,
+    handoff,
 )
 from agentkit.decoding_trace import DecodingStats, DecodingTrace
 from agentkit.models import ModelResponse, OpenAIModel, ScriptedModel
@@ -295,6 +300,84 @@ async def test_a_cancelled_run_is_no_error(collected: Collected) -> None:
         assert (span.attributes or {})["agentkit.cancelled"] is True
         assert span.status.status_code is StatusCode.UNSET
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_a_run_that_was_cancelled_by_its_token_is_no_error(collected: Collected) -> None:
+    model = HangingModel()
+    with anyio.fail_after(5):
+        async with Agent(model, telemetry=collected.telemetry).run_stream("go") as run:
+            await model.spoke.wait()
+            run.cancel()
+            with pytest.raises(RunCancelled):
+                [event async for event in run]
+    for span in collected.spans:
+        assert (span.attributes or {})["agentkit.cancelled"] is True
+        assert span.status.status_code is StatusCode.UNSET
+    assert len(collected.spans) == 2
+
+
+async def test_a_run_that_waits_is_no_error_and_is_watched_when_it_goes_on(
+    collected: Collected, tmp_path: Path
+) -> None:
+    asking = Tool.from_function(shout, requires_approval=True)
+    turns = [[ToolCall("c", "shout", '{"text":"psst"}')], "done"]
+    async with SQLiteSessions(tmp_path / "runs.db") as sessions:
+        agent = Agent(
+            ScriptedModel(turns), tools=[asking], sessions=sessions, telemetry=collected.telemetry
+        )
+        with pytest.raises(ApprovalRequired) as waits:
+            await agent.run("go")
+        assert collected.names == ["chat scripted", "invoke_agent agent"]
+        run = collected.one("invoke_agent agent")
+        assert (run.attributes or {})["agentkit.paused"] is True
+        assert run.status.status_code is StatusCode.UNSET
+        collected.exporter.clear()
+        await agent.resume(waits.value.run_id, approvals={"c": True})
+    # What the log told was not done again.
+    assert collected.names == ["execute_tool shout", "chat scripted", "invoke_agent agent"]
+    ids = {(run.attributes or {})["agentkit.run.id"], waits.value.run_id}
+    assert ids == {collected.attributes("invoke_agent agent")["agentkit.run.id"]}
+
+
+async def test_the_agents_that_take_over_are_watched_too(collected: Collected) -> None:
+    second = Agent(ScriptedModel([call_add("b", 1, 2), "3"], name="second"), tools=[add], name="b")
+    first = Agent(
+        ScriptedModel([ToolCall("a", "handoff_to_b", "{}")], name="first"),
+        tools=[handoff(second)],
+        telemetry=collected.telemetry,
+    )
+    assert (await first.run("go")).output == "3"
+    run = collected.one("invoke_agent agent")
+    assert collected.names == [
+        "chat first",
+        "execute_tool handoff_to_b",
+        "chat second",
+        "execute_tool add",
+        "chat second",
+        "invoke_agent agent",
+    ]
+    assert all(is_child(span, run) for span in collected.spans if span is not run)
+
+
+async def test_agents_that_are_tools_are_watched(collected: Collected) -> None:
+    inner = Agent(ScriptedModel(["yes"]), name="inner", telemetry=collected.telemetry)
+    outer = Agent(
+        ScriptedModel([ToolCall("c", "inner", '{"prompt":"?"}'), "done"], name="big"),
+        tools=[inner.as_tool()],
+        telemetry=collected.telemetry,
+    )
+    await outer.run("go")
+    assert is_child(collected.one("invoke_agent inner"), collected.one("execute_tool inner"))
+
+
+async def test_each_try_of_a_model_is_a_span(collected: Collected) -> None:
+    passing = ModelError("busy", retryable=True, retry_after=0.0)
+    agent = Agent(ScriptedModel([passing, "hi"]), telemetry=collected.telemetry)
+    assert (await agent.run("go")).output == "hi"
+    failed, answered, run = collected.spans
+    assert [failed.name, answered.name] == ["chat scripted"] * 2
+    assert failed.status.status_code is StatusCode.ERROR
+    assert {answered.status.status_code, run.status.status_code} == {StatusCode.UNSET}
 
 
 async def test_content_is_told_only_on_request(collected: Collected) -> None:
