@@ -22,6 +22,7 @@ Cell = Candidate | None
 Hint = Callable[[Sequence[Guess]], int | None]
 """What may well follow the guesses, if the network thinks so, too; None where nothing is known."""
 
+_LONGEST_TAIL = 24
 _NEAR = 3.0
 """How much less probable than the best candidate a hint may be, in nats."""
 
@@ -29,10 +30,13 @@ _NEAR = 3.0
 def can_denoise(sequence: Decodable, block_length: int) -> bool:
     """Whether a block may stand behind the tail.
 
-    The tail is part of the block, so it is kept short, and none of the prompt is in it: how
-    much of a prompt is encoded already is the cache's luck and must not change the text.
+    The tail is part of the block, so it is kept short, though a grammar may force some tokens.
+    None of the prompt is in it: how much of a prompt is encoded already is the cache's luck and
+    must not change the text.
     """
-    return sequence.num_cached >= sequence.num_prompt and len(sequence.tail) <= block_length
+    return sequence.num_cached >= sequence.num_prompt and len(sequence.tail) <= max(
+        block_length, _LONGEST_TAIL
+    )
 
 
 def denoise(
@@ -72,16 +76,17 @@ def denoise(
             _proposals(cell, rankings.get(place), place in shown, step, origin)
             for place, cell in enumerate(cells)
         ]
-        draft = extend(sequence, draft, count, partial(_propose, proposals, hint))
+        draft = extend(sequence, draft, count, partial(hinted_first, proposals, hint))
         cells = _decided(draft.guesses, proposals)
         if not draft.is_open or None not in cells:
             break
     return draft
 
 
-def _propose(
+def hinted_first(
     proposals: Sequence[Sequence[Candidate]], hint: Hint | None, guesses: Sequence[Guess]
 ) -> Sequence[Candidate]:
+    """The candidates for the position behind the guesses, the hint first if it is near the best."""
     candidates = proposals[len(guesses)]
     hinted = None if hint is None else hint(guesses)
     if hinted is None or len(candidates) < 2:

@@ -4,16 +4,15 @@
     python -m decoding.training adapter --answers answers.jsonl --held-out held.jsonl --folder run
     python -m decoding.training sampler --answers fresh.jsonl --adapter run/adapter --folder run
 
-`answers` lets the model answer prompts, `adapter` learns drafts from these answers, `sampler`
-learns which guesses of a denoised block to trust. Each goes on where it was stopped, except the
-last, which takes minutes. See `docs/training.md`.
+`answers` lets the model answer prompts: given ones, synthetic ones and its own. `adapter` learns
+drafts from these answers, `sampler` learns which guesses of a denoised block to trust. Each goes
+on where it was stopped, except the last, which takes minutes. See `docs/training.md`.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -24,6 +23,7 @@ from decoding.engine import Engine
 from decoding.network.transformer import Transformer
 from decoding.training.answers import Generation, generate, read_answers
 from decoding.training.config import AdapterTraining
+from decoding.training.own_prompts import own_prompts
 from decoding.training.rollout import Rollout
 from decoding.training.sampler import (
     SamplerTraining,
@@ -57,7 +57,6 @@ def main() -> None:
 
 
 def _answers(args: argparse.Namespace) -> None:
-    tasks = list(_tasks(args))
     done = read_answers(args.out) if args.out.exists() else []
     engine = Engine.load(
         args.model,
@@ -74,6 +73,7 @@ def _answers(args: argparse.Namespace) -> None:
         at_once=args.at_once,
         seed=args.seed,
     )
+    tasks = _tasks(args, engine)
     began, tokens = time.monotonic(), 0
     answered = {each.prompt for each in done}
     with engine, args.out.open("a", encoding="utf-8") as file:
@@ -90,7 +90,7 @@ def _answers(args: argparse.Namespace) -> None:
                 )
 
 
-def _tasks(args: argparse.Namespace) -> Iterator[Task]:
+def _tasks(args: argparse.Namespace, engine: Engine) -> list[Task]:
     """Free text under system messages of several kinds, and tools, in random order."""
     random = Random(args.seed)
     tasks: list[Task] = []
@@ -105,8 +105,12 @@ def _tasks(args: argparse.Namespace) -> Iterator[Task]:
             tasks.append(replace(task, messages=(*before, *task.messages)))
     domains = HELD_OUT_DOMAINS if args.held_out_tools else TRAINING_DOMAINS
     tasks += tool_tasks(args.seed, args.tool_tasks, domains)
+    for number, task in enumerate(own_prompts(engine, args.own_prompts, seed=args.seed), 1):
+        tasks.append(task)
+        if number % 100 == 0:
+            _tell(f"{number} of {args.own_prompts} prompts of the model's own")
     random.shuffle(tasks)
-    yield from tasks
+    return tasks
 
 
 def _adapter(args: argparse.Namespace) -> None:
@@ -206,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     answers.add_argument("--limit", type=int, default=None, help="instructions of each file")
     answers.add_argument("--tool-tasks", type=int, default=0, help="synthetic calls of tools")
+    answers.add_argument("--own-prompts", type=int, default=0, help="that the model writes itself")
     answers.add_argument("--held-out-tools", action="store_true", help="of tools for evaluation")
     answers.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.0, 0.7])
     answers.add_argument("--max-new-tokens", type=int, default=160)

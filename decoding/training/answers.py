@@ -113,6 +113,8 @@ def generate(
             task, request = following
             asked[engine.add(request)] = (task, request.sampling.temperature)
         for event in engine.step():
+            if event.request_id not in asked:
+                continue  # somebody else's
             if isinstance(event, Failed):
                 del asked[event.request_id]
             elif isinstance(event, Finished):

@@ -56,7 +56,11 @@ def scripted_engine(
 block_lengths = st.sampled_from([1, 2, 3, 8, 16, 32])
 drafters = st.one_of(
     st.none(),
-    st.builds(DiffusionDrafter, adapter=st.sampled_from([None, True, False])),
+    st.builds(
+        DiffusionDrafter,
+        adapter=st.sampled_from([None, True, False]),
+        hints=st.sampled_from([None, LookupDrafter(min_match=1)]),
+    ),
     st.builds(LookupDrafter, max_match=st.integers(2, 4), min_match=st.integers(1, 2)),
     st.builds(CombinedDrafter, enough=st.integers(1, 3)),
 )

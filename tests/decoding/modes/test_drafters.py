@@ -14,6 +14,7 @@ from decoding import (
     SelfSpeculation,
 )
 from decoding.copies import CopyIndex
+from decoding.modes.denoise import hinted_first
 from decoding.modes.draft import Candidate, Guess
 from decoding.modes.drafters.lookup import CopySource
 from decoding.record import Origin
@@ -138,3 +139,19 @@ def test_copies_are_kept_where_nothing_better_comes() -> None:
         spans += [one.span for one in engine._live.values()]
     assert spans[0] == spans[1]
     assert spans[0].tokens == (*prompt, 4, 5, 1)
+
+
+def test_a_hint_breaks_ties_and_no_more() -> None:
+    ranked = (
+        Candidate(5, Origin.ACCEPTED, -0.5),
+        Candidate(6, Origin.ACCEPTED, -3.0),
+        Candidate(7, Origin.ACCEPTED, -4.0),
+    )
+
+    def first(hinted: int | None) -> int:
+        return hinted_first([(), ranked], lambda guesses: hinted, [Guess(ranked[0])])[0].token
+
+    assert first(None) == 5
+    assert first(6) == 6
+    assert first(7) == 5  # the network finds it too improbable
+    assert first(9) == 5  # it does not think of it

@@ -1,0 +1,59 @@
+"""Prompts that the model writes itself: what it expects users to say.
+
+A chat model was trained on users' turns, too. Behind the beginning of one it samples the rest, as
+various as what it was trained on. Source: Magpie, arXiv 2406.08464.
+"""
+
+from collections.abc import Iterator
+
+from decoding.engine import Engine
+from decoding.request import Finished, Request
+from decoding.sampling import Sampling
+from decoding.tokenizer import Tokenizer
+from decoding.training.tasks import Kind, Task
+
+SOURCE = "own"
+_MARK = "\u2402"  # stands for the user's words while a chat is rendered
+_SHORTEST = 12  # characters
+_TEMPERATURE = 0.9  # a little below the distribution, whose tail is noise
+_CODE_WORDS = ("code", "python", "function", "sql", "javascript", "algorithm", "script", "html")
+
+
+def own_prompts(
+    engine: Engine, count: int, *, seed: int = 0, max_tokens: int = 96, at_once: int = 48
+) -> Iterator[Task]:
+    """`count` different questions, sampled. Those that do not end within `max_tokens` are left
+    out."""
+    head = opening(engine.tokenizer)
+    known: set[str] = set()
+    asked: set[int] = set()
+    number = 0
+    try:
+        while len(known) < count:
+            while len(asked) < at_once:
+                sampling = Sampling(temperature=_TEMPERATURE, seed=seed + number)
+                asked.add(engine.add(Request(head, sampling=sampling, max_new_tokens=max_tokens)))
+                number += 1
+            for event in engine.step():
+                if not isinstance(event, Finished) or event.request_id not in asked:
+                    continue
+                asked.remove(event.request_id)
+                text = event.completion.text.strip()
+                is_whole = event.completion.finish_reason == "stop"
+                if is_whole and len(text) >= _SHORTEST and text not in known and len(known) < count:
+                    known.add(text)
+                    yield Task((("user", text),), SOURCE, _kind(text))
+    finally:
+        for request_id in asked:
+            engine.abort(request_id)
+
+
+def opening(tokenizer: Tokenizer) -> list[int]:
+    """A chat up to where the user's words begin."""
+    rendered = tokenizer.render_chat([{"role": "user", "content": _MARK}])
+    return tokenizer.encode(rendered[: rendered.index(_MARK)])
+
+
+def _kind(text: str) -> Kind:
+    words = text.lower()
+    return Kind.CODE if any(word in words for word in _CODE_WORDS) else Kind.PROSE

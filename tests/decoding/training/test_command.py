@@ -1,0 +1,55 @@
+"""The command line, from prompts to an adapter and a sampler that load."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from decoding import BlockDiffusion, Engine
+from decoding.modes.trained_sampler import TrainedSampler
+from decoding.training.__main__ import main
+from decoding.training.answers import read_answers
+from decoding.training.blocks import BlockChoice
+from decoding.training.config import AdapterTraining
+from tests.decoding.training.support import tiny_network
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
+    main()
+
+
+def test_from_prompts_to_a_tri_mode_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, folder = tmp_path / "model", tmp_path / "run"
+    tiny_network(model)
+    prompts = tmp_path / "prompts.jsonl"
+    lines = [json.dumps({"instruction": f"say {word}"}) for word in ("one", "two", "three")]
+    prompts.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "answers.jsonl"
+    asked = ["answers", "--model", model, "--out", out, "--max-new-tokens", 20, "--at-once", 4]
+    asked += ["--instructions", f"prose:{prompts}", "--own-prompts", 2, "--temperatures", 0]
+    run(monkeypatch, *asked)
+    answers = read_answers(out)
+    assert {each.source for each in answers} == {"prompts", "own"}
+    run(monkeypatch, *asked)
+    assert read_answers(out) == answers  # nothing is asked twice
+
+    config = tmp_path / "config.json"
+    AdapterTraining(
+        rank=2, steps=3, rows_per_step=40, blocks=BlockChoice((4,)), evaluate_every=2
+    ).write(config)
+    trained = ["--answers", out, "--held-out", out, "--folder", folder, "--config", config]
+    run(monkeypatch, "adapter", "--model", model, "--dtype", "float32", *trained)
+    assert "step 3 of 3" in capsys.readouterr().err
+    learned = ["--answers", out, "--adapter", folder / "adapter", "--folder", folder]
+    run(monkeypatch, "sampler", "--model", model, "--dtype", "float32", *learned)
+
+    sampler = TrainedSampler.load(folder / "sampler")
+    with Engine.load(model, adapter=folder / "adapter") as engine:
+        done = engine.generate(
+            "say four", mode=BlockDiffusion(4, sampler=sampler), max_new_tokens=12
+        )
+    assert done.stats.modes["diffusion"] > 0

@@ -1,0 +1,142 @@
+"""The sampler's training: what it sees, what it learns, and prompts that a model writes itself."""
+
+from random import Random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decoding import Engine
+from decoding.modes.reveal import Block
+from decoding.modes.sampler_features import SCALARS, BlockFeatures
+from decoding.span import Ranking
+from decoding.training.answers import Answer
+from decoding.training.own_prompts import SOURCE, opening, own_prompts
+from decoding.training.rollout import Rollout, canvases
+from decoding.training.sampler import (
+    OneByOne,
+    SamplerTraining,
+    Truthful,
+    area,
+    block_features,
+    token_vectors,
+    train_sampler,
+    watch,
+)
+from tests.decoding.training.support import (
+    random_adapter,
+    random_answer,
+    tiny_network,
+    with_adapter,
+)
+
+
+def ranking(token: int, probability: float) -> Ranking:
+    rest = (1.0 - probability) / 2
+    logprobs = torch.tensor([probability, rest, rest]).clamp(min=1e-6).log().tolist()
+    return Ranking((token, token + 1, token + 2), tuple(logprobs), probability**2)
+
+
+@given(
+    scores=st.lists(st.integers(0, 5), min_size=2, max_size=40),
+    data=st.data(),
+)
+def test_the_area_counts_pairs(scores: list[int], data: st.DataObject) -> None:
+    right = data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores)))
+    pairs = [
+        (a > b) + 0.5 * (a == b)
+        for a, is_right in zip(scores, right, strict=True)
+        if is_right
+        for b, other in zip(scores, right, strict=True)
+        if not other
+    ]
+    expected = sum(pairs) / len(pairs) if pairs else 0.5
+    assert area(torch.tensor(scores).float(), torch.tensor(right)) == pytest.approx(expected)
+
+
+def test_canvases_lie_side_by_side_within_the_answer() -> None:
+    answer = random_answer(0, prompt=5, length=30)
+    found = canvases(answer, 8)
+    assert [each.start for each in found] == [5, 13, 21]
+    assert [token for each in found for token in (answer.text[each.start], *each.truth)] == list(
+        answer.tokens[:24]
+    )
+
+
+def test_policies_reveal_what_they_should() -> None:
+    block = Block((None, None, 9), {0: ranking(4, 0.3), 1: ranking(5, 0.9)}, 1, 3)
+    assert OneByOne().reveal(block) == {1}
+    assert Truthful((4, 6, 9), 1.0, Random(0)).reveal(block) == {0}
+    assert Truthful((7, 6, 9), 1.0, Random(0)).reveal(block) == {1}
+
+
+def test_every_state_of_every_block_is_watched(tmp_path_factory: pytest.TempPathFactory) -> None:
+    network = tiny_network(tmp_path_factory.mktemp("tiny"))
+    adapter = random_adapter(network)
+    rollout = Rollout(with_adapter(network, adapter), adapter.mask_E.detach())
+    config = SamplerTraining(block_lengths=(8,), vector_width=4)
+    features = block_features(network.parameters.embedding_VE, config)
+    answers = [random_answer(seed) for seed in range(3)]
+    states = list(watch(rollout, answers, features, config))
+    num_blocks = sum(len(canvases(each, 8)) for each in answers)
+    assert sum(bool(masked.all()) for _, masked, _ in states) == num_blocks
+    for numbers, masked, right in states:
+        assert numbers.shape == (7, features.width)
+        assert masked.any()
+        assert not right[~masked].any()
+
+
+def test_the_vectors_of_tokens_keep_their_distances() -> None:
+    torch.manual_seed(0)
+    plane = torch.randn(50, 3) @ torch.randn(3, 16)
+    vectors = token_vectors(plane, 3)
+    ratio = torch.pdist(plane) / torch.pdist(vectors)
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-3, atol=1e-3)
+
+
+def test_it_learns_what_confidence_does_not_say() -> None:
+    """Guesses are right in even places only, whatever the network thinks of them."""
+    features = BlockFeatures(SCALARS)
+    random, states = Random(0), []
+    for _ in range(600):
+        block = Block(
+            (None,) * 6, {at: ranking(at, random.uniform(0.2, 0.99)) for at in range(6)}, 1, 6
+        )
+        right = torch.tensor([at % 2 == 0 for at in range(6)])
+        states.append((features.extract(block), torch.ones(6, dtype=torch.bool), right))
+    config = SamplerTraining(
+        num_layers=1,
+        width=16,
+        num_heads=2,
+        feed_forward_width=16,
+        epochs=8,
+        batch_blocks=32,
+        learning_rate=1e-2,
+    )
+    *_, (progress, sampler) = train_sampler(states, features, config)
+    assert progress.held_out_area > 0.95
+    scores = sampler.scores(block)
+    assert min(scores[at] for at in (0, 2, 4)) > max(scores[at] for at in (1, 3, 5))
+
+
+def test_a_model_writes_prompts_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    directory = tmp_path_factory.mktemp("writer")
+    tiny_network(directory)
+    with Engine.load(directory, profile="exact") as engine:
+        start = engine.tokenizer.decode(opening(engine.tokenizer))
+        assert start.endswith("user\n")
+        tasks = list(own_prompts(engine, 5, seed=3, max_tokens=200, at_once=16))
+        again = list(own_prompts(engine, 5, seed=3, max_tokens=200, at_once=16))
+    texts = [task.messages[0][1] for task in tasks]
+    assert len(set(texts)) == 5
+    assert all(
+        len(text) >= 12 and task.source == SOURCE for text, task in zip(texts, tasks, strict=True)
+    )
+    assert texts == [task.messages[0][1] for task in again]
+
+
+def test_an_answer_is_no_prompt(tmp_path_factory: pytest.TempPathFactory) -> None:
+    answer = random_answer(1)
+    assert answer.text == answer.prompt + answer.tokens
+    assert Answer.from_json(answer.to_json()) == answer
