@@ -34,6 +34,16 @@ class Function:
     description: str
     parameters: Mapping[str, Any]
 
+    @property
+    def spelled(self) -> str:
+        """The description as it stands in the data."""
+        fields = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.parameters,
+        }
+        return json.dumps(fields)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -90,7 +100,7 @@ def _read(wheel: Path | None, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper lengths for a schema, so that an answer ends within its tokens."""
+    """Upper lengths for a schema, so that an answer ends within its tokens; lists are not empty."""
 
     longest_text: int
     longest_list: int
@@ -99,31 +109,41 @@ class Limits:
 def json_schema(
     spec: Mapping[str, Any], *, described: bool = False, limits: Limits | None = None
 ) -> dict[str, Any]:
-    """The JSON Schema of a parameter. With `described` it keeps descriptions and defaults."""
-    schema = _bare_schema(spec, described, limits)
-    notes = ("description", "default") if described else ()
-    return schema | {key: spec[key] for key in notes if key in spec}
-
-
-def _bare_schema(spec: Mapping[str, Any], described: bool, limits: Limits | None) -> dict[str, Any]:
-    kind = _TYPES.get(spec["type"], spec["type"])
-    if kind != "array" and "enum" in spec:
-        return {"type": kind, "enum": list(spec["enum"])}
-    if kind == "object" and "properties" in spec:
-        properties: Mapping[str, Any] = spec["properties"]
-        return {
-            "type": "object",
-            "properties": {
-                key: json_schema(value, described=described, limits=limits)
-                for key, value in properties.items()
-            },
-            "required": [key for key in properties if key in spec.get("required", ())],
-            "additionalProperties": False,
-        }
+    """The JSON Schema of a parameter. With `described` it keeps what is only told, not enforced."""
+    kind = json_type(spec)
     if kind == "array":
-        items = spec.get("items", {"type": "string"})
-        inner = json_schema(items, described=described, limits=limits)
-        longest = {} if limits is None else {"maxItems": limits.longest_list}
-        return {"type": "array", "items": inner, "minItems": 1} | longest
-    is_limited = kind == "string" and limits is not None
-    return {"type": kind} | ({"maxLength": limits.longest_text} if is_limited and limits else {})
+        schema = _array(spec, described, limits)
+    elif "enum" in spec:
+        schema = {"enum": list(spec["enum"])} | ({"type": kind} if described else {})
+    elif kind == "object" and "properties" in spec:
+        schema = _object(spec, described, limits)
+    elif kind == "string" and limits is not None:
+        schema = {"type": kind, "maxLength": limits.longest_text}
+    else:
+        schema = {"type": kind}
+    told = ("description", "default") if described else ()
+    return schema | {key: spec[key] for key in told if key in spec}
+
+
+def json_type(spec: Mapping[str, Any]) -> str:
+    """The type of a parameter as JSON Schema names it."""
+    return _TYPES.get(spec["type"], str(spec["type"]))
+
+
+def _object(spec: Mapping[str, Any], described: bool, limits: Limits | None) -> dict[str, Any]:
+    properties: Mapping[str, Any] = spec["properties"]
+    return {
+        "type": "object",
+        "properties": {
+            key: json_schema(value, described=described, limits=limits)
+            for key, value in properties.items()
+        },
+        "required": [key for key in properties if key in spec.get("required", ())],
+        "additionalProperties": False,
+    }
+
+
+def _array(spec: Mapping[str, Any], described: bool, limits: Limits | None) -> dict[str, Any]:
+    items = json_schema(spec.get("items", {"type": "string"}), described=described, limits=limits)
+    bounds = {} if limits is None else {"minItems": 1, "maxItems": limits.longest_list}
+    return {"type": "array", "items": items} | bounds

@@ -16,6 +16,7 @@ from agentkit.models.base import (
 )
 from agentkit.models.function import FunctionModel
 from agentkit.models.scripted import ScriptedModel
+from agentkit.models.shortlist import ShortlistModel
 from agentkit.models.testmodel import TestModel
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "ModelSettings",
     "OutputFormat",
     "ScriptedModel",
+    "ShortlistModel",
     "TestModel",
     "TextPart",
     "ToolCallPart",

@@ -96,9 +96,7 @@ def _is_list_accepted(value: list[Any], inner: type, accepted: Sequence[Any]) ->
     if not any(_are_of_kind(value, inner, each) for each in lists):
         return False
     if inner is dict:
-        return any(
-            len(value) == len(each) and all(map(_is_object, value, each)) for each in lists
-        )
+        return any(len(value) == len(each) and all(map(_is_object, value, each)) for each in lists)
     return list(map(_plain, value)) in [list(map(_plain, each)) for each in lists]
 
 
