@@ -6,8 +6,8 @@ A turn is either calls or an answer, told apart by the first character:
     anything that does not begin with `<`                                       the answer
 
 A space stands behind each comma and colon: models have read most of their JSON so, and small
-ones copy values from the question better (`docs/log.md`). One grammar covers both, so a call is valid by construction, and the text of an answer can
-be shown while it is written.
+ones copy values from the question better (`docs/log.md`). One grammar covers both, so a call is
+valid by construction, and the text of an answer can be shown while it is written.
 """
 
 import json

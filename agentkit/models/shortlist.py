@@ -12,7 +12,8 @@ from agentkit.models.base import Model, ModelEvent, ModelRequest, ToolDefinition
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ENDING = re.compile(r"(ings?|ations?|ed|es|s|e)$")
-_COMMON = frozenset("the for and are was with from given what which find get calculate".split())
+# In most questions, and said of most tools.
+_COMMON = re.compile("the|for|and|are|was|with|from|given|what|which|find|get|calculate")
 
 
 class ShortlistModel:
@@ -64,4 +65,4 @@ def _nearness(asked: frozenset[str], tool: ToolDefinition) -> float:
 def _words(text: str) -> frozenset[str]:
     """Stems of the words that tell something."""
     words = (each.lower() for each in _WORD.findall(_HUMP.sub(" ", text)))
-    return frozenset(_ENDING.sub("", word) for word in words if word not in _COMMON)
+    return frozenset(_ENDING.sub("", word) for word in words if not _COMMON.fullmatch(word))

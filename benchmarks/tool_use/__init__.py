@@ -1,1 +1,1 @@
-"""How well a model calls tools, by the form in which it is asked: `python -m benchmarks.tool_use`."""
+"""How well a model calls tools, by the form it is asked in: `python -m benchmarks.tool_use`."""

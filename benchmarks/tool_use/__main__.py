@@ -29,7 +29,7 @@ from benchmarks.options import positive, told_as_errors
 from benchmarks.peers.report import machine, versions
 from benchmarks.tool_use.checker import check
 from benchmarks.tool_use.formats import FORMATS, Answer, Asked, Cost, Format
-from benchmarks.tool_use.parts import SIZES, Part, chosen
+from benchmarks.tool_use.parts import SIZES, Part, chosen, thinned
 from decoding import AsyncEngine
 from decoding.weights import EMBEDDED
 
@@ -105,9 +105,9 @@ async def run(args: argparse.Namespace) -> list[Result]:
         asked = Asked(engine, model)
         for name in args.format:
             for category, entries in questions.items():
-                few = entries[: args.limit]
+                few = thinned(entries, args.limit)
                 results.append(await measure(name, FORMATS[name], category, few, asked))
-                print(line(results[-1]), file=sys.stderr)
+                print(line(results[-1]), file=sys.stderr, flush=True)
     return results
 
 
@@ -138,7 +138,11 @@ def main() -> None:
     add("--wheel", type=Path, help="the wheel of bfcl-eval, where it is not installed")
     add("--model", default=EMBEDDED, help="embedded name, directory or hub id")
     add("--profile", choices=["exact", "fast"], default="exact", help="of the engine")
-    add("--limit", type=positive, help="most questions of a category; all unless given")
+    add(
+        "--limit",
+        type=positive,
+        help="most questions of a category, evenly spread; all unless given",
+    )
     add("--categories", nargs="+", choices=list(SIZES), default=list(SIZES), help="default: all")
     add("--format", nargs="+", choices=list(FORMATS), default=list(FORMATS), help="default: all")
     add("--development", action="store_true", help="ask the questions that forms are chosen on")

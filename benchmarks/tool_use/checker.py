@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.bfcl import Accepted, Entry, Function
+from benchmarks.bfcl import Entry, Function
 
 _IGNORED = re.compile(r"[ ,./\-_*^]")
 _TYPES: Mapping[str, type] = {

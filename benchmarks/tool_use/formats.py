@@ -154,16 +154,19 @@ class Written:
         return f"I call {name}.\n{call}" if self.thought else call
 
     def _lark(self, functions: Sequence[Function]) -> str:
-        gap = " " if self.spaced else ""
         rules = [
-            f"call{index}: "
-            f"{json.dumps(f'{{"name":{gap}{json.dumps(each.name)},{gap}"arguments":{gap}')} "
+            f"call{index}: {json.dumps(self._head(each.name))} "
             f'%json {json.dumps(json_schema(each.parameters))} "}}"'
             for index, each in enumerate(functions)
         ]
         call = " | ".join(f"call{index}" for index in range(len(functions)))
         start = f"THOUGHT ({call})\nTHOUGHT: /[^{{\\n]{{1,160}}\\n/" if self.thought else call
         return "\n".join([f"start: {start}", *rules]) + "\n"
+
+    def _head(self, name: str) -> str:
+        """A call up to its arguments."""
+        gap = " " if self.spaced else ""
+        return f'{{"name":{gap}{json.dumps(name)},{gap}"arguments":{gap}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,3 +28,9 @@ def chosen(entries: Sequence[Entry], count: int, part: Part) -> list[Entry]:
     if len(entries) < 2 * count:
         raise ValueError(f"two parts of {count} entries need more than the {len(entries)} given")
     return [entries[index * len(entries) // count + part.value] for index in range(count)]
+
+
+def thinned(entries: Sequence[Entry], most: int | None) -> list[Entry]:
+    """At most so many of them, evenly spread; all for None."""
+    count = len(entries) if most is None else min(most, len(entries))
+    return [entries[index * len(entries) // count] for index in range(count)]
