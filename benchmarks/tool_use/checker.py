@@ -80,7 +80,7 @@ def _is_accepted(value: Any, spec: Mapping[str, Any], accepted: Sequence[Any]) -
     of_kind = next((type(each) for each in accepted if each != ""), kind)
     if type(value) is not kind:  # the name of a variable may stand for a value
         return type(value) is of_kind and value in accepted
-    if kind is list:
+    if isinstance(value, list):
         return _is_list_accepted(value, _TYPES[spec["items"]["type"]], accepted)
     if of_kind is not kind:
         return value in accepted
