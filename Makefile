@@ -6,7 +6,7 @@ WORKLOADS := tool_json code prose agent_conversation concurrent_agents
 BENCH := .venv-bench/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-peers clean
+.PHONY: help setup demo test test-adapters lint format bench bench-peers node-servers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,14 @@ demo: $(READY) ## run the main example: an agent on the embedded model answers q
 test: $(READY) ## run the whole default test suite, on two cores
 	@echo "== running the tests"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# A virtual environment of its own on top of the other, so that newer releases change nothing there.
+test-adapters: $(READY) ## test the adapters with the newest releases of the other frameworks
+	@echo "== setting up .venv-adapters"
+	@$(BIN)/python -m venv --clear .venv-adapters
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-adapters/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	@.venv-adapters/bin/pip install --disable-pip-version-check -q --upgrade $$($(BIN)/python -c 'import tomllib; print(" ".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["adapters"]))')
+	.venv-adapters/bin/python -m pytest -n 0 -rs tests/agentkit/adapters
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff format --check .
@@ -62,5 +70,8 @@ bench-peers: .venv-bench/.ready ## measure beside other engines, and renew the t
 	@if [ -n "$(NATIVE)" ]; then $(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt llama-cpp-python; fi
 	@touch .venv-bench/.ready
 
+node-servers: ## install the MCP server that the protocol's authors test with, for more tests; needs npm
+	npm install --no-audit --no-fund --prefix .node @modelcontextprotocol/server-everything@2026.8.31
+
 clean: ## remove the virtual environments and caches
-	rm -rf .venv .venv-bench .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-adapters .venv-bench .node .hypothesis .mypy_cache .ruff_cache .pytest_cache

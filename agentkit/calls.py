@@ -1,31 +1,20 @@
-"""One turn's tool calls: checked, run concurrently, answered in call order."""
+"""One turn's tool calls: sorted, run concurrently, answered in call order."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Any
 
 import anyio
 
-from agentkit.errors import ModelRetry, ToolError, UnknownTool
-from agentkit.events import ToolFinished, ToolStarted
+from agentkit.decisions import PendingCall, PendingReason
+from agentkit.errors import ToolError
+from agentkit.events import CallsPending, ToolFinished, ToolStarted
+from agentkit.gate import ReadyCall, outcome_of, paused, sort_calls
+from agentkit.journal import CallOutcome
 from agentkit.messages import ToolCall, ToolMessage
 from agentkit.models.base import ModelResponse
 from agentkit.run import Run
 from agentkit.tool import Tool
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """`retry` tells that the model called wrongly and may try again."""
-
-    content: str
-    is_error: bool = False
-    retry: bool = False
-
-    @classmethod
-    def of(cls, error: ToolError) -> "_Outcome":
-        return cls(str(error), is_error=True, retry=isinstance(error, ModelRetry | UnknownTool))
+from agentkit.tool_result import capped
 
 
 async def run_calls(
@@ -34,68 +23,84 @@ async def run_calls(
     """Runs the calls of `response` and gives one message per call, in call order.
 
     A call the model may mend becomes an error message. The first error it may not mend cancels
-    the other calls and is raised as it is.
+    the other calls and is raised as it is. Raises `RunPaused` where calls wait for a decision,
+    after the others are done; at once where the outcome of a call is unknown.
     """
     calls = response.message.tool_calls
     run.begin_calls(calls)
-    outcomes: dict[int, _Outcome] = {}
+    was_cut = response.finish_reason == "length"
+    await run.journal.decide(calls, tools)
+    sorted_calls = sort_calls(calls, tools, run.journal, was_cut=was_cut)
+    pending = sorted_calls.pending
+    unknown = {i: why for i, why in pending.items() if why is PendingReason.UNKNOWN}
+    if unknown:
+        await _pause(run, calls, unknown)
+    outcomes = dict(sorted_calls.settled)
+    for index, outcome in sorted_calls.settled.items():
+        await _finish(run, calls, index, outcome)
+    outcomes |= await _run_ready(run, calls, sorted_calls.ready)
+    if pending:
+        await _pause(run, calls, pending)
+    run.count_tool_failures(_reasons(calls, outcomes))
+    return tuple(run.served[index] for index in range(len(calls)))
+
+
+async def _run_ready(
+    run: Run, calls: Sequence[ToolCall], ready: Mapping[int, ReadyCall]
+) -> dict[int, CallOutcome]:
+    outcomes: dict[int, CallOutcome] = {}
     failures: list[Exception] = []
     slots = anyio.Semaphore(run.definition.max_concurrent_tools or len(calls))
 
-    def finish(index: int, outcome: _Outcome, seconds: float = 0.0) -> None:
-        outcomes[index] = outcome
-        run.emit(ToolFinished(calls[index], outcome.content, outcome.is_error, seconds))
-
-    async def serve(index: int, tool: Tool, arguments: dict[str, Any]) -> None:
+    async def serve(index: int, call: ReadyCall) -> None:
         started = perf_counter()
         try:
-            content = await tool.call(arguments, run.context(tool.name, calls[index].call_id))
-        except ToolError as error:
-            finish(index, _Outcome.of(error), perf_counter() - started)
+            outcomes[index] = await _serve(run, calls[index], index, call)
+            await _finish(run, calls, index, outcomes[index], perf_counter() - started)
         except Exception as error:  # noqa: BLE001 - raised below, outside the group
             failures.append(error)
             group.cancel_scope.cancel()
-        else:
-            finish(index, _Outcome(content), perf_counter() - started)
         finally:
             slots.release()
 
-    good: list[tuple[int, Tool, dict[str, Any]]] = []
-    for index, call in enumerate(calls):
-        try:
-            tool = _found(call, tools)
-            good.append((index, tool, tool.validate(call.arguments)))
-        except ToolError as error:
-            finish(index, _Outcome.of(_explained(error, response)))
     async with anyio.create_task_group() as group:
-        for index, tool, arguments in good:
+        for index, call in ready.items():
             await slots.acquire()
             run.emit(ToolStarted(calls[index]))
-            group.start_soon(serve, index, tool, arguments)
+            group.start_soon(serve, index, call)
     if failures:
         raise failures[0]
-    run.count_tool_failures(_reasons(calls, outcomes))
-    return tuple(
-        ToolMessage(call.call_id, call.name, outcomes[index].content, outcomes[index].is_error)
-        for index, call in enumerate(calls)
-    )
+    return outcomes
 
 
-def _found(call: ToolCall, tools: Mapping[str, Tool]) -> Tool:
-    if call.name not in tools:
-        raise UnknownTool(call.name, tools)
-    return tools[call.name]
+async def _serve(run: Run, call: ToolCall, index: int, ready: ReadyCall) -> CallOutcome:
+    await run.journal.call_begins(index)
+    try:
+        content = await ready.tool.call(ready.arguments, run.context(call.name, call.call_id))
+    except ToolError as error:
+        return outcome_of(error)
+    return CallOutcome(ready.note + capped(content, ready.tool.max_result_chars))
 
 
-def _explained(error: ToolError, response: ModelResponse) -> ToolError:
-    """Tells a model whose call was cut off that this is why the call is not valid."""
-    if isinstance(error, ModelRetry) and response.finish_reason == "length":
-        return ModelRetry(f"The call was cut off at the token limit. {error}")
-    return error
+async def _finish(
+    run: Run, calls: Sequence[ToolCall], index: int, outcome: CallOutcome, seconds: float = 0.0
+) -> None:
+    await run.journal.call_ended(index, outcome)
+    call = calls[index]
+    run.served[index] = ToolMessage(call.call_id, call.name, outcome.content, outcome.is_error)
+    run.emit(ToolFinished(call, outcome.content, outcome.is_error, seconds))
+
+
+async def _pause(run: Run, calls: Sequence[ToolCall], pending: Mapping[int, PendingReason]) -> None:
+    """Ends the run for now, by raising `RunPaused`."""
+    await run.journal.pauses(pending)
+    waiting = tuple(PendingCall(calls[index], reason) for index, reason in pending.items())
+    run.emit(CallsPending(waiting))
+    raise paused(run.run_id, waiting)
 
 
 def _reasons(
-    calls: tuple[ToolCall, ...], outcomes: Mapping[int, _Outcome]
+    calls: Sequence[ToolCall], outcomes: Mapping[int, CallOutcome]
 ) -> Mapping[str, str | None]:
     """By tool, why the turn's last bad call of it was bad; None where all were good."""
     reasons: dict[str, str | None] = {}

@@ -44,6 +44,7 @@ class TokenTrace:
 
     `forward` indexes the answer's forwards: the one that committed the token, -1 where none
     had run yet. `denoise_step` counts from 1 within a block, 0 where no diffusion chose it.
+    `logprob` is the natural logarithm of its probability, 0.0 for tokens nobody chose.
     """
 
     text: str
@@ -52,6 +53,7 @@ class TokenTrace:
     region: TokenRegion
     forward: int
     denoise_step: int = 0
+    logprob: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,11 @@ class DecodingStats:
     def acceptance(self) -> float:
         """Share of the drafted tokens that were kept; 0.0 where none was drafted."""
         return self.accepted / self.drafted if self.drafted else 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the prompt's tokens that were found encoded, 0.0 to 1.0."""
+        return self.cached_prompt_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
 
 
 @dataclass(frozen=True, slots=True)

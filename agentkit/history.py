@@ -23,13 +23,18 @@ def opening(prompt: str, history: Sequence[Message]) -> list[Message]:
     )
 
 
+def behind_instructions(messages: Sequence[Message]) -> list[Message]:
+    """`messages` without those that lead them."""
+    has_system = bool(messages) and isinstance(messages[0], SystemMessage)
+    return list(messages[1 if has_system else 0 :])
+
+
 def instructed(messages: Sequence[Message], instructions: str) -> list[Message]:
     """`messages` led by `instructions`, which replace those that led them before. Without
     instructions the messages stay as they are."""
     if not instructions:
         return list(messages)
-    has_system = bool(messages) and isinstance(messages[0], SystemMessage)
-    return [SystemMessage(instructions), *messages[1 if has_system else 0 :]]
+    return [SystemMessage(instructions), *behind_instructions(messages)]
 
 
 def _refuse_unanswered_calls(history: Sequence[Message]) -> None:

@@ -34,6 +34,14 @@ def is_open(schema: Schema) -> bool:
     return here or any(map(is_open, _subschemas(schema)))
 
 
+def closed(schema: Schema) -> Schema:
+    """`schema` with every object closed that names its properties and says nothing of others."""
+    result = _map_subschemas(schema, closed)
+    if "properties" in result:
+        result.setdefault("additionalProperties", False)
+    return result
+
+
 class _Generator(GenerateJsonSchema):
     """A set is an array on the wire: repeats are legal JSON for it and collapse on arrival, so
     the schema does not forbid them (and decoding never has to remember earlier items)."""

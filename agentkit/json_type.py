@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from agentkit.errors import ModelRetry
 from agentkit.json_schema import is_open, json_schema
@@ -49,6 +49,21 @@ class JsonType(Generic[T]):
             details = error.errors(include_url=False, include_context=False)
             value = from_json(text)
             raise refusal(subject, (_problem(detail, value) for detail in details)) from error
+
+    def check_closed(self, value: Any, open_path: tuple[str | int, ...]) -> None:
+        """Raises `ValueError` for something wrong in `value`, a JSON value that is not yet
+        whole, that is not on the way to `open_path`. What is wrong in one branch of a union
+        only is let pass, and so is what a validator of the developer's trips over."""
+        try:
+            self._adapter.validate_json(to_json(value), strict=True, extra=self._extra)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_context=False):
+                path = tuple(_steps(detail, value))
+                place = path[:-1] if detail["type"].startswith("missing") else path
+                if path == detail["loc"] and open_path[: len(place)] != place:
+                    raise ValueError(_problem(detail, value)) from error
+        except Exception:  # noqa: BLE001 - it was made for whole values, and will see one
+            return
 
     def accepts(self, value: Any) -> bool:
         """Whether a Python value, written as JSON, would be taken back."""

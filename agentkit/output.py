@@ -1,11 +1,13 @@
 """What a run's final answer must be, and the check that it is."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
 from agentkit.errors import OutputTypeError
+from agentkit.events import JsonPath
 from agentkit.json_type import JsonType
 from agentkit.models.base import OutputFormat
 from agentkit.schema import first_line
@@ -41,3 +43,15 @@ class OutputSpec(Generic[T]):
         """The output that a model's `text` stands for. Raises `ModelRetry` saying what to
         mend."""
         return text if self._type is None else self._type.validate(text, "answer")
+
+    def check_closed(self, value: Any, open_path: JsonPath) -> None:
+        """Raises `ValueError` where something in the JSON value `value` that is not on the way
+        to `open_path`, and so will not change, cannot be part of an output."""
+        if self._type is not None:
+            self._type.check_closed(value, open_path)
+
+    def written(self, output: Any) -> str:
+        """The text that stands for `output`."""
+        if self._type is None:
+            return str(output)
+        return json.dumps(self._type.dump(output), ensure_ascii=False, separators=(",", ":"))

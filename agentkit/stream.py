@@ -1,6 +1,7 @@
 """A run that is watched while it runs."""
 
 import math
+import uuid
 from types import TracebackType
 from typing import Any, Generic
 
@@ -8,11 +9,12 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from agentkit.cancel import CancelToken
 from agentkit.events import RunEvent
-from agentkit.loop import drive
 from agentkit.messages import Message
 from agentkit.result import OutputT, RunResult
 from agentkit.run import Run
+from agentkit.watch import watched
 
 
 class RunStream(Generic[OutputT]):
@@ -24,7 +26,9 @@ class RunStream(Generic[OutputT]):
     """
 
     def __init__(self, run: Run) -> None:
+        self._cancel = CancelToken()
         self._run = run
+        run.tokens = (*run.tokens, self._cancel)
         self._result: RunResult[Any] | None = None
         self._error: Exception | None = None
         self._group: TaskGroup | None = None
@@ -45,6 +49,28 @@ class RunStream(Generic[OutputT]):
         if self._result is None:
             raise RuntimeError("the run has no result yet; read its events to the end first")
         return self._result
+
+    def cancel(self) -> None:
+        """Stops the run, from any task or thread; its events then end in `RunCancelled`, which
+        carries the history so far."""
+        self._cancel.cancel()
+
+    def fork(self, prompt: str) -> "RunStream[OutputT]":
+        """Another run, from what there is of this one's history now and under `prompt`. This
+        one goes on; a model in this process keeps what both begin with once."""
+        run, run_id = self._run, uuid.uuid4().hex
+        return RunStream(
+            Run.open(
+                run.definition,
+                prompt,
+                deps=run.deps,
+                history=run.history("the run was forked here"),
+                limits=run.limits,
+                settings=run.settings,
+                run_id=run_id,
+                journal=run.definition.new_journal(run_id),
+            )
+        )
 
     async def __aenter__(self) -> "RunStream[OutputT]":
         if self._group is not None:
@@ -89,7 +115,7 @@ class RunStream(Generic[OutputT]):
     async def _work(self, send: MemoryObjectSendStream[RunEvent]) -> None:
         with send:
             try:
-                self._result = await drive(self._run)
+                self._result = await watched(self._run)
             except Exception as error:  # noqa: BLE001 - handed to the reader, raised there
                 self._error = error
 

@@ -31,6 +31,9 @@ FunctionP = ParamSpec("FunctionP")
 FunctionR = TypeVar("FunctionR")
 
 
+ApprovalRule = bool | Callable[[dict[str, Any]], bool]
+
+
 class Arguments(Protocol):
     """The way from a model's JSON text into a function."""
 
@@ -50,9 +53,16 @@ class Tool(Generic[P, R]):
 
     Make one with `tool`, `Tool.from_function` or `Tool.from_schema`; change one with
     `dataclasses.replace`. `parameters` is the JSON Schema of the arguments object. `timeout`
-    is in seconds; None for it or for `retries` leaves the choice to the agent.
+    is in seconds. Of a result longer than `max_result_chars` the model sees the start and the
+    end. None for any of these or for `retries` leaves the choice to the agent.
 
-    Raises `ToolDefinitionError` for a bad name, `ValueError` for a bad time-out or retries.
+    A call of an `idempotent` tool may be made twice with the effect of one, so a resumed run
+    repeats it where its outcome is not known. Where `requires_approval` is True, or a function of
+    the validated arguments that gives True, a call waits for its approval. The function of a
+    `deferred` tool never runs: the result comes from outside. An agent with tools that wait needs
+    sessions to wait in.
+
+    Raises `ToolDefinitionError` for a bad name, `ValueError` for a number out of its range.
     """
 
     name: str
@@ -63,6 +73,10 @@ class Tool(Generic[P, R]):
     takes_context: bool = False
     timeout: float | None = None
     retries: int | None = None
+    idempotent: bool = False
+    requires_approval: ApprovalRule = False
+    deferred: bool = False
+    max_result_chars: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -70,6 +84,11 @@ class Tool(Generic[P, R]):
             raise ValueError(f"tool {self.name!r}: timeout must be above 0, not {self.timeout}")
         if self.retries is not None and self.retries < 0:
             raise ValueError(f"tool {self.name!r}: retries must be 0 or more, not {self.retries}")
+        if self.max_result_chars is not None and self.max_result_chars < 1:
+            raise ValueError(
+                f"tool {self.name!r}: max_result_chars must be 1 or more, "
+                f"not {self.max_result_chars}"
+            )
 
     @staticmethod
     def from_function(
@@ -79,6 +98,10 @@ class Tool(Generic[P, R]):
         description: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        idempotent: bool = False,
+        requires_approval: ApprovalRule = False,
+        deferred: bool = False,
+        max_result_chars: int | None = None,
     ) -> "Tool[FunctionP, FunctionR]":
         """Reads everything from the signature and the docstring (Google, NumPy or Sphinx
         style); `name` and `description` replace what is found there.
@@ -101,6 +124,10 @@ class Tool(Generic[P, R]):
             takes_context=schema.takes_context,
             timeout=timeout,
             retries=retries,
+            idempotent=idempotent,
+            requires_approval=requires_approval,
+            deferred=deferred,
+            max_result_chars=max_result_chars,
         )
 
     @staticmethod
@@ -112,6 +139,10 @@ class Tool(Generic[P, R]):
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        idempotent: bool = False,
+        requires_approval: ApprovalRule = False,
+        deferred: bool = False,
+        max_result_chars: int | None = None,
     ) -> "Tool[[dict[str, Any]], FunctionR]":
         """A tool whose arguments somebody else described: `function` gets the arguments object
         as one dict, so that any property name will do.
@@ -131,7 +162,24 @@ class Tool(Generic[P, R]):
             arguments=raw_arguments(name, schema),
             timeout=timeout,
             retries=retries,
+            idempotent=idempotent,
+            requires_approval=requires_approval,
+            deferred=deferred,
+            max_result_chars=max_result_chars,
         )
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a call may have to wait for somebody."""
+        return self.deferred or self.requires_approval is not False
+
+    def needs_approval(self, arguments: dict[str, Any]) -> bool:
+        """Whether a call with these validated arguments does. Raises `ToolCrashed` from what the
+        rule raises."""
+        if isinstance(self.requires_approval, bool):
+            return self.requires_approval
+        with self._crashes_named():
+            return self.requires_approval(arguments)
 
     @property
     def definition(self) -> ToolDefinition:
@@ -197,6 +245,10 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     retries: int | None = None,
+    idempotent: bool = False,
+    requires_approval: ApprovalRule = False,
+    deferred: bool = False,
+    max_result_chars: int | None = None,
 ) -> Tool[FunctionP, FunctionR]: ...
 
 
@@ -207,6 +259,10 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     retries: int | None = None,
+    idempotent: bool = False,
+    requires_approval: ApprovalRule = False,
+    deferred: bool = False,
+    max_result_chars: int | None = None,
 ) -> Callable[[Callable[FunctionP, FunctionR]], Tool[FunctionP, FunctionR]]: ...
 
 
@@ -218,6 +274,10 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     retries: int | None = None,
+    idempotent: bool = False,
+    requires_approval: ApprovalRule = False,
+    deferred: bool = False,
+    max_result_chars: int | None = None,
 ) -> Any:
     """Makes a function a `Tool`; see `Tool.from_function`.
 
@@ -227,7 +287,15 @@ def tool(
 
     def make(given: Callable[FunctionP, FunctionR]) -> Tool[FunctionP, FunctionR]:
         return Tool.from_function(
-            given, name=name, description=description, timeout=timeout, retries=retries
+            given,
+            name=name,
+            description=description,
+            timeout=timeout,
+            retries=retries,
+            idempotent=idempotent,
+            requires_approval=requires_approval,
+            deferred=deferred,
+            max_result_chars=max_result_chars,
         )
 
     return make if function is None else make(function)

@@ -29,22 +29,22 @@ class Usage:
 
     def with_turn(self, turn: ModelUsage) -> "Usage":
         """These counts and one more turn."""
-        return Usage(
-            turns=self.turns + 1,
-            tool_calls=self.tool_calls,
-            input_tokens=self.input_tokens + turn.input_tokens,
-            cached_input_tokens=self.cached_input_tokens + turn.cached_input_tokens,
-            output_tokens=self.output_tokens + turn.output_tokens,
-            forced_tokens=self.forced_tokens + turn.forced_tokens,
-            forwards=self.forwards + turn.forwards,
-            seconds=self.seconds + turn.seconds,
-            modes=dict(Counter(self.modes) + Counter(turn.modes)),
-        )
+        counts = {count.name: getattr(turn, count.name) for count in fields(turn)}
+        return self + Usage(turns=1, **counts)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        sums = {
+            count.name: getattr(self, count.name) + getattr(other, count.name)
+            for count in fields(self)
+            if count.name != "modes"
+        }
+        return Usage(**sums, modes=dict(Counter(self.modes) + Counter(other.modes)))
 
 
 @dataclass(frozen=True, slots=True)
 class UsageLimits:
-    """What a run may use up. None means no limit.
+    """What a run may use up. None means no limit. `seconds` are those spent in the model; for a
+    limit on all of the run's time give it a `timeout`.
 
     Limits are looked at before each turn and before tools run, so a final answer that
     overruns one is still delivered, and no tool acts for a run that could not go on.
@@ -55,12 +55,23 @@ class UsageLimits:
     input_tokens: int | None = None
     output_tokens: int | None = None
     forwards: int | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         for limit in fields(self):
             allowed = getattr(self, limit.name)
             if allowed is not None and allowed < 0:
                 raise ValueError(f"UsageLimits.{limit.name} is {allowed}; give 0 or more, or None")
+
+    def left(self, usage: Usage) -> "UsageLimits":
+        """What of these limits `usage` leaves."""
+        limits = {limit.name: getattr(self, limit.name) for limit in fields(self)}
+        return UsageLimits(
+            **{
+                name: None if allowed is None else max(allowed - getattr(usage, name), 0)
+                for name, allowed in limits.items()
+            }
+        )
 
     def check(self, usage: Usage, new_calls: int = 0, messages: Sequence[Message] = ()) -> None:
         """Raises `UsageLimitExceeded`, carrying `messages`, where `usage` leaves no room for a
@@ -71,6 +82,7 @@ class UsageLimits:
             "input_tokens": (self.input_tokens, usage.input_tokens + 1),
             "output_tokens": (self.output_tokens, usage.output_tokens + 1),
             "forwards": (self.forwards, usage.forwards + 1),
+            "seconds": (self.seconds, usage.seconds),
         }
         for name, (allowed, needed) in spent.items():
             if allowed is not None and needed > allowed:

@@ -5,9 +5,14 @@ import os
 # Before torch is imported, here and in the processes that tests start: threads that wait for
 # each other at every layer stall wherever another process is busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Servers of the tests are on the loopback, whatever proxy the others go through.
+os.environ["NO_PROXY"] = "127.0.0.1"
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Under the name by which pytest finds it where the package is installed.
+pytest_plugins = ["agentkit.pytest_plugin"]
 
 # The suite tries the same examples each time, so that a change is judged by what it changes.
 # The scripts in `benchmarks` try new ones. A busy machine is no fault of a test's.

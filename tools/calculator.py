@@ -111,7 +111,7 @@ def evaluate(expression: str) -> Number:
 Expression = Annotated[str, Field(max_length=200, pattern=r"^[0-9A-Za-z+*/%^(). ,-]+$")]
 
 
-@tool(name="calculate")
+@tool(name="calculate", idempotent=True)
 def calculator(expression: Expression) -> int | float:
     """Compute an arithmetic expression exactly as written and give the number.
 

@@ -1,10 +1,7 @@
-"""Reading the text files under one folder, and nothing else. POSIX only."""
+"""Reading the text files under one folder, and writing them if allowed. POSIX only."""
 
-import errno
 import os
-import stat
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -14,19 +11,31 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from agentkit import ModelRetry, Tool, tool
+from tools.file_changes import Approve, Writer
+from tools.rooted import (
+    MAX_FILE_BYTES,
+    is_regular,
+    opened_folder,
+    opened_root,
+    parts_of,
+    read_bytes,
+)
 
 _MAX_LISTED = 200
 _MAX_FOUND = 50
-_MAX_FILE_BYTES = 1 << 20
 _MAX_PAGE = 8_000
 _MAX_LINE = 200
 
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
-
-def files(root: str | Path) -> tuple[Tool, ...]:
-    """The tools `list_files`, `read_file` and `search_files` for the folder `root`.
+def files(
+    root: str | Path,
+    *,
+    writable: bool = False,
+    approve: Approve | None = None,
+    requires_approval: bool = False,
+) -> tuple[Tool, ...]:
+    """The tools `list_files`, `read_file` and `search_files` for the folder `root`, and if
+    `writable` also `write_file`, `append_to_file` and `replace_in_file`.
 
     Nothing outside `root` can be reached: absolute paths and `..` are refused, links are never
     followed, inside or out (each component of a path is opened on its own and must not be a
@@ -35,11 +44,35 @@ def files(root: str | Path) -> tuple[Tool, ...]:
     in a fixed order and are cut to what a model can read, with a note. Names with control
     characters, or that are not UTF-8, are left out.
 
-    Raises `FileNotFoundError` or `NotADirectoryError` unless `root` is a folder.
+    A file is written as a whole, to the disk, under a name of its own that then takes the old
+    one's place; who reads sees the old text or the new. Existing files are changed only if
+    they are UTF-8 text; none grows beyond 1 MiB, but their number is not limited. Hidden
+    files can be written like others: do not give a folder from which something is run.
+
+    `approve` is asked before each change, with a `FileChange`, and may be sync (it runs in a
+    thread, and may wait) or async; all but True refuses, which the model is told. A change
+    is written only if the file is still as it was shown. None approves everything.
+    With `requires_approval` the run itself waits before each change, in its log, for a decision
+    on the call; see `Agent.resume`. With both, `approve` is asked afterwards.
+
+    Raises `FileNotFoundError` or `NotADirectoryError` unless `root` is a folder, and
+    `ValueError` for `approve` or `requires_approval` without `writable`.
     """
-    folder = _Folder(Path(root).resolve(strict=True))
-    with folder.opened():  # shows now, not at the first call, whether it can be read
-        return tool(folder.list_files), tool(folder.read_file), tool(folder.search_files)
+    if (approve is not None or requires_approval) and not writable:
+        raise ValueError("only changes are approved, and there are none: add writable=True")
+    path = Path(root).resolve(strict=True)
+    folder = _Folder(path)
+    with opened_root(path):  # shows now, not at the first call, whether it can be read
+        reading = (
+            tool(folder.list_files, idempotent=True),
+            tool(folder.read_file, idempotent=True),
+            tool(folder.search_files, idempotent=True),
+        )
+    if not writable:
+        return reading
+    writer = Writer(path, approve)
+    write = (writer.write_file, writer.append_to_file, writer.replace_in_file)
+    return *reading, *(tool(each, requires_approval=requires_approval) for each in write)
 
 
 class _Entry(NamedTuple):
@@ -70,7 +103,7 @@ class _Folder:
         Args:
             pattern: which ones, for example *.txt or notes/*; * matches subfolders too
         """
-        with self.opened() as root:
+        with opened_root(self.root) as root:
             paths = [entry.path for entry in islice(_entries(root, pattern), _MAX_LISTED + 1)]
         if not paths:
             return f"no file matches {pattern}"
@@ -83,10 +116,13 @@ class _Folder:
             path: as list_files gives it
             first_line: where to start, to read on in a long file
         """
-        parts = _parts(path)
+        parts = parts_of(path)
         try:
-            with self.opened() as root:
-                text = _read(root, parts)
+            with (
+                opened_root(self.root) as root,
+                opened_folder(root, parts[:-1]) as folder,
+            ):
+                text = _read(parts[-1], folder)
         except OSError as error:
             raise ModelRetry(f"{path}: {error.strerror}; list_files tells what is there") from error
         if first_line > max(1, len(text.lines)):
@@ -102,30 +138,11 @@ class _Folder:
         """
         if not text.strip():
             raise ModelRetry("text is empty; give the words to look for")
-        with self.opened() as root:
+        with opened_root(self.root) as root:
             found = list(islice(_found(root, text.casefold(), pattern), _MAX_FOUND + 1))
         if not found:
             return f"no line contains {text}"
         return _listing(found, _MAX_FOUND, "lines; use a longer text or a narrower pattern")
-
-    @contextmanager
-    def opened(self) -> Iterator[int]:
-        descriptor = os.open(self.root, _OPEN_FOLDER)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-
-def _parts(path: str) -> Sequence[str]:
-    """The components of a path that a model gave. Raises `ModelRetry` for one that could lead
-    out of the root."""
-    parts = PurePosixPath(path).parts
-    if not parts or "\0" in path:
-        raise ModelRetry(f"{path!r} names no file; give a path as list_files does")
-    if path.startswith("/") or ".." in parts:
-        raise ModelRetry(f"{path}: only paths inside the folder, without / in front and ..")
-    return parts
 
 
 def _entries(root: int, pattern: str) -> Iterator[_Entry]:
@@ -135,42 +152,21 @@ def _entries(root: int, pattern: str) -> Iterator[_Entry]:
         for name in sorted(filter(str.isprintable, names)):
             path = str(PurePosixPath(folder, name))
             is_match = fnmatchcase(path, pattern) or fnmatchcase(path, anywhere)
-            if is_match and _is_regular(name, descriptor):
+            if is_match and is_regular(name, descriptor):
                 yield _Entry(path, descriptor, name)
 
 
-def _is_regular(name: str, folder: int) -> bool:
-    try:
-        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return False  # gone since the folder was listed
-    return stat.S_ISREG(status.st_mode)
-
-
-def _read(folder: int, parts: Sequence[str]) -> _Text:
-    """Raises `OSError` for what is missing, behind a link, not a regular file or not text."""
-    with ExitStack() as stack:
-        for name in parts[:-1]:
-            folder = os.open(name, _OPEN_FOLDER, dir_fd=folder)
-            stack.callback(os.close, folder)
-        status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-        if not stat.S_ISREG(status.st_mode):  # asked before opening, since devices react to that
-            raise OSError(errno.EINVAL, "Not a file but a link, a folder or a device")
-        descriptor = os.open(parts[-1], _OPEN_FILE, dir_fd=folder)
-        handle = stack.enter_context(os.fdopen(descriptor, "rb"))
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "Not a file any more")
-        content = handle.read(_MAX_FILE_BYTES + 1)
-    if b"\0" in content:
-        raise OSError(errno.EILSEQ, "Not a text file")
-    text = content[:_MAX_FILE_BYTES].decode("utf-8-sig", errors="replace")
-    return _Text(text.splitlines(keepends=True), len(content) <= _MAX_FILE_BYTES)
+def _read(name: str, folder: int) -> _Text:
+    """Raises `OSError` for what is missing, a link, not a regular file or not text."""
+    content, is_whole, _ = read_bytes(name, folder)
+    text = content.decode("utf-8-sig", errors="replace")
+    return _Text(text.splitlines(keepends=True), is_whole)
 
 
 def _found(root: int, needle: str, pattern: str) -> Iterator[str]:
     for entry in _entries(root, pattern):
         try:
-            lines = _read(entry.folder, [entry.name]).lines
+            lines = _read(entry.name, entry.folder).lines
         except OSError:
             continue  # binary, unreadable or gone: nothing in it to find
         for number, line in enumerate(lines, start=1):
@@ -188,7 +184,7 @@ def _page(text: _Text, first_line: int) -> str:
         shown.append(_cut(line, room))
         room -= len(line)
     if not text.is_whole:
-        shown.append(f"[cut here; only the first {_MAX_FILE_BYTES} bytes can be read]")
+        shown.append(f"[cut here; only the first {MAX_FILE_BYTES} bytes can be read]")
     return "".join(shown) or "(the file is empty)"
 
 

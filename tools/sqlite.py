@@ -50,7 +50,10 @@ def sqlite(path: str | Path, *, row_limit: int = 50, seconds: float = 5) -> tupl
         database.describe_tables()
     except ModelRetry as error:
         raise ValueError(f"{path} cannot be used as an SQLite database: {error}") from error
-    return tool(database.describe_tables), tool(database.query)
+    return (
+        tool(database.describe_tables, idempotent=True),
+        tool(database.query, idempotent=True),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from agentkit.cli import local, once, picture
 from agentkit.cli.catalogue import catalogue
 from agentkit.cli.chat import CUT, Chat, piped_lines, typed_lines
 from agentkit.cli.failures import UsageError, sentences
+from agentkit.cli.served import serve
 from agentkit.cli.show import shown
 from agentkit.cli.tool_names import load_tools
 from agentkit.models import Model, ModelSettings
@@ -27,6 +28,7 @@ Examples:
   agentkit run "What is 17 * 23?" --tools tools:calculator --call-first
   agentkit run "Which day is it?" --tools my_tools:tools --json
   agentkit trace "What is 17 * 23?" -o trace.html
+  agentkit mcp my_tools:search
 """
 _CHAT_EXAMPLES = """\b
 Examples:
@@ -44,6 +46,11 @@ _TRACE_EXAMPLES = """\b
 Examples:
   agentkit trace "Tell me about tides." --max-tokens 80
   agentkit trace "What is 17 * 23?" --tools tools:calculator --call-first --mode auto -o run.html
+"""
+_MCP_EXAMPLES = """\b
+Examples:
+  agentkit mcp tools:calculator
+  agentkit mcp my_agent:agent my_tools:search --name helper
 """
 
 app = typer.Typer(
@@ -65,7 +72,7 @@ ToolsOption = Annotated[
     typer.Option(
         "--tools",
         metavar="MODULE:VARIABLE",
-        help="A function, a Tool or a list of them; the current directory is importable. "
+        help="A function, a Tool, a list of them or an Agent; the current directory is importable. "
         "Repeat for more.",
     ),
 ]
@@ -207,6 +214,30 @@ def trace(
 def models() -> None:
     """List what can be loaded."""
     typer.echo(catalogue())
+
+
+@app.command(epilog=_MCP_EXAMPLES)
+def mcp(
+    tools: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODULE:VARIABLE...",
+            help="A function, a Tool, a list of them or an Agent, whose tools are served; the "
+            "current directory is importable.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="What clients call the server.")
+    ] = "agentkit",
+    debug: DebugOption = False,
+) -> None:
+    """Serve tools to MCP clients.
+
+    Speaks over stdin and stdout until stdin ends; a client starts it as its server.
+    """
+    with sentences(_errors(), debug=debug):
+        serve(load_tools(tools), name)
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from rich.console import Console
 
 from agentkit.events import (
+    HandedOver,
+    ModelFailed,
     RetryRequested,
     RunEvent,
     RunFinished,
@@ -38,8 +40,8 @@ class EventPrinter:
     def show(self, event: RunEvent) -> None:
         """Prints what is to be seen of `event`; many events show nothing."""
         match event:
-            case StepStarted(kind=StepKind.PLAN):
-                self._line("plan", "dim")
+            case StepStarted(kind=StepKind.PLAN | StepKind.REFLECT as kind):
+                self._line(kind.value, "dim")
             case TextDelta(text):
                 if self._answers:
                     self._write(text)
@@ -54,10 +56,19 @@ class EventPrinter:
                 self._result(event)
             case StepFinished():
                 self._finish_step(event)
-            case RetryRequested(reason):
-                self._line(f"asked again: {reason}", "yellow")
+            case RetryRequested() | ModelFailed() | HandedOver():
+                self._interjection(event)
             case RunFinished():
                 self.end_line()
+
+    def _interjection(self, event: RetryRequested | ModelFailed | HandedOver) -> None:
+        match event:
+            case RetryRequested(reason):
+                self._line(f"asked again: {reason}", "yellow")
+            case ModelFailed(reason=reason):
+                self._line(f"model failed, asked again: {reason}", "yellow")
+            case HandedOver(giver, receiver):
+                self._line(f"{giver} hands over to {receiver}", "dim")
 
     def end_line(self) -> None:
         """Goes to the start of a new line, unless there already; also for a run that broke off."""

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from agentkit.agent import Agent
 from agentkit.cli.failures import UsageError
 from agentkit.definition import toolbox
 from agentkit.tool import Tool
 
-_EXAMPLE = "for example --tools my_tools:add"
+_EXAMPLE = "for example my_tools:add"
 
 
 def load_tools(names: Sequence[str]) -> list[Tool]:
@@ -30,23 +31,25 @@ def load_tools(names: Sequence[str]) -> list[Tool]:
 def _tools_named(name: str) -> list[Tool]:
     module_name, _, variable = name.partition(":")
     if not module_name or not variable:
-        raise UsageError(f"--tools {name!r} names no variable; write module:variable, {_EXAMPLE}")
+        raise UsageError(f"{name!r} names no variable; write module:variable, {_EXAMPLE}")
     module = _module(module_name, variable)
     value = _variable(module, variable)
+    if isinstance(value, Agent):
+        return list(value.tools)
     if isinstance(value, Tool) or _is_function(value):
         return [_tool(name, value)]
     if isinstance(value, type | str | bytes) or not isinstance(value, Iterable):
         raise _no_tools(name, value)
     tools = [_tool(name, item) for item in value]
     if not tools:
-        raise UsageError(f"--tools {name!r} is empty; name a variable that holds tools")
+        raise UsageError(f"{name!r} is empty; name a variable that holds tools")
     return tools
 
 
 def _module(name: str, variable: str) -> types.ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(
-            f"--tools {name!r} is not the name of a module; write it as in an import, {_EXAMPLE}"
+            f"{name!r} is not the name of a module; write it as in an import, {_EXAMPLE}"
         )
     try:
         return importlib.import_module(name)
@@ -100,4 +103,4 @@ def _tool(name: str, value: Tool | Callable[..., Any]) -> Tool:
 
 def _no_tools(name: str, value: object) -> UsageError:
     kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-    return UsageError(f"--tools {name!r} holds {kind}; name a function, a Tool, or a list of them")
+    return UsageError(f"{name!r} holds {kind}; name a function, a Tool, a list of them or an Agent")

@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
+from agentkit.confidence import Confidence
 from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import AssistantMessage, Message, ModelUsage
 
@@ -38,8 +39,10 @@ class OutputFormat:
 class ModelSettings:
     """How to decode one answer. None leaves the choice to the model.
 
-    `mode` is a decoding mode record of the in-process decoder (for example
-    `decoding.Autoregressive()`); remote models ignore it.
+    An answer ends before any of the strings in `stop`, inside a call or a typed answer too.
+    `mode` and `sampling` are records of the in-process decoder (for example
+    `decoding.Autoregressive()` and `decoding.Sampling(min_p=0.1)`), and `sampling` goes before
+    `temperature`, `top_p` and `seed`. Models elsewhere refuse both.
     """
 
     max_tokens: int | None = None
@@ -47,6 +50,17 @@ class ModelSettings:
     top_p: float | None = None
     seed: int | None = None
     mode: Any = None
+    stop: tuple[str, ...] | None = None
+    sampling: Any = None
+
+    def updated(self, over: "ModelSettings") -> "ModelSettings":
+        """These settings with what `over` decides."""
+        decided = {
+            setting.name: value
+            for setting in fields(over)
+            if (value := getattr(over, setting.name)) is not None
+        }
+        return replace(self, **decided) if decided else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +69,9 @@ class ModelRequest:
 
     `tools` are all the tools of the run, so that turns that may not call them still begin
     like those that may, and re-use what is encoded. With `allow_calls` False the answer is
-    final; `allow_final` False asks for at least one call.
+    final; `allow_final` False asks for at least one call. `grammar`, a record of the in-process
+    decoder, is the whole language of an answer without calls, in place of the output's; remote
+    models, which cannot hold to it, raise `ModelError`.
     """
 
     messages: tuple[Message, ...]
@@ -64,6 +80,7 @@ class ModelRequest:
     settings: ModelSettings = ModelSettings()
     allow_calls: bool = True
     allow_final: bool = True
+    grammar: Any = field(default=None, hash=False)
 
     @property
     def callable_tools(self) -> tuple[ToolDefinition, ...]:
@@ -99,13 +116,14 @@ class ModelResponse:
     """The last event of every stream: the whole answer and what it cost.
 
     `finish_reason` is "length" where the token budget cut the answer. `trace` tells how the
-    answer was decoded; None for models that do not know.
+    answer was decoded, `confidence` how sure the decoder was; None for models that do not know.
     """
 
     message: AssistantMessage
     usage: ModelUsage = ModelUsage()
     finish_reason: Literal["stop", "length"] = "stop"
     trace: DecodingTrace | None = field(default=None, repr=False)
+    confidence: Confidence | None = None
 
 
 ModelEvent = TextPart | ToolCallStart | ToolCallPart | ModelResponse

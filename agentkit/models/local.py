@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from agentkit.confidence import confidence_of
 from agentkit.decoding_trace import (
     DecodingStats,
     DecodingTrace,
@@ -122,6 +123,9 @@ class LocalModel:
         await self.start()
         try:
             decoding = self._decoding_request(request)
+        except (DecodingError, ValueError) as error:
+            raise ModelError(f"{self.name} cannot answer: {error}") from error
+        try:
             async with (
                 self._engine.stream(decoding) as events,
                 aclosing(self._read(events)) as parts,
@@ -129,12 +133,12 @@ class LocalModel:
                 yield parts
         except UnsupportedMode as error:  # names the model itself
             raise ModelError(str(error)) from error
-        except (DecodingError, ValueError) as error:
+        except DecodingError as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
 
     def _decoding_request(self, request: ModelRequest) -> Request:
         settings = request.settings
-        grammar = _grammar(turn_grammar(request))
+        grammar = _grammar(turn_grammar(request)) if request.grammar is None else request.grammar
         mode = self._mode if settings.mode is None else settings.mode
         return Request(
             encode_history(self._engine.tokenizer, request, self.name),
@@ -143,6 +147,7 @@ class LocalModel:
             sampling=_sampling(settings),
             max_new_tokens=settings.max_tokens or _MAX_TOKENS,
             close_at_budget=grammar is not None,
+            stop=settings.stop or (),
         )
 
     async def _read(self, events: AsyncIterator[Any]) -> AsyncGenerator[ModelEvent, None]:
@@ -174,10 +179,16 @@ class LocalModel:
         )
         cut = completion.finish_reason == "length"
         trace = decoding_trace(self._engine.tokenizer, completion)
-        return ModelResponse(message, usage, "length" if cut else "stop", trace)
+        return ModelResponse(
+            message, usage, "length" if cut else "stop", trace, confidence_of(message, trace)
+        )
 
 
 def _sampling(settings: ModelSettings) -> Sampling:
+    if settings.sampling is not None:
+        if not isinstance(settings.sampling, Sampling):
+            raise ModelError(f"sampling is {settings.sampling!r}; give a decoding.Sampling")
+        return settings.sampling
     return Sampling(
         temperature=settings.temperature or 0.0,
         top_p=1.0 if settings.top_p is None else settings.top_p,
@@ -198,8 +209,11 @@ def decoding_trace(tokenizer: Tokenizer, completion: Completion) -> DecodingTrac
                 TokenRegion(record.region.value),
                 record.forward,
                 record.denoise_step,
+                logprob,
             )
-            for text, record in zip(texts, completion.records, strict=True)
+            for text, record, logprob in zip(
+                texts, completion.records, _logprobs(completion), strict=True
+            )
         ),
         forwards=tuple(
             ForwardTrace(
@@ -229,6 +243,10 @@ def decoding_trace(tokenizer: Tokenizer, completion: Completion) -> DecodingTrac
     )
 
 
+def _logprobs(completion: Completion) -> tuple[float, ...]:
+    return completion.logprobs or (0.0,) * len(completion.token_ids)
+
+
 def _token_texts(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> list[str]:
     """What each token adds to the text; a character belongs to the token that completes it."""
     detokenizer = tokenizer.detokenizer()
@@ -241,7 +259,7 @@ def _token_texts(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _grammar(lark: str | None) -> Grammar | None:
-    return None if lark is None else Grammar.lark(lark)
+    return None if lark is None else Grammar.lark(lark, spaced=True)
 
 
 def encode_history(tokenizer: Tokenizer, request: ModelRequest, model: str) -> list[int]:

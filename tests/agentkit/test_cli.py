@@ -20,7 +20,9 @@ import decoding
 from agentkit import (
     Agent,
     AssistantMessage,
+    HandedOver,
     ModelError,
+    ModelFailed,
     ModelUsage,
     RetryRequested,
     StepFinished,
@@ -614,6 +616,10 @@ def test_plans_and_retries_are_shown() -> None:
     held = printed(StepStarted(0, StepKind.PLAN), TextDelta("first, then"), plan, answers=False)
     assert held == "plan\nfirst, then\n"
     assert printed(TextDelta("x"), RetryRequested("mend it")) == "x\nasked again: mend it\n"
+    failed = ModelFailed(0, 1, "busy")
+    assert printed(TextDelta("x"), failed) == "x\nmodel failed, asked again: busy\n"
+    assert printed(HandedOver("desk", "clerk")) == "desk hands over to clerk\n"
+    assert printed(StepStarted(0, StepKind.REFLECT)) == "reflect\n"
 
 
 def test_long_results_are_cut_and_failures_marked(use: Use, here: Path) -> None:

@@ -24,11 +24,23 @@ def in_fresh_interpreter(code: str) -> str:
 
 def test_import_is_light() -> None:
     heavy = ["torch", "transformers", "outlines", "llguidance", "numpy", "jsonschema", "decoding"]
+    heavy += ["httpx", "opentelemetry"]
     code = (
         "import sys, agentkit, agentkit.models\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     assert in_fresh_interpreter(code).strip() == "[]"
+
+
+def test_a_missing_extra_is_named() -> None:
+    code = (
+        "import sys; sys.modules['httpx'] = None\n"
+        "try:\n"
+        "    from agentkit.models import OpenAIModel\n"
+        "except ImportError as error:\n"
+        "    print(error)"
+    )
+    assert "pip install 'trimode[openai]'" in in_fresh_interpreter(code)
 
 
 def test_import_is_quick() -> None:

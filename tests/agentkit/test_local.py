@@ -104,6 +104,29 @@ async def test_leaving_early_frees_the_engine() -> None:
     await model._engine.aclose()
 
 
+async def test_an_answer_ends_before_its_stop_strings() -> None:
+    model = local(7)
+    plain = await Agent(model).run("hi", settings=ModelSettings(max_tokens=40))
+    word = plain.output[10:13]
+    cut = await Agent(model).run("hi", settings=ModelSettings(max_tokens=40, stop=(word,)))
+    await model._engine.aclose()
+    assert cut.output == plain.output[: plain.output.index(word)]
+    assert cut.finish_reason == "stop"
+
+
+async def test_errors_of_the_reader_are_left_alone() -> None:
+    async def read(model: LocalModel) -> None:
+        async with model.stream(ModelRequest((UserMessage("hi"),))) as parts:
+            await anext(aiter(parts))
+            raise ValueError("mine")
+
+    model = local()
+    with pytest.raises(ValueError, match=r"^mine$"):
+        await read(model)
+    assert model.stats().live_sequences == 0
+    await model._engine.aclose()
+
+
 async def test_what_the_engine_refuses_is_a_model_error() -> None:
     model = local(positions=64)
     with pytest.raises(ModelError, match="context holds 64"):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import agentkit
-
-ROOT = Path(__file__).parents[2]
+from tests.documents import ROOT, blocks_of
+from tools import calculator, http, python
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
@@ -50,3 +50,25 @@ def test_a_users_own_tools_module_breaks_nothing(tmp_path: Path) -> None:
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30
     )
     assert (done.stdout, done.stderr) == ("one\n", "")
+
+
+def test_what_may_be_repeated_after_a_crash() -> None:
+    assert calculator.idempotent
+    assert all(tool.idempotent for tool in http(["example.com"]))
+    programs = python(confined=False, allow_network=True)
+    assert not any(tool.idempotent for tool in programs)
+
+
+def test_the_guide_runs() -> None:
+    blocks = blocks_of("docs/tools.md")
+    assert len(blocks) == 3
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    if "ConfinementUnavailable" in done.stderr:
+        pytest.skip("the kernel cannot confine programs, which the guide asks for")
+    assert (done.stdout, done.stderr) == ("", "")

@@ -1,0 +1,105 @@
+"""An agent's tools for MCP clients, over the standard streams. Adapter to the package `mcp`."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from agentkit.agent import Agent
+from agentkit.context import RunContext
+from agentkit.definition import toolbox
+from agentkit.errors import AgentError, ToolError, UnknownTool
+from agentkit.tool import Tool
+from agentkit.usage import Usage
+
+try:
+    import mcp_types as types
+    from mcp.server.context import ServerRequestContext
+    from mcp.server.lowlevel import Server
+    from mcp.server.stdio import stdio_server
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "agentkit.mcp_server needs the package mcp: pip install 'trimode[mcp]'"
+    ) from error
+
+logger = logging.getLogger(__name__)
+
+
+async def serve_mcp(
+    tools: Agent[Any, Any] | Iterable[Tool | Callable[..., Any]],
+    *,
+    name: str = "agentkit",
+    instructions: str | None = None,
+    deps: Any = None,
+) -> None:
+    """Serves the tools of an agent, or these tools, over stdin and stdout until stdin ends.
+
+    Clients of the protocol of 2026-07-28 and of those before it are served; calls run at once,
+    and one that a client cancels is cancelled. Arguments are checked as in a run. What a tool
+    raises as `ToolError`, a time-out included, goes to the client as the call's error;
+    anything else is logged on stderr, and the client is told only that the tool failed. What
+    tools print goes to stderr, since stdout belongs to the protocol.
+
+    Each call has a `RunContext` of its own with `deps`, the name of the tool, no messages and
+    no usage. Nobody is asked before a tool runs: that is the client's to do. Needs the extra
+    `mcp`. Raises `ToolDefinitionError` for what cannot be a tool and for two of one name.
+    """
+    given = tools.tools if isinstance(tools, Agent) else tools
+    serving = _Serving(toolbox(given, retries=0, timeout=None), deps)
+    server: Server[Any] = Server(
+        name,
+        instructions=instructions,
+        on_list_tools=serving.list_tools,
+        on_call_tool=serving.call_tool,
+    )
+    # The file descriptors are safe meanwhile, but not what Python buffers for them till the end.
+    async with stdio_server() as (received, sent):
+        with redirect_stdout(sys.stderr):
+            await server.run(received, sent, server.create_initialization_options())
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    tools: Mapping[str, Tool]
+    deps: Any
+    _run_id: str = field(default_factory=lambda: uuid4().hex)
+
+    async def list_tools(
+        self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(
+            tools=[
+                types.Tool(
+                    name=tool.name, description=tool.description, input_schema=tool.parameters
+                )
+                for tool in self.tools.values()
+            ]
+        )
+
+    async def call_tool(
+        self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        try:
+            return _result(await self._called(params.name, params.arguments or {}))
+        except ToolError as error:
+            return _result(str(error), is_error=True)
+        except AgentError:
+            logger.exception("tool %r failed", params.name)
+            return _result(f"tool {params.name!r} failed; the server's log says why", is_error=True)
+
+    async def _called(self, name: str, arguments: dict[str, Any]) -> str:
+        if name not in self.tools:
+            raise UnknownTool(name, self.tools)
+        tool = self.tools[name]
+        context = RunContext(self.deps, self._run_id, Usage(), (), tool.name, uuid4().hex)
+        return await tool.call(tool.validate(json.dumps(arguments)), context)
+
+
+def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], is_error=is_error
+    )

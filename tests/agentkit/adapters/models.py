@@ -1,0 +1,46 @@
+"""Models that the adapters' tests give to other frameworks."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+
+from agentkit.messages import AssistantMessage, ModelUsage
+from agentkit.models import LocalModel, ModelResponse
+from decoding import AsyncEngine, Engine
+from decoding.testing import ScriptedNetwork
+from tests.decoding.tiny import byte_tokenizer
+
+USAGE = ModelUsage(input_tokens=30, cached_input_tokens=24, output_tokens=12, forwards=4)
+
+
+def saying(text: str) -> ModelResponse:
+    return ModelResponse(AssistantMessage(text), USAGE)
+
+
+def _engine(seed: int) -> AsyncEngine:
+    def make() -> Engine:
+        network = ScriptedNetwork(288, seed=seed, max_positions=8000)
+        return Engine(network, byte_tokenizer(), cache_tokens=32768)
+
+    return AsyncEngine(make)
+
+
+@asynccontextmanager
+async def weights(seed: int) -> AsyncIterator[LocalModel]:
+    """A decoder with nonsense for weights: what it gets right, its grammar made right."""
+    engine = _engine(seed)
+    try:
+        yield LocalModel("nonsense", engine=engine)
+    finally:
+        await engine.aclose()
+
+
+@contextmanager
+def weights_in_a_thread(seed: int) -> Iterator[LocalModel]:
+    """The same for programs without an event loop."""
+    engine = _engine(seed)
+    try:
+        yield LocalModel("nonsense", engine=engine)
+    finally:
+        anyio.run(engine.aclose)

@@ -1,0 +1,100 @@
+"""A log grows by what happens, and a run leaves nothing behind but its records."""
+
+import gc
+import itertools
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentkit import Agent, AssistantMessage, ModelUsage, RunState, SQLiteSessions, UsageLimits
+from agentkit.messages import ToolCall
+from agentkit.models import FunctionModel, ModelRequest, ModelResponse, TestModel
+from agentkit.sessions.records import Answered, Began, CallBegan, CallEnded
+from tests.agentkit.support import add
+
+pytestmark = pytest.mark.anyio
+CALL = ToolCall("call-1", "add", '{"a":1,"b":2}')
+
+
+def num_handles() -> int:
+    """Of this process; 0 where the system does not tell."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def size(path: Path) -> int:
+    """Of the log, what waits beside it to be moved into it included."""
+    return sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_ten_thousand_turns_grow_a_file_linearly(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    turn = [Answered(AssistantMessage("x" * 100, (CALL,))), CallBegan(0), CallEnded(0, "y" * 100)]
+    sizes = []
+    async with SQLiteSessions(path, fsync=False) as sessions:
+        await sessions.log.begin("a", [Began("agent", "go")], "agent", None, None)
+    for tenth in range(10):
+        async with SQLiteSessions(path, fsync=False) as sessions:
+            for hundred in range(10):
+                number = 1 + 3 * (1000 * tenth + 100 * hundred)
+                await sessions.log.append("a", number, turn * 100)
+        sizes.append(size(path))
+    growth = [later - before for before, later in itertools.pairwise(sizes)]
+    assert max(growth) < 1.1 * min(growth)
+    assert max(growth) < 1000 * 1000  # under a kilobyte for a turn that says 200 characters
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_long_run_writes_each_turn_once(tmp_path: Path) -> None:
+    """The same of a real run, by its records."""
+
+    def answer(request: ModelRequest) -> ModelResponse:
+        turns = (len(request.messages) - 1) // 2
+        message = AssistantMessage(tool_calls=(CALL,)) if turns < 300 else AssistantMessage("end")
+        return ModelResponse(message, ModelUsage(10))
+
+    async with SQLiteSessions(tmp_path / "runs.db", fsync=False) as sessions:
+        agent = Agent(FunctionModel(answer), tools=[add], sessions=sessions)
+        result = await agent.run("go", usage_limits=UsageLimits(turns=None), session="s")
+        run = await sessions.log.read(result.run_id)
+        assert run.info.state is RunState.FINISHED
+        assert len(run.records) == 2 + 300 * 3 + 2  # its beginning, turns and end
+        assert await sessions.messages("s") == result.messages
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_thousand_runs_leave_nothing(tmp_path: Path) -> None:
+    async with SQLiteSessions(tmp_path / "runs.db", fsync=False) as sessions:
+        agent = Agent(TestModel(), sessions=sessions)
+
+        async def run(times: int) -> tuple[int, int, int]:
+            for _ in range(times):
+                await agent.run("go")
+            gc.collect()
+            return len(gc.get_objects()), threading.active_count(), num_handles()
+
+        objects, threads, handles = await run(100)
+        after_objects, after_threads, after_handles = await run(1000)
+        assert after_objects - objects < 500  # not one more for every other run
+        assert after_threads <= threads  # those of earlier tests may end meanwhile
+        assert after_handles <= handles
+
+
+def test_a_log_that_nobody_closes(tmp_path: Path) -> None:
+    sessions = SQLiteSessions(tmp_path / "runs.db", fsync=False)
+    anyio.run(sessions.runs)
+    before = num_handles()
+    log = weakref.ref(sessions)
+    del sessions
+    deadline = time.monotonic() + 20
+    while num_handles() >= before > 0:  # the thread of the last transaction may be ending
+        assert time.monotonic() < deadline
+        gc.collect()
+        time.sleep(0.01)
+    gc.collect()
+    assert log() is None

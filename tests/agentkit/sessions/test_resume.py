@@ -1,0 +1,360 @@
+"""Runs that go on: what is told again, what is done again, what is not known."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+
+from agentkit import (
+    Agent,
+    AssistantMessage,
+    CallsPending,
+    LogError,
+    ModelError,
+    OnUnknown,
+    PendingCall,
+    PendingReason,
+    PlanAct,
+    ReplayDiverged,
+    Returned,
+    RunContext,
+    RunEvent,
+    RunPaused,
+    RunStarted,
+    RunState,
+    RunStream,
+    RunTaken,
+    SessionBusy,
+    Sessions,
+    SQLiteSessions,
+    SystemMessage,
+    Tool,
+    ToolCall,
+    ToolCrashed,
+    ToolMessage,
+    UnknownOutcome,
+    UnknownRun,
+    UserMessage,
+    tool,
+)
+from agentkit.models import ModelResponse, ScriptedModel, TestModel
+from agentkit.models.scripted import ScriptedTurn
+from agentkit.sessions.records import Answered, Began, CallBegan, Record
+from tests.agentkit.support import HangingModel, add, call_add, shout
+
+pytestmark = pytest.mark.anyio
+CALL = call_add("c1", 1, 2)
+
+
+@pytest.fixture
+async def sessions(anyio_backend: str) -> AsyncIterator[Sessions]:
+    async with SQLiteSessions(":memory:") as opened:
+        yield opened
+
+
+class Counted:
+    """Adds, and counts how often."""
+
+    def __init__(self) -> None:
+        self.num_runs = 0
+
+    def tool(self, *, idempotent: bool = False) -> Tool:
+        @tool(name="add", idempotent=idempotent)
+        def counted(a: int, b: int) -> int:
+            """Adds two numbers."""
+            self.num_runs += 1
+            return a + b
+
+        return counted
+
+
+def scripted(
+    sessions: Sessions, turns: Sequence[ScriptedTurn], *tools: Any, **options: Any
+) -> Agent[None, str]:
+    return Agent(ScriptedModel(turns), tools=tools, sessions=sessions, **options)
+
+
+async def crashed(sessions: Sessions, *records: Record, session: str | None = None) -> str:
+    """A run whose process was killed after these records."""
+    first = (Began("agent", "1+2?"), Answered(AssistantMessage(tool_calls=(CALL,))))
+    await sessions.log.begin("run", [*first, *records], "agent", session, None)
+    return "run"
+
+
+async def state_of(sessions: Sessions, run_id: str) -> RunState:
+    return (await sessions.log.read(run_id)).info.state
+
+
+async def read(stream: RunStream[Any], events: list[RunEvent]) -> None:
+    async with stream as run:
+        async for event in run:
+            events.append(event)
+
+
+async def events_of(stream: RunStream[Any]) -> list[RunEvent]:
+    events: list[RunEvent] = []
+    await read(stream, events)
+    return events
+
+
+async def test_a_call_that_never_began_runs(sessions: Sessions) -> None:
+    run_id, counted = await crashed(sessions), Counted()
+    result = await scripted(sessions, ["3"], counted.tool()).resume(run_id)
+    assert result.output == "3"
+    assert counted.num_runs == 1
+
+
+async def test_an_unknown_outcome_is_raised(sessions: Sessions) -> None:
+    run_id, counted = await crashed(sessions, CallBegan(0)), Counted()
+    agent = scripted(sessions, ["3"], counted.tool())
+    pending = (PendingCall(CALL, PendingReason.UNKNOWN),)
+    for _ in range(2):  # asking again changes nothing
+        events: list[RunEvent] = []
+        with pytest.raises(UnknownOutcome, match="may have taken effect") as caught:
+            await read(agent.resume_stream(run_id), events)
+        assert caught.value.pending == pending
+        assert events[-1] == CallsPending(pending)
+        assert await sessions.pending(run_id) == pending
+        assert await state_of(sessions, run_id) is RunState.PAUSED
+    assert counted.num_runs == 0
+    result = await agent.resume(run_id, approvals={"c1": Returned(3)})
+    assert result.messages[2] == ToolMessage("c1", "add", "3")
+    assert counted.num_runs == 0
+    assert await sessions.pending(run_id) == ()
+
+
+async def test_an_unknown_outcome_is_told(sessions: Sessions) -> None:
+    run_id, counted = await crashed(sessions, CallBegan(0)), Counted()
+    agent = scripted(sessions, ["I shall look"], counted.tool())
+    result = await agent.resume(run_id, on_unknown=OnUnknown.TELL_MODEL)
+    told = result.messages[2]
+    assert isinstance(told, ToolMessage)
+    assert told.is_error
+    assert "may have taken effect" in told.content
+    assert counted.num_runs == 0
+    assert await sessions.messages("none") == ()
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_an_unknown_outcome_is_repeated(sessions: Sessions, idempotent: bool) -> None:
+    run_id, counted = await crashed(sessions, CallBegan(0)), Counted()
+    agent = scripted(sessions, ["3"], counted.tool(idempotent=idempotent))
+    choice = OnUnknown.RAISE if idempotent else OnUnknown.REPEAT
+    result = await agent.resume(run_id, on_unknown=choice)
+    assert result.messages[2] == ToolMessage("c1", "add", "3")
+    assert counted.num_runs == 1
+
+
+async def test_a_word_to_repeat(sessions: Sessions) -> None:
+    run_id, counted = await crashed(sessions, CallBegan(0)), Counted()
+    agent = scripted(sessions, ["3"], counted.tool())
+    await agent.resume(run_id, approvals={"c1": True})
+    assert counted.num_runs == 1
+
+
+async def test_a_finished_run_is_told_again(sessions: Sessions) -> None:
+    counted = Counted()
+    turns = [AssistantMessage("Let me.", (CALL,)), ModelResponse(AssistantMessage("3"))]
+    agent = scripted(sessions, turns, counted.tool(), instructions=lambda context: "Add.")
+    told = await events_of(agent.run_stream("1+2?"))
+    assert isinstance(told[0], RunStarted)
+    run_id = told[0].run_id
+    before = await sessions.log.read(run_id)
+
+    def changed(context: RunContext[None]) -> str:
+        raise AssertionError("the log knows the instructions")
+
+    again = scripted(sessions, [], counted.tool(), instructions=changed)
+    retold = await events_of(again.resume_stream(run_id))
+    assert retold[0] == replace(told[0], num_replayed_turns=2)
+    assert without_seconds(retold[1:]) == without_seconds(
+        event for event in told[1:] if type(event).__name__ != "ToolStarted"
+    )
+    assert (await again.resume(run_id)).messages[0] == SystemMessage("Add.")
+    assert counted.num_runs == 1
+    assert await sessions.log.read(run_id) == before
+
+
+def without_seconds(events: Any) -> list[RunEvent]:
+    return [replace(event, seconds=0.0) if hasattr(event, "seconds") else event for event in events]
+
+
+async def test_a_failed_run_goes_on_where_it_failed(sessions: Sessions) -> None:
+    counted = Counted()
+    with pytest.raises(ModelError, match="away"):
+        await scripted(sessions, [CALL, ModelError("away")], counted.tool()).run(
+            "1+2?", session="s"
+        )
+    (run,) = await sessions.runs("s")
+    assert run.state is RunState.FAILED
+    result = await scripted(sessions, ["3"], counted.tool()).resume(run.run_id)
+    assert counted.num_runs == 1
+    assert await sessions.messages("s") == result.messages
+
+
+async def test_a_crashed_call_has_an_unknown_outcome(sessions: Sessions) -> None:
+    @tool(name="add")
+    def crash(a: int, b: int) -> int:
+        """Adds, nearly."""
+        raise RuntimeError("boom")
+
+    with pytest.raises(ToolCrashed):
+        await scripted(sessions, [CALL], crash).run("go")
+    (run,) = await sessions.runs()
+    with pytest.raises(UnknownOutcome):
+        await scripted(sessions, [], crash).resume(run.run_id)
+
+
+async def test_a_cancelled_run_goes_on(sessions: Sessions) -> None:
+    model = HangingModel()
+    agent = Agent(model, sessions=sessions)
+    async with agent.run_stream("hi", session="s") as run:
+        await model.spoke.wait()
+    assert await state_of(sessions, run.run_id) is RunState.STOPPED
+    await scripted(sessions, ["instead"]).run("hi", session="t")  # other sessions are free
+    result = await scripted(sessions, ["hello"]).resume(run.run_id)
+    assert result.messages == (UserMessage("hi"), AssistantMessage("hello"))
+
+
+async def test_an_abandoned_run_stops_by_itself(sessions: Sessions) -> None:
+    @tool(name="add")
+    async def abandon(ctx: RunContext[None], a: int, b: int) -> int:
+        """Gives the run up while it runs."""
+        await sessions.abandon(ctx.run_id)
+        return a + b
+
+    agent = scripted(sessions, [CALL], abandon)
+    with pytest.raises(RunTaken):
+        await agent.run("go", session="s")
+    (run,) = await sessions.runs("s")
+    assert run.state is RunState.FAILED
+    await sessions.abandon(run.run_id)  # an ended run stays as it is
+    assert (await scripted(sessions, ["hi"]).run("next", session="s")).output == "hi"
+
+
+async def test_two_owners_do_not_both_act(sessions: Sessions) -> None:
+    run_id, counted = await crashed(sessions), Counted()
+    outcomes: list[object] = []
+
+    async def resume() -> None:
+        try:
+            result = await scripted(sessions, ["3"], counted.tool()).resume(run_id)
+            outcomes.append(result.output)
+        except (RunTaken, UnknownOutcome) as error:
+            outcomes.append(type(error))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(resume)
+    assert counted.num_runs == 1
+    assert len(outcomes) == 4
+    assert "3" in outcomes or UnknownOutcome in outcomes
+
+
+async def test_another_agent_cannot_go_on(sessions: Sessions) -> None:
+    await scripted(sessions, [CALL, "3"], add).run("go")
+    (run,) = await sessions.runs()
+    with pytest.raises(ReplayDiverged, match="now asked"):
+        await scripted(sessions, [], add, strategy=PlanAct()).resume(run.run_id)
+    longer = Agent(TestModel(), output_type=list[int], sessions=sessions)
+    with pytest.raises(ReplayDiverged, match="finished, and would now go on"):
+        await longer.resume(run.run_id)
+
+
+async def test_a_second_run_goes_on_with_the_conversation(sessions: Sessions) -> None:
+    def turns() -> list[ScriptedTurn]:
+        return [CALL, AssistantMessage("3", model="m", token_ids=(5, 6)), "again"]
+
+    agent = scripted(sessions, turns(), add, instructions="Add.")
+    first = await agent.run("1+2?", session="s")
+    second = await agent.run("sure?", session="s")
+    plain = Agent(ScriptedModel(turns()), tools=[add], instructions="Add.")
+    expected = await plain.run("1+2?")
+    expected = await plain.run("sure?", message_history=expected.messages)
+    assert second.messages == expected.messages
+    assert second.new_messages == expected.new_messages
+    assert await sessions.messages("s") == second.messages
+    assert [run.parent for run in await sessions.runs("s")] == [None, first.run_id]
+    began = (await sessions.log.read(second.run_id)).records[0]
+    assert isinstance(began, Began)
+    assert began.history == ()  # it is in the first run's records
+
+
+async def test_a_session_without_its_failures(sessions: Sessions) -> None:
+    agent = scripted(sessions, ["one", ModelError("away"), "three"])
+    await agent.run("first", session="s")
+    with pytest.raises(ModelError):
+        await agent.run("second", session="s")
+    result = await agent.run("third", session="s")
+    said = [message.content for message in result.messages if isinstance(message, UserMessage)]
+    assert said == ["first", "third"]
+    failed = (await sessions.runs("s"))[1]
+    with pytest.raises(SessionBusy):
+        await agent.resume(failed.run_id)
+    assert await sessions.forget("s") == 3
+    assert await sessions.messages("s") == ()
+
+
+async def test_a_given_history_is_kept(sessions: Sessions) -> None:
+    history = (SystemMessage("old"), UserMessage("x"), AssistantMessage("y"))
+    for instructions in ("", "new"):
+        agent = scripted(sessions, ["z"], instructions=instructions)
+        result = await agent.run("go", message_history=history)
+        again = await agent.resume(result.run_id)
+        assert again == result
+        assert again.messages[0] == SystemMessage(instructions or "old")
+    follow_up = await scripted(sessions, ["well"]).run(message_history=history[:2])
+    assert await scripted(sessions, []).resume(follow_up.run_id) == follow_up
+
+
+async def test_what_needs_sessions() -> None:
+    agent = Agent(TestModel(), tools=[tool(requires_approval=True)(shout)])
+    with pytest.raises(ValueError, match="tools that may wait: shout"):
+        await agent.run("go")
+    with pytest.raises(ValueError, match=r"needs for session=\.\.\."):
+        await Agent(TestModel()).run("go", session="s")
+    with pytest.raises(ValueError, match="no sessions to resume from"):
+        await Agent(TestModel()).resume("x")
+
+
+async def test_what_cannot_be_resumed(sessions: Sessions) -> None:
+    agent = scripted(sessions, [])
+    with pytest.raises(UnknownRun):
+        await agent.resume("x")
+    with pytest.raises(UnknownRun):
+        await sessions.abandon("x")
+    with pytest.raises(ValueError, match="not both"):
+        await agent.run("go", session="s", message_history=[UserMessage("x")])
+    await sessions.aclose()
+    with pytest.raises(LogError, match="closed"):
+        await agent.run("go")
+
+
+async def test_names_may_repeat_within_a_turn(sessions: Sessions) -> None:
+    """Calls are told apart by their place, whatever a model calls them."""
+    calls = (ToolCall("x", "add", '{"a":1,"b":1}'), ToolCall("x", "add", '{"a":2,"b":2}'))
+    first = scripted(sessions, [calls, ModelError("away")], add)
+    with pytest.raises(ModelError):
+        await first.run("go")
+    (run,) = await sessions.runs()
+    result = await scripted(sessions, ["done"], add).resume(run.run_id)
+    assert [m.content for m in result.messages if isinstance(m, ToolMessage)] == ["2", "4"]
+
+
+def test_in_a_program_without_a_loop(tmp_path: object) -> None:
+    sessions = SQLiteSessions(f"{tmp_path}/runs.db", fsync=False)
+    agent = Agent(
+        ScriptedModel([ToolCall("c", "shout", '{"text":"ho"}'), "done"]),
+        tools=[tool(requires_approval=True)(shout)],
+        sessions=sessions,
+    )
+    with pytest.raises(RunPaused) as caught:
+        agent.run_sync("go", session="s")
+    again = Agent(
+        ScriptedModel(["done"]), tools=[tool(requires_approval=True)(shout)], sessions=sessions
+    )
+    result = again.resume_sync(caught.value.run_id, approvals={"c": True})
+    assert result.output == "done"
+    anyio.run(sessions.aclose)

@@ -1,0 +1,122 @@
+"""What an MCP client sees of tools that are served: over a subprocess, with the protocol's own
+client."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+pytest.importorskip("mcp", reason="the package mcp is not installed (the extra `mcp`)")
+
+from mcp import Client, StdioServerParameters, stdio_client
+from mcp_types import CallToolResult, TextContent
+
+pytestmark = pytest.mark.anyio
+
+TOOLS = '''
+import anyio
+from agentkit import Agent, ModelRetry, RunContext, ToolError, tool
+from agentkit.models import TestModel
+
+@tool
+def add(a: int, b: int) -> int:
+    """Adds two numbers."""
+    print("this is not the protocol")
+    return a + b
+
+@tool
+async def who(context: RunContext[None]) -> dict[str, str]:
+    """Tells who is asked."""
+    return {"tool": context.tool_name, "deps": str(context.deps)}
+
+@tool(timeout=0.2)
+async def slow() -> None:
+    """Takes for ever."""
+    await anyio.sleep_forever()
+
+@tool
+async def waits(path: str) -> None:
+    """Writes when it is cancelled."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        open(path, "w").close()
+
+def refuses() -> None:
+    """Never works."""
+    raise ToolError("not today")
+
+def crashes() -> None:
+    """Has a mistake in it."""
+    raise ZeroDivisionError("the secret reason")
+
+agent = Agent(TestModel(), tools=[add, who, slow, waits, refuses, crashes])
+'''
+
+
+@asynccontextmanager
+async def client(folder: Path, mode: str) -> AsyncIterator[Client]:
+    (folder / "served_tools.py").write_text(TOOLS)
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=[
+            "-c",
+            "from agentkit.cli import main; main()",
+            "mcp",
+            "served_tools:agent",
+            "--name",
+            "helper",
+        ],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    with (folder / "stderr").open("w") as stderr:
+        async with Client(stdio_client(server, stderr), mode=mode, cache=None) as connected:
+            yield connected
+
+
+def text_of(result: CallToolResult) -> str:
+    [block] = result.content
+    assert isinstance(block, TextContent)
+    return block.text
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_tools_over_the_protocol(tmp_path: Path, mode: str) -> None:
+    async with client(tmp_path, mode) as server:
+        await _try_everything(server, tmp_path)
+    log = await anyio.Path(tmp_path / "stderr").read_text()
+    assert "ZeroDivisionError: the secret reason" in log
+    assert "this is not the protocol" in log
+    assert await anyio.Path(tmp_path / "cancelled").exists()
+
+
+async def _try_everything(server: Client, folder: Path) -> None:
+    assert server.server_info is not None
+    assert server.server_info.name == "helper"
+    offered = (await server.list_tools()).tools
+    assert [tool.name for tool in offered] == ["add", "who", "slow", "waits", "refuses", "crashes"]
+    assert offered[0].description == "Adds two numbers."
+    assert offered[0].input_schema["required"] == ["a", "b"]
+
+    cases: list[tuple[str, dict[str, Any], bool, str]] = [
+        ("add", {"a": 2, "b": 3}, False, "5"),
+        ("who", {}, False, '{"tool":"who","deps":"None"}'),
+        ("add", {"a": "x", "b": 3}, True, "a: "),
+        ("add", {"a": 1}, True, "b: "),
+        ("slow", {}, True, "did not finish within 0.2 seconds"),
+        ("refuses", {}, True, "not today"),
+        ("crashes", {}, True, "tool 'crashes' failed; the server's log says why"),
+        ("nothing", {}, True, "there is no tool 'nothing'; the tools are: add, "),
+    ]
+    for name, arguments, is_error, words in cases:
+        result = await server.call_tool(name, arguments)
+        assert (result.is_error, words in text_of(result)) == (is_error, True), text_of(result)
+
+    with anyio.move_on_after(0.5):
+        await server.call_tool("waits", {"path": str(folder / "cancelled")})
+    assert text_of(await server.call_tool("add", {"a": 1, "b": 1})) == "2"
