@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from agentkit.confidence import Confidence
 from agentkit.decoding_trace import DecodingTrace
-from agentkit.messages import AssistantMessage, Message, ModelUsage
+from agentkit.messages import AssistantMessage, Message, ModelUsage, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,14 @@ class ToolCallPart:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallEnd:
+    """The arguments of a call are complete, and will stand so in the response. Only models that
+    know it before the answer is over say so, once per call; calls may start by it."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class ModelResponse:
     """The last event of every stream: the whole answer and what it cost.
 
@@ -126,7 +134,7 @@ class ModelResponse:
     confidence: Confidence | None = None
 
 
-ModelEvent = TextPart | ToolCallStart | ToolCallPart | ModelResponse
+ModelEvent = TextPart | ToolCallStart | ToolCallPart | ToolCallEnd | ModelResponse
 
 
 class Model(Protocol):
