@@ -42,7 +42,10 @@ class ModelSettings:
     An answer ends before any of the strings in `stop`, inside a call or a typed answer too.
     `mode` and `sampling` are records of the in-process decoder (for example
     `decoding.Autoregressive()` and `decoding.Sampling(min_p=0.1)`), and `sampling` goes before
-    `temperature`, `top_p` and `seed`. Models elsewhere refuse both.
+    `temperature`, `top_p` and `seed`. With `best_of` so many answers are decoded and the one
+    that the decoder was surest of is taken (`agentkit.confidence.mean_logprob`); nothing is told
+    of it before all are complete. Models elsewhere refuse
+    `mode`, `sampling` and `best_of`.
     """
 
     max_tokens: int | None = None
@@ -52,6 +55,7 @@ class ModelSettings:
     mode: Any = None
     stop: tuple[str, ...] | None = None
     sampling: Any = None
+    best_of: int | None = None
 
     def updated(self, over: "ModelSettings") -> "ModelSettings":
         """These settings with what `over` decides."""
