@@ -1,37 +1,77 @@
-"""Every Python block of the README and of two pages runs, as a reader would run it."""
+"""Every Python block of a page that has any runs, as a reader would run it."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-PAGES = ("README.md", "docs/agents.md", "docs/durability.md")
-BLOCKS = [
-    block for page in PAGES for block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
-]
+from tests.documents import ROOT, blocks_of
+
+HERE = (
+    "README.md",
+    "docs/agents.md",
+    "docs/durability.md",
+    "docs/embedding.md",
+    "docs/trace.md",
+)
+# These set up what a process has once, or use frameworks that leave event loops behind.
+APART = ("docs/models.md", "docs/telemetry.md")
+# Their blocks are one program, or tests: tests/tools/test_packaging.py and
+# tests/agentkit/test_pytest_plugin.py run them.
+ELSEWHERE = ("docs/tools.md", "docs/testing.md")
+
+
+def blocks(*pages: str) -> list[object]:
+    return [
+        pytest.param(block, id=f"{Path(page).stem}-{index}")
+        for page in pages
+        for index, block in enumerate(blocks_of(page))
+    ]
 
 
 @pytest.mark.embedded
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("index", range(len(BLOCKS)))
-def test_documented_block(index: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("block", blocks(*HERE))
+def test_documented_block(block: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = tmp_path / "block.py"
-    script.write_text(BLOCKS[index], encoding="utf-8")
+    script.write_text(block, encoding="utf-8")
     # As a file, because tools are described from their source.
-    code = compile(BLOCKS[index], str(script), "exec")
+    code = compile(block, str(script), "exec")
     exec(code, {"__name__": "__main__"})
     assert capsys.readouterr().out.strip()
 
 
-def test_the_project_speaks_of_files_that_exist() -> None:
-    text = "\n".join(
-        path.read_text(encoding="utf-8")
-        for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
+@pytest.mark.parametrize("block", blocks(*APART))
+def test_documented_block_in_its_own_process(block: str, tmp_path: Path) -> None:
+    script = tmp_path / "block.py"
+    script.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{block}", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)], capture_output=True, text=True, timeout=50
     )
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    names = re.findall(r"`((?:docs|decoding|agentkit|tools|examples|benchmarks)/[\w/.]+)`", text)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_no_page_is_left_out() -> None:
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages if blocks_of(page)} == {*HERE, *APART, *ELSEWHERE} - {
+        "README.md"
+    }
+
+
+def test_the_project_speaks_of_files_that_exist() -> None:
+    pages = (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
+    links, missing = 0, []
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+        named = re.findall(
+            r"`((?:docs|decoding|agentkit|tools|examples|benchmarks)/[\w/.]+)`", text
+        )
+        missing += [link for link in linked if not (page.parent / link).exists()]
+        missing += [name for name in named if not (ROOT / name).exists()]
+        links += len(linked)
     assert links
-    missing = [name for name in (*links, *names) if not (ROOT / name).exists()]
     assert missing == []
