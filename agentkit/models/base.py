@@ -44,8 +44,7 @@ class ModelSettings:
     `decoding.Autoregressive()` and `decoding.Sampling(min_p=0.1)`), and `sampling` goes before
     `temperature`, `top_p` and `seed`. With `best_of` so many answers are decoded and the one
     that the decoder was surest of is taken (`agentkit.confidence.mean_logprob`); nothing is told
-    of it before all are complete. Models elsewhere refuse
-    `mode`, `sampling` and `best_of`.
+    of it before all are complete. Models elsewhere refuse `mode`, `sampling` and `best_of`.
     """
 
     max_tokens: int | None = None
