@@ -55,11 +55,12 @@ class Agent(Generic[DepsT, OutputT]):
     the start of each run. `retries` and `tool_timeout` (seconds) hold for tools that do not say
     otherwise: how often in a row the model may fail to call one, and how long it may take.
     `output_retries` is how often in a row an answer may fail to validate. At most
-    `max_concurrent_tools` calls of a turn run at once. An answer of the model may take
-    `model_timeout` seconds. A model that fails before it said anything, in a way that may pass
-    (`ModelError.retryable`), is asked up to `model_retries` times more. Of a tool result longer
-    than `max_result_chars` the model sees the start and the end; `compaction` decides what it
-    sees of a long history.
+    `max_concurrent_tools` calls of a turn run at once. With `eager_tools` a call of an idempotent
+    tool begins as soon as it is complete, while the model still writes the rest of its answer. An
+    answer may take `model_timeout` seconds. A model that fails before it said anything, in a way
+    that may pass (`ModelError.retryable`), is asked up to `model_retries` times more. Of a tool
+    result longer than `max_result_chars` the model sees the start and the end; `compaction`
+    decides what it sees of a long history.
 
     With `sessions` every run is written to their log as it happens, can be resumed after its
     process ended, may belong to a conversation, and may wait for approvals. `telemetry`, such as
@@ -85,6 +86,7 @@ class Agent(Generic[DepsT, OutputT]):
         output_retries: int = 1,
         tool_timeout: float | None = None,
         max_concurrent_tools: int | None = None,
+        eager_tools: bool = False,
         model_retries: int = 2,
         model_timeout: float | None = None,
         max_result_chars: int | None = 20_000,
@@ -120,6 +122,7 @@ class Agent(Generic[DepsT, OutputT]):
             name=name,
             sessions=sessions,
             telemetry=telemetry,
+            eager_tools=eager_tools,
         )
 
     @property

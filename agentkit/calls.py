@@ -1,26 +1,25 @@
 """One turn's tool calls: sorted, run concurrently, answered in call order."""
 
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 
 import anyio
 
 from agentkit.decisions import PendingCall, PendingReason
-from agentkit.errors import ToolError
+from agentkit.eager import EarlyCall, EarlyCalls
 from agentkit.events import CallsPending, ToolFinished, ToolStarted
-from agentkit.gate import ReadyCall, outcome_of, paused, sort_calls
+from agentkit.gate import ReadyCall, attempt, paused, sort_calls
 from agentkit.journal import CallOutcome
 from agentkit.messages import ToolCall, ToolMessage
 from agentkit.models.base import ModelResponse
 from agentkit.run import Run
 from agentkit.tool import Tool
-from agentkit.tool_result import capped
 
 
 async def run_calls(
-    run: Run, response: ModelResponse, tools: Mapping[str, Tool]
+    run: Run, response: ModelResponse, tools: Mapping[str, Tool], early: EarlyCalls
 ) -> tuple[ToolMessage, ...]:
     """Runs the calls of `response` and gives one message per call, in call order.
+    Those that were started early are waited for instead.
 
     A call the model may mend becomes an error message. The first error it may not mend cancels
     the other calls and is raised as it is. Raises `RunPaused` where calls wait for a decision,
@@ -38,7 +37,7 @@ async def run_calls(
     outcomes = dict(sorted_calls.settled)
     for index, outcome in sorted_calls.settled.items():
         await _finish(run, calls, index, outcome)
-    outcomes |= await _run_ready(run, calls, sorted_calls.ready)
+    outcomes |= await _run_ready(run, calls, sorted_calls.ready, early)
     if pending:
         await _pause(run, calls, pending)
     run.count_tool_failures(_reasons(calls, outcomes))
@@ -46,40 +45,44 @@ async def run_calls(
 
 
 async def _run_ready(
-    run: Run, calls: Sequence[ToolCall], ready: Mapping[int, ReadyCall]
+    run: Run, calls: Sequence[ToolCall], ready: Mapping[int, ReadyCall], early: EarlyCalls
 ) -> dict[int, CallOutcome]:
     outcomes: dict[int, CallOutcome] = {}
     failures: list[Exception] = []
-    slots = anyio.Semaphore(run.definition.max_concurrent_tools or len(calls))
 
-    async def serve(index: int, call: ReadyCall) -> None:
-        started = perf_counter()
+    async def serve(index: int, call: ReadyCall, begun: EarlyCall | None) -> None:
         try:
-            outcomes[index] = await _serve(run, calls[index], index, call)
-            await _finish(run, calls, index, outcomes[index], perf_counter() - started)
+            outcomes[index] = await _serve(run, calls, index, call, begun)
         except Exception as error:  # noqa: BLE001 - raised below, outside the group
             failures.append(error)
             group.cancel_scope.cancel()
         finally:
-            slots.release()
+            if begun is None:
+                early.slots.release()
 
     async with anyio.create_task_group() as group:
         for index, call in ready.items():
-            await slots.acquire()
-            run.emit(ToolStarted(calls[index]))
-            group.start_soon(serve, index, call)
+            begun = early.take(calls[index])
+            if begun is None:
+                await early.slots.acquire()
+                run.emit(ToolStarted(calls[index]))
+            group.start_soon(serve, index, call, begun)
     if failures:
         raise failures[0]
     return outcomes
 
 
-async def _serve(run: Run, call: ToolCall, index: int, ready: ReadyCall) -> CallOutcome:
+async def _serve(
+    run: Run, calls: Sequence[ToolCall], index: int, ready: ReadyCall, begun: EarlyCall | None
+) -> CallOutcome:
     await run.journal.call_begins(index)
-    try:
-        content = await ready.tool.call(ready.arguments, run.context(call.name, call.call_id))
-    except ToolError as error:
-        return outcome_of(error)
-    return CallOutcome(ready.note + capped(content, ready.tool.max_result_chars))
+    if begun is None:
+        call = calls[index]
+        came = await attempt(ready, run.context(call.name, call.call_id))
+    else:
+        came = await begun.came()
+    await _finish(run, calls, index, came.outcome, came.seconds)
+    return came.outcome
 
 
 async def _finish(

@@ -29,6 +29,13 @@ class Confidence:
         return min(known, default=None)
 
 
+def mean_logprob(trace: DecodingTrace) -> float:
+    """The mean log-probability of the answer's tokens, those left out that a grammar or a budget
+    left no choice about; 0.0 where none is left."""
+    chosen = [token.logprob for token in trace.tokens if _was_chosen(token)]
+    return sum(chosen) / len(chosen) if chosen else 0.0
+
+
 def confidence_of(message: AssistantMessage, trace: DecodingTrace) -> Confidence:
     """The confidence in `message`, which was decoded as `trace` tells.
 

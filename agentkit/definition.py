@@ -44,6 +44,7 @@ class Definition:
     name: str
     sessions: Sessions | None = None
     telemetry: "Watcher | None" = None
+    eager_tools: bool = False
 
     def new_journal(self, run_id: str, session: str | None = None) -> Journal:
         """Remembers a new run. Raises `ValueError` where sessions are missing that the run

@@ -103,7 +103,8 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswered:
-    """The model has ended its answer of turn `index`; what it called runs next.
+    """The model has ended its answer of turn `index`; what it called and does not run yet runs
+    next.
 
     `trace` tells how the answer was decoded, `confidence` how sure the decoder was; None for
     models that do not know.
@@ -138,7 +139,8 @@ class Reflected:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A complete call was validated and the tool begins to run."""
+    """A complete call was validated and the tool begins to run: after the turn's `ModelAnswered`,
+    or before it in an agent with `eager_tools`."""
 
     call: ToolCall
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
+from agentkit.context import RunContext
 from agentkit.decisions import OnUnknown, PendingCall, PendingReason
 from agentkit.errors import (
     ApprovalRequired,
@@ -17,6 +19,7 @@ from agentkit.errors import (
 from agentkit.journal import CallOutcome, CallState, Journal
 from agentkit.messages import ToolCall
 from agentkit.tool import Tool
+from agentkit.tool_result import capped
 
 _UNKNOWN = (
     "The process stopped while this call ran. It may have taken effect or not: find out before "
@@ -31,6 +34,14 @@ class ReadyCall:
     tool: Tool
     arguments: dict[str, Any]
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of running a tool, and the seconds it took."""
+
+    outcome: CallOutcome
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,7 @@ def sort_calls(
     for index, call in enumerate(calls):
         state = journal.state_of(index)
         try:
-            sorted_call = state.outcome or _sort(call, tools, state, journal.on_unknown)
+            sorted_call = state.outcome or sort_call(call, tools, state, journal.on_unknown)
         except ToolError as error:
             sorted_call = outcome_of(_explained(error, was_cut=was_cut))
         match sorted_call:
@@ -81,9 +92,11 @@ def outcome_of(error: ToolError) -> CallOutcome:
     return CallOutcome(str(error), True, isinstance(error, ModelRetry | UnknownTool))
 
 
-def _sort(
+def sort_call(
     call: ToolCall, tools: Mapping[str, Tool], state: CallState, on_unknown: OnUnknown
 ) -> CallOutcome | ReadyCall | PendingReason:
+    """What happens to one call. Raises `ToolError` where it is not valid, and `ToolCrashed` as
+    `sort_calls`."""
     if call.name not in tools:
         raise UnknownTool(call.name, tools)
     tool = tools[call.name]
@@ -99,6 +112,18 @@ def _sort(
     if state.arguments is None:
         return ReadyCall(tool, arguments)
     return ReadyCall(tool, arguments, f"Ran with other arguments: {state.arguments}\n")
+
+
+async def attempt(ready: ReadyCall, context: RunContext[Any]) -> Attempt:
+    """Runs the tool once. Raises what it crashes with."""
+    started = perf_counter()
+    try:
+        content = await ready.tool.call(ready.arguments, context)
+    except ToolError as error:
+        outcome = outcome_of(error)
+    else:
+        outcome = CallOutcome(ready.note + capped(content, ready.tool.max_result_chars))
+    return Attempt(outcome, perf_counter() - started)
 
 
 def _explained(error: ToolError, *, was_cut: bool) -> ToolError:

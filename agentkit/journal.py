@@ -81,8 +81,8 @@ class Journal(Protocol):
         ...
 
     def stream(self, model: Model, request: ModelRequest, messages: Sequence[Message]) -> Parts:
-        """The answer of this turn: remembered, or the model's. `messages` are the run's, of
-        which the request may show a part."""
+        """The answer of this turn: remembered, then without any `ToolCallEnd`, or the model's.
+        `messages` are the run's, of which the request may show a part."""
         ...
 
     async def decide(self, calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> None:

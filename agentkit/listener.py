@@ -2,6 +2,7 @@
 
 from anyio import move_on_after, sleep
 
+from agentkit.eager import EarlyCalls
 from agentkit.errors import ModelError, ModelTimeout
 from agentkit.events import ModelFailed, ToolCallDelta, ToolCallStarted
 from agentkit.models.base import (
@@ -9,6 +10,7 @@ from agentkit.models.base import (
     ModelRequest,
     ModelResponse,
     TextPart,
+    ToolCallEnd,
     ToolCallPart,
     ToolCallStart,
 )
@@ -19,10 +21,12 @@ _FIRST_PAUSE = 0.25
 
 
 class Listener:
-    """Asks the run's model once. `said_something` once a part of the answer was told."""
+    """Asks the run's model once. `said_something` once a part of the answer was told. Calls that
+    are complete go to `early`."""
 
-    def __init__(self, run: Run, partials: PartialReader) -> None:
+    def __init__(self, run: Run, partials: PartialReader, early: EarlyCalls) -> None:
         self._run = run
+        self._early = early
         self._partials = partials
         self.said_something = False
 
@@ -71,3 +75,5 @@ class Listener:
                 run.emit(ToolCallStarted(call_id, name))
             case ToolCallPart(call_id, arguments):
                 run.emit(ToolCallDelta(call_id, arguments))
+            case ToolCallEnd(call):
+                self._early.start(call)

@@ -8,12 +8,9 @@ from typing import Any
 import anyio
 
 from agentkit.calls import run_calls
+from agentkit.eager import EarlyCalls, early_calls
 from agentkit.errors import ModelError, ModelRetry, StrategyError
-from agentkit.events import (
-    RunFinished,
-    RunStarted,
-    StepKind,
-)
+from agentkit.events import RunFinished, RunStarted, StepKind
 from agentkit.handoff import receiver_of
 from agentkit.listener import Listener
 from agentkit.messages import UserMessage
@@ -85,11 +82,13 @@ async def _take(run: Run, step: Step) -> Turn:
     while True:
         run.begin_turn(step)
         partials = PartialReader(len(run.trace), output, is_heard=run.is_watched)
-        response = await _ask(run, step, output, partials)
-        run.add_response(response)
-        if response.message.tool_calls:
-            results = await run_calls(run, response, run.tools_of(step))
-            return run.finish_turn(step.kind, response, results)
+        tools = run.tools_of(step)
+        async with early_calls(run, tools) as early:
+            response = await _ask(run, step, output, partials, early)
+            run.add_response(response)
+            if response.message.tool_calls:
+                results = await run_calls(run, response, tools, early)
+                return run.finish_turn(step.kind, response, results)
         kind = StepKind.ANSWER if step.kind is StepKind.ACT else step.kind
         try:
             answer = _checked(step, output, response)
@@ -103,11 +102,13 @@ async def _take(run: Run, step: Step) -> Turn:
             return run.finish_turn(kind, response, output=answer)
 
 
-async def _ask(run: Run, step: Step, output: OutputSpec, partials: PartialReader) -> ModelResponse:
+async def _ask(
+    run: Run, step: Step, output: OutputSpec, partials: PartialReader, early: EarlyCalls
+) -> ModelResponse:
     """One answer of the model, asked for again where it failed before it said anything."""
     request, failures = run.request(step, output), 0
     while True:
-        listener = Listener(run, partials)
+        listener = Listener(run, partials, early)
         try:
             return await listener.hear(request, step.budget.seconds)
         except ModelError as error:

@@ -40,7 +40,8 @@ class Step:
     `decoding.SelfSpeculation()`, `decoding.Grammar.regex(...)` and `decoding.Sampling(...)`;
     `sampling` may also be a `ModelSettings`, which every model understands. Together with
     `budget` they go before the settings of the run and of the agent. `max_tokens` is short for
-    `budget=Budget(tokens=...)`.
+    `budget=Budget(tokens=...)`. `best_of` is how many answers the in-process decoder writes, of
+    which it takes the one it is surest of.
 
     A `grammar` replaces the one made from the output type, so the step must not allow calls.
     `prompt` is said to the model on the user's behalf before the turn. `output_type` None means
@@ -62,6 +63,7 @@ class Step:
     sampling: Any = None
     budget: Budget = Budget()
     review: Review | None = None
+    best_of: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.allow_calls or self.allow_final):
@@ -70,6 +72,8 @@ class Step:
             raise ValueError("a Step with a grammar cannot allow calls: set allow_calls=False")
         if None not in (self.max_tokens, self.budget.tokens):
             raise ValueError("give a Step max_tokens or budget=Budget(tokens=...), not both")
+        if self.best_of is not None and self.best_of < 1:
+            raise ValueError(f"Step.best_of is {self.best_of}; give 1 or more, or None")
 
     @property
     def settings(self) -> ModelSettings:
@@ -81,7 +85,7 @@ class Step:
         else:
             own = ModelSettings(sampling=sampling)
         tokens = self.max_tokens if self.budget.tokens is None else self.budget.tokens
-        return own.updated(ModelSettings(mode=self.mode, max_tokens=tokens))
+        return own.updated(ModelSettings(mode=self.mode, max_tokens=tokens, best_of=self.best_of))
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,10 +57,10 @@ class Tool(Generic[P, R]):
     end. None for any of these or for `retries` leaves the choice to the agent.
 
     A call of an `idempotent` tool may be made twice with the effect of one, so a resumed run
-    repeats it where its outcome is not known. Where `requires_approval` is True, or a function of
-    the validated arguments that gives True, a call waits for its approval. The function of a
-    `deferred` tool never runs: the result comes from outside. An agent with tools that wait needs
-    sessions to wait in.
+    repeats it where its outcome is not known, and an agent with `eager_tools` starts it early.
+    Where `requires_approval` is True, or a function of the validated arguments that gives True, a
+    call waits for its approval. The function of a `deferred` tool never runs: the result comes
+    from outside. An agent with tools that wait needs sessions to wait in.
 
     Raises `ToolDefinitionError` for a bad name, `ValueError` for a number out of its range.
     """

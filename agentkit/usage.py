@@ -47,7 +47,8 @@ class UsageLimits:
     limit on all of the run's time give it a `timeout`.
 
     Limits are looked at before each turn and before tools run, so a final answer that
-    overruns one is still delivered, and no tool acts for a run that could not go on.
+    overruns one is still delivered, and no tool acts for a run that could not go on; but for
+    one that started while the model wrote (`Agent(eager_tools=True)`).
     """
 
     turns: int | None = 25

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from agentkit.confidence import Confidence
 from agentkit.decoding_trace import DecodingTrace
-from agentkit.messages import AssistantMessage, Message, ModelUsage
+from agentkit.messages import AssistantMessage, Message, ModelUsage, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,9 @@ class ModelSettings:
     An answer ends before any of the strings in `stop`, inside a call or a typed answer too.
     `mode` and `sampling` are records of the in-process decoder (for example
     `decoding.Autoregressive()` and `decoding.Sampling(min_p=0.1)`), and `sampling` goes before
-    `temperature`, `top_p` and `seed`. Models elsewhere refuse both.
+    `temperature`, `top_p` and `seed`. With `best_of` so many answers are decoded and the one
+    that the decoder was surest of is taken (`agentkit.confidence.mean_logprob`); nothing is told
+    of it before all are complete. Models elsewhere refuse `mode`, `sampling` and `best_of`.
     """
 
     max_tokens: int | None = None
@@ -52,6 +54,7 @@ class ModelSettings:
     mode: Any = None
     stop: tuple[str, ...] | None = None
     sampling: Any = None
+    best_of: int | None = None
 
     def updated(self, over: "ModelSettings") -> "ModelSettings":
         """These settings with what `over` decides."""
@@ -112,6 +115,14 @@ class ToolCallPart:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallEnd:
+    """The arguments of a call are complete, and will stand so in the response. Only models that
+    know it before the answer is over say so, once per call; calls may start by it."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class ModelResponse:
     """The last event of every stream: the whole answer and what it cost.
 
@@ -126,7 +137,7 @@ class ModelResponse:
     confidence: Confidence | None = None
 
 
-ModelEvent = TextPart | ToolCallStart | ToolCallPart | ModelResponse
+ModelEvent = TextPart | ToolCallStart | ToolCallPart | ToolCallEnd | ModelResponse
 
 
 class Model(Protocol):

@@ -27,6 +27,7 @@ from agentkit.models.base import (
     ModelRequest,
     OutputFormat,
     TextPart,
+    ToolCallEnd,
     ToolCallPart,
     ToolCallStart,
     ToolDefinition,
@@ -168,7 +169,7 @@ class TurnReader:
     _arguments: "_JsonObject | None" = None
     _is_answer: bool = False
 
-    def push(self, piece: str) -> Iterator[TextPart | ToolCallStart | ToolCallPart]:
+    def push(self, piece: str) -> Iterator[TextPart | ToolCallStart | ToolCallPart | ToolCallEnd]:
         """Takes the next piece. The pieces together must be a prefix of a turn."""
         self._buffer += piece
         while self._buffer:
@@ -201,22 +202,23 @@ class TurnReader:
         self._arguments = _JsonObject(f"{self.call_prefix}{len(self.calls) + 1}", name)
         return ToolCallStart(self._arguments.call_id, name)
 
-    def _read_arguments(self, arguments: "_JsonObject") -> Iterator[ToolCallPart]:
+    def _read_arguments(self, arguments: "_JsonObject") -> Iterator[ToolCallPart | ToolCallEnd]:
         if not arguments.is_complete:
             piece = arguments.take(self._buffer)
             self._buffer = self._buffer[len(piece) :]
             if piece:
                 yield ToolCallPart(arguments.call_id, piece)
+            if arguments.is_complete:
+                yield ToolCallEnd(arguments.call)
         if arguments.is_complete and len(self._buffer) >= len(_CLOSE):
             self._buffer = self._buffer[len(_CLOSE) :]
-            self.calls.append(ToolCall(arguments.call_id, arguments.name, arguments.text))
+            self.calls.append(arguments.call)
             self._arguments = None
 
     def finish(self) -> None:
         """Ends the turn; a call that was cut off is kept as far as it was written."""
         if self._arguments is not None:
-            cut = self._arguments
-            self.calls.append(ToolCall(cut.call_id, cut.name, cut.text))
+            self.calls.append(self._arguments.call)
             self._arguments = None
 
 
@@ -231,6 +233,10 @@ class _JsonObject:
     _depth: int = 0
     _in_string: bool = False
     _escaped: bool = False
+
+    @property
+    def call(self) -> ToolCall:
+        return ToolCall(self.call_id, self.name, self.text)
 
     def take(self, text: str) -> str:
         """The part of `text` that still belongs to the object."""

@@ -1,14 +1,15 @@
 """A model in this process, on the tri-mode decoder. The only module that imports `decoding`."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from agentkit.confidence import confidence_of
+from agentkit.confidence import confidence_of, mean_logprob
 from agentkit.decoding_trace import (
     DecodingStats,
     DecodingTrace,
@@ -22,6 +23,7 @@ from agentkit.errors import ModelError
 from agentkit.messages import AssistantMessage, ModelUsage
 from agentkit.models.base import ModelEvent, ModelRequest, ModelResponse, ModelSettings
 from agentkit.models.dialect import TurnReader, chat_messages, turn_grammar
+from agentkit.usage import Usage
 from decoding import (
     AsyncEngine,
     Autoregressive,
@@ -122,19 +124,31 @@ class LocalModel:
         """One turn. See `Model.stream`."""
         await self.start()
         try:
-            decoding = self._decoding_request(request)
+            candidates = self._candidates(request)
         except (DecodingError, ValueError) as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
         try:
-            async with (
-                self._engine.stream(decoding) as events,
-                aclosing(self._read(events)) as parts,
-            ):
-                yield parts
+            async with AsyncExitStack() as stack:
+                streams = [
+                    await stack.enter_async_context(self._engine.stream(each))
+                    for each in candidates
+                ]
+                parts = self._read(streams[0]) if len(streams) == 1 else self._best(streams)
+                yield await stack.enter_async_context(aclosing(parts))
         except UnsupportedMode as error:  # names the model itself
             raise ModelError(str(error)) from error
         except DecodingError as error:
             raise ModelError(f"{self.name} cannot answer: {error}") from error
+
+    def _candidates(self, request: ModelRequest) -> list[Request]:
+        """The answers to decode; the engine encodes what they begin with once."""
+        number = request.settings.best_of
+        if number is not None and number < 1:
+            raise ModelError(f"best_of is {number}; give 1 or more, or None")
+        first = self._decoding_request(request)
+        return [
+            replace(first, sampling=_variant(first.sampling, index)) for index in range(number or 1)
+        ]
 
     def _decoding_request(self, request: ModelRequest) -> Request:
         settings = request.settings
@@ -160,27 +174,34 @@ class LocalModel:
                 for part in reader.push(event.text):
                     yield part
 
+    async def _best(
+        self, streams: Sequence[AsyncIterator[Any]]
+    ) -> AsyncGenerator[ModelEvent, None]:
+        """The answer that the decoder was surest of, told once all are complete."""
+        answers = [await _completion(events) for events in streams]
+        tokenizer = self._engine.tokenizer
+        best = max(answers, key=lambda answer: mean_logprob(decoding_trace(tokenizer, answer)))
+        reader = TurnReader(f"call-{next(self._turns)}-")
+        for part in reader.push(best.text):
+            yield part
+        reader.finish()
+        yield replace(self._response(reader, best), usage=_usage_of_all(answers))
+
     def _response(self, reader: TurnReader, completion: Completion) -> ModelResponse:
-        stats = completion.stats
         message = AssistantMessage(
             text=reader.text,
             tool_calls=tuple(reader.calls),
             model=self.name,
             token_ids=completion.token_ids,
         )
-        usage = ModelUsage(
-            input_tokens=stats.prompt_tokens,
-            cached_input_tokens=stats.cached_prompt_tokens,
-            output_tokens=stats.new_tokens,
-            forced_tokens=stats.forced,
-            forwards=stats.forwards,
-            seconds=stats.seconds,
-            modes=stats.modes,
-        )
         cut = completion.finish_reason == "length"
         trace = decoding_trace(self._engine.tokenizer, completion)
         return ModelResponse(
-            message, usage, "length" if cut else "stop", trace, confidence_of(message, trace)
+            message,
+            _usage(completion),
+            "length" if cut else "stop",
+            trace,
+            confidence_of(message, trace),
         )
 
 
@@ -193,6 +214,55 @@ def _sampling(settings: ModelSettings) -> Sampling:
         temperature=settings.temperature or 0.0,
         top_p=1.0 if settings.top_p is None else settings.top_p,
         seed=settings.seed,
+    )
+
+
+def _variant(sampling: Sampling, index: int) -> Sampling:
+    """That of candidate `index`: the first decodes as it was asked to; the others sample, each
+    by a seed of its own."""
+    if index == 0:
+        return sampling
+    if sampling.temperature == 0.0:  # as repeatable as the first
+        return replace(sampling, temperature=1.0, seed=((sampling.seed or 0) + index) % 2**64)
+    if sampling.seed is None:
+        return sampling
+    return replace(sampling, seed=(sampling.seed + index) % 2**64)
+
+
+async def _completion(events: AsyncIterator[Any]) -> Completion:
+    async for event in events:
+        if isinstance(event, Finished):
+            return event.completion
+    raise ModelError("the decoder's events ended without a completion")
+
+
+def _usage(completion: Completion) -> ModelUsage:
+    stats = completion.stats
+    return ModelUsage(
+        input_tokens=stats.prompt_tokens,
+        cached_input_tokens=stats.cached_prompt_tokens,
+        output_tokens=stats.new_tokens,
+        forced_tokens=stats.forced,
+        forwards=stats.forwards,
+        seconds=stats.seconds,
+        modes=stats.modes,
+    )
+
+
+def _usage_of_all(answers: Sequence[Completion]) -> ModelUsage:
+    """What several answers to one prompt cost: the prompt once, all that was written."""
+    usages = [_usage(answer) for answer in answers]
+    total = sum(map(Usage().with_turn, usages), start=Usage())
+    prompt = usages[0].input_tokens
+    encoded = total.input_tokens - total.cached_input_tokens
+    return ModelUsage(
+        input_tokens=prompt,
+        cached_input_tokens=max(prompt - encoded, 0),
+        output_tokens=total.output_tokens,
+        forced_tokens=total.forced_tokens,
+        forwards=total.forwards,
+        seconds=max(usage.seconds for usage in usages),
+        modes=total.modes,
     )
 
 

@@ -142,6 +142,8 @@ class OpenAIModel:
             self._refuse(
                 f"sample by {settings.sampling!r}; give temperature, top_p and seed instead"
             )
+        if settings.best_of not in (None, 1):
+            self._refuse(f"take the best of {settings.best_of} answers; leave it out")
         if request.grammar is not None:
             self._refuse("hold to a grammar; give an output type instead")
 

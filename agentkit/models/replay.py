@@ -7,7 +7,14 @@ from math import ceil
 from anyio.lowlevel import checkpoint
 
 from agentkit.messages import AssistantMessage
-from agentkit.models.base import ModelEvent, ModelResponse, TextPart, ToolCallPart, ToolCallStart
+from agentkit.models.base import (
+    ModelEvent,
+    ModelResponse,
+    TextPart,
+    ToolCallEnd,
+    ToolCallPart,
+    ToolCallStart,
+)
 
 _PIECES = 4
 
@@ -22,13 +29,16 @@ def as_response(answer: ModelResponse | AssistantMessage | str) -> ModelResponse
 
 
 @asynccontextmanager
-async def replay(response: ModelResponse) -> AsyncIterator[AsyncIterator[ModelEvent]]:
-    """The stream of `response`: its text and each call's arguments in a few pieces."""
-    async with aclosing(_parts(response)) as parts:
+async def replay(
+    response: ModelResponse, *, is_new: bool = True
+) -> AsyncIterator[AsyncIterator[ModelEvent]]:
+    """The stream of `response`: its text and each call's arguments in a few pieces. No call may
+    start by an answer that is not new: it may have its result already."""
+    async with aclosing(_parts(response, is_new=is_new)) as parts:
         yield parts
 
 
-async def _parts(response: ModelResponse) -> AsyncGenerator[ModelEvent, None]:
+async def _parts(response: ModelResponse, *, is_new: bool) -> AsyncGenerator[ModelEvent, None]:
     message = response.message
     for piece in _pieces(message.text):
         await checkpoint()
@@ -38,6 +48,8 @@ async def _parts(response: ModelResponse) -> AsyncGenerator[ModelEvent, None]:
         for piece in _pieces(call.arguments):
             await checkpoint()
             yield ToolCallPart(call.call_id, piece)
+        if is_new:
+            yield ToolCallEnd(call)
     await checkpoint()
     yield response
 

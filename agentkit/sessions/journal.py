@@ -128,7 +128,7 @@ class LoggedJournal(ABC):
         self, model: Model, request: ModelRequest, messages: Sequence[Message]
     ) -> AsyncIterator[AsyncIterator[ModelEvent]]:
         if self._turn + 1 < len(self._turns):
-            async with replay(self._told(messages)) as parts:
+            async with replay(self._told(messages), is_new=False) as parts:
                 yield parts
         else:
             self._check_unfinished()

@@ -17,6 +17,7 @@ from agentkit.models.base import (
     ModelRequest,
     OutputFormat,
     TextPart,
+    ToolCallEnd,
     ToolCallPart,
     ToolCallStart,
     ToolDefinition,
@@ -84,6 +85,13 @@ def test_calls_are_read_back_in_any_pieces(
             if isinstance(part, ToolCallPart) and part.call_id == call.call_id
         ]
         assert "".join(pieces) == call.arguments
+    for call in message.tool_calls:
+        end = parts.index(ToolCallEnd(call))
+        assert isinstance(parts[end - 1], ToolCallPart)
+        assert not any(
+            isinstance(p, ToolCallPart) and p.call_id == call.call_id for p in parts[end:]
+        )
+    assert sum(isinstance(part, ToolCallEnd) for part in parts) == len(message.tool_calls)
 
 
 @given(st.text(min_size=1).filter(lambda text: text[0] != "<"), st.lists(st.integers(0, 99)))

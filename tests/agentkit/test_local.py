@@ -1,13 +1,15 @@
 """`LocalModel` over a scripted network: valid calls from any weights, and ids that are kept."""
 
 import json
+from dataclasses import replace
 from enum import Enum
 
 import anyio
 import pytest
 from jsonschema import Draft202012Validator
 
-from agentkit import Agent, ModelAnswered, ModelError, ModelSettings, PlanAct, Tool, tool
+from agentkit import Agent, ModelAnswered, ModelError, ModelSettings, PlanAct, Step, Tool, tool
+from agentkit.confidence import mean_logprob
 from agentkit.decoding_trace import (
     ForwardPurpose,
     ForwardTrace,
@@ -17,7 +19,7 @@ from agentkit.decoding_trace import (
 )
 from agentkit.messages import AssistantMessage, Message, SystemMessage, UserMessage
 from agentkit.models import LocalModel
-from agentkit.models.base import ModelRequest, ModelResponse
+from agentkit.models.base import ModelRequest, ModelResponse, ToolCallEnd
 from agentkit.models.local import decoding_trace, encode_history
 from agentkit.usage import UsageLimits
 from decoding import AsyncEngine, BlockDiffusion, Completion, Engine, Origin, Stats
@@ -232,3 +234,82 @@ class TestDecodingTrace:
         assert answered.trace.text.startswith(run.result.output)
         assert answered.trace.stats.new_tokens == answered.usage.output_tokens == 7
         assert len(answered.trace.forwards) == answered.usage.forwards
+
+
+async def answer_of(model: LocalModel, settings: ModelSettings) -> ModelResponse:
+    request = ModelRequest(
+        (UserMessage("hi there, how are you today? Tell me all about the weather."),),
+        (weather.definition,),
+        settings=settings,
+        allow_final=False,
+    )
+    async with model.stream(request) as parts:
+        *told, response = [part async for part in parts]
+    assert isinstance(response, ModelResponse)
+    assert [part.call for part in told if isinstance(part, ToolCallEnd)] == [
+        *response.message.tool_calls
+    ]
+    return response
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+async def test_the_surest_of_several_answers_is_taken(number: int) -> None:
+    settings = ModelSettings(max_tokens=120, temperature=1.0, seed=11)
+    model = local(3)
+    singles = [
+        await answer_of(model, replace(settings, seed=11 + index)) for index in range(number)
+    ]
+    best = await answer_of(model, replace(settings, best_of=number))
+    await model._engine.aclose()
+    surest = max(singles, key=lambda each: sureness(each))
+    assert best.message.token_ids == surest.message.token_ids
+    assert [call.arguments for call in best.message.tool_calls] == [
+        call.arguments for call in surest.message.tool_calls
+    ]
+    assert len({each.message.token_ids for each in singles}) == number
+    assert best.usage.output_tokens == sum(each.usage.output_tokens for each in singles)
+    assert best.usage.input_tokens == singles[0].usage.input_tokens
+
+
+def sureness(response: ModelResponse) -> float:
+    assert response.trace is not None
+    return mean_logprob(response.trace)
+
+
+async def test_several_answers_encode_their_prompt_once() -> None:
+    model = local(3)
+    response = await answer_of(model, ModelSettings(max_tokens=120, best_of=4))
+    stats = model.stats()
+    await model._engine.aclose()
+    prompt = response.usage.input_tokens
+    assert stats.prompt_tokens == 4 * prompt
+    # Of the prompt's last token each needs the logits.
+    assert stats.prompt_tokens - stats.cached_prompt_tokens <= prompt + 3
+    assert response.usage.cached_input_tokens == 0
+    assert response.usage.output_tokens == stats.new_tokens
+
+
+async def test_leaving_early_ends_all_candidates() -> None:
+    model = local(3)
+    with anyio.move_on_after(0.05):
+        await answer_of(model, ModelSettings(max_tokens=1500, best_of=3))
+    assert model.stats().live_sequences == 0
+    await model._engine.aclose()
+
+
+async def test_greedy_best_of_is_repeatable() -> None:
+    model = local(3)
+    settings = ModelSettings(max_tokens=100, best_of=3)
+    first, second = [await answer_of(model, settings) for _ in range(2)]
+    await model._engine.aclose()
+    assert first.message.token_ids == second.message.token_ids
+
+
+async def test_there_is_no_best_of_none() -> None:
+    model = local(3)
+    with pytest.raises(ModelError, match="best_of is 0"):
+        await answer_of(model, ModelSettings(best_of=0))
+    await model._engine.aclose()
+    with pytest.raises(ValueError, match="best_of"):
+        Step(best_of=0)
+    assert Step(best_of=2).settings.best_of == 2

@@ -17,6 +17,7 @@ from agentkit.models import (
     ScriptedModel,
     TestModel,
     TextPart,
+    ToolCallEnd,
     ToolCallPart,
     ToolCallStart,
     ToolDefinition,
@@ -48,6 +49,7 @@ async def test_a_script_is_told_in_pieces() -> None:
             if isinstance(part, ToolCallPart) and part.call_id == call.call_id
         ]
         assert "".join(pieces) == call.arguments
+        assert parts[parts.index(ToolCallEnd(call)) - 1] == ToolCallPart(call.call_id, pieces[-1])
 
 
 @pytest.mark.anyio

@@ -505,6 +505,7 @@ async def test_a_mode_is_refused_or_passed_over() -> None:
     [
         (ModelRequest(REQUEST.messages, grammar="any record"), "grammar"),
         (ModelRequest(REQUEST.messages, settings=ModelSettings(sampling="any record")), "sample"),
+        (ModelRequest(REQUEST.messages, settings=ModelSettings(best_of=2)), "best of 2"),
     ],
 )
 async def test_what_only_the_decoder_here_can_do_is_refused(
