@@ -127,6 +127,7 @@ class ModelResponse:
 
 
 ModelEvent = TextPart | ToolCallStart | ToolCallPart | ModelResponse
+"""A part of an answer as it comes; the `ModelResponse`, which is the whole, comes last."""
 
 
 class Model(Protocol):
