@@ -37,6 +37,7 @@ from decoding import (
     DecodeMode,
     Engine,
     ForwardCost,
+    LookupDrafter,
     Request,
     Sampling,
     SelfSpeculation,
@@ -70,6 +71,7 @@ def cases(blocks: Sequence[int]) -> dict[str, DecodeMode]:
     """The modes measured, the reference first and `Auto` last."""
     modes: dict[str, DecodeMode] = {"autoregressive": Autoregressive()}
     for block in blocks:
+        modes[f"lookup {block}"] = SelfSpeculation(block, LookupDrafter())
         modes[f"self-speculation {block}"] = SelfSpeculation(block)
         modes[f"diffusion {block}"] = BlockDiffusion(block)
     return {**modes, "auto": Auto()}

@@ -13,8 +13,8 @@ import agentkit
 import agentkit.models
 import decoding
 import tools
+from tests.documents import ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 SOURCES = (*ROOT.glob("*.md"), *PAGES)

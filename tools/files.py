@@ -28,7 +28,11 @@ _MAX_LINE = 200
 
 
 def files(
-    root: str | Path, *, writable: bool = False, approve: Approve | None = None
+    root: str | Path,
+    *,
+    writable: bool = False,
+    approve: Approve | None = None,
+    requires_approval: bool = False,
 ) -> tuple[Tool, ...]:
     """The tools `list_files`, `read_file` and `search_files` for the folder `root`, and if
     `writable` also `write_file`, `append_to_file` and `replace_in_file`.
@@ -48,12 +52,14 @@ def files(
     `approve` is asked before each change, with a `FileChange`, and may be sync (it runs in a
     thread, and may wait) or async; all but True refuses, which the model is told. A change
     is written only if the file is still as it was shown. None approves everything.
+    With `requires_approval` the run itself waits before each change, in its log, for a decision
+    on the call; see `Agent.resume`. With both, `approve` is asked afterwards.
 
     Raises `FileNotFoundError` or `NotADirectoryError` unless `root` is a folder, and
-    `ValueError` for `approve` without `writable`.
+    `ValueError` for `approve` or `requires_approval` without `writable`.
     """
-    if approve is not None and not writable:
-        raise ValueError("approve is asked before changes, and there are none: add writable=True")
+    if (approve is not None or requires_approval) and not writable:
+        raise ValueError("only changes are approved, and there are none: add writable=True")
     path = Path(root).resolve(strict=True)
     folder = _Folder(path)
     with opened_root(path):  # shows now, not at the first call, whether it can be read
@@ -65,8 +71,8 @@ def files(
     if not writable:
         return reading
     writer = Writer(path, approve)
-    writing = tool(writer.write_file), tool(writer.append_to_file), tool(writer.replace_in_file)
-    return *reading, *writing
+    write = (writer.write_file, writer.append_to_file, writer.replace_in_file)
+    return *reading, *(tool(each, requires_approval=requires_approval) for each in write)
 
 
 class _Entry(NamedTuple):

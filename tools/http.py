@@ -58,4 +58,4 @@ def http(
         allow_private=allow_private,
         ssl_context=ssl_context or system_certificates(),
     )
-    return (tool(fetcher.http_get),)
+    return (tool(fetcher.http_get, idempotent=True),)

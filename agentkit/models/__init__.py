@@ -17,6 +17,7 @@ from agentkit.models.base import (
 from agentkit.models.function import FunctionModel
 from agentkit.models.guard import RemoteModelForbidden, check_remote_allowed
 from agentkit.models.scripted import ScriptedModel
+from agentkit.models.shortlist import ShortlistModel
 from agentkit.models.testmodel import TestModel
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "OutputFormat",
     "RemoteModelForbidden",
     "ScriptedModel",
+    "ShortlistModel",
     "TestModel",
     "TextPart",
     "ToolCallPart",

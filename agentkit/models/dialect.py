@@ -2,11 +2,12 @@
 
 A turn is either calls or an answer, told apart by the first character:
 
-    <tool_call>{"name":"find","arguments":{"text":"lunch"}}</tool_call>...   one or more calls
-    anything that does not begin with `<`                                   the answer
+    <tool_call>{"name": "find", "arguments": {"text": "lunch"}}</tool_call>...   one or more calls
+    anything that does not begin with `<`                                       the answer
 
-One grammar covers both, so a call is valid by construction, and the text of an answer can
-be shown while it is written.
+A space stands behind each comma and colon: models have read most of their JSON so, and small
+ones copy values from the question better (`docs/log.md`). One grammar covers both, so a call is
+valid by construction, and the text of an answer can be shown while it is written.
 """
 
 import json
@@ -31,8 +32,8 @@ from agentkit.models.base import (
     ToolDefinition,
 )
 
-_OPEN = '<tool_call>{"name":"'
-_ARGUMENTS = '","arguments":'
+_OPEN = '<tool_call>{"name": "'
+_ARGUMENTS = '", "arguments": '
 _CLOSE = "}</tool_call>"
 
 
@@ -98,11 +99,25 @@ def _turn(message: Message) -> tuple[str, str]:
 
 
 def written(message: AssistantMessage) -> str:
-    """The message as a model would have written it."""
+    """The message as a model would have written it.
+
+    The arguments of an answer whose token ids are known stay as they are, or those would not
+    fit the text.
+    """
     calls = (
-        f"{_OPEN}{call.name}{_ARGUMENTS}{call.arguments}{_CLOSE}" for call in message.tool_calls
+        f"{_OPEN}{call.name}{_ARGUMENTS}"
+        f"{call.arguments if message.token_ids else _spelled(call.arguments)}{_CLOSE}"
+        for call in message.tool_calls
     )
     return message.text + "".join(calls)
+
+
+def _spelled(arguments: str) -> str:
+    """The JSON with spaces behind its commas and colons; as it is where it was cut off."""
+    try:
+        return json.dumps(json.loads(arguments), ensure_ascii=False)
+    except ValueError:
+        return arguments
 
 
 def _guide(tools: Sequence[ToolDefinition]) -> str:

@@ -259,7 +259,7 @@ def _token_texts(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _grammar(lark: str | None) -> Grammar | None:
-    return None if lark is None else Grammar.lark(lark)
+    return None if lark is None else Grammar.lark(lark, spaced=True)
 
 
 def encode_history(tokenizer: Tokenizer, request: ModelRequest, model: str) -> list[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import bfcl
+from benchmarks.peers import calls
 from benchmarks.peers.agents import CONCURRENT_TURNS, TURNS, Case, conversation
 from benchmarks.peers.base import Ask, Conversation
 from benchmarks.workloads import MORE, WORKLOADS, Task, tool_schema
@@ -57,7 +57,7 @@ def workloads(
     def per_round(name: str) -> int:
         return min(_PER_ROUND[name], amount.most_questions)
 
-    calls, source = _tool_questions(wheel)
+    asked, source = _tool_questions(wheel)
     free: dict[str, list[Question]] = {
         name: [(each, None) for each in (*WORKLOADS[name], *MORE[name])] for name in MORE
     }
@@ -66,7 +66,7 @@ def workloads(
             "tool_json",
             "tasks",
             source,
-            _single(calls, tokenizer, per_round("tool_json"), CALL_TOKENS),
+            _single(asked, tokenizer, per_round("tool_json"), CALL_TOKENS),
             True,
         )
     ]
@@ -90,7 +90,7 @@ def workloads(
 def _tool_questions(wheel: Path | None) -> tuple[list[Question], str]:
     """Those of BFCL; where it is not there, our own tool tasks."""
     try:
-        return [*map(bfcl.task, bfcl.entries(wheel))], "bfcl-eval"
+        return [*map(calls.task, calls.entries(wheel))], "bfcl-eval"
     except FileNotFoundError as absent:
         if wheel is not None:
             raise

@@ -81,11 +81,12 @@ class Grammar:
         return cls._checked("start: " + " | ".join(map(quote, dict.fromkeys(options))) + "\n")
 
     @classmethod
-    def lark(cls, text: str, *, whitespace: bool = False) -> "Grammar":
+    def lark(cls, text: str, *, whitespace: bool = False, spaced: bool = False) -> "Grammar":
         """A grammar in `llguidance`'s dialect of Lark, starting at the rule `start`.
 
         `%json {...}` stands for a schema, with the meaning, the refusals and the compact
-        spelling of `json_schema`; so a grammar can offer several tool calls or an answer.
+        spelling of `json_schema`; so a grammar can offer several tool calls or an answer. With
+        `spaced`, one space stands behind each comma and colon, as most JSON in texts is written.
         `<name>` stands for a special token. Terminals (upper case, strings, regular
         expressions) are matched greedily.
         """
@@ -97,7 +98,7 @@ class Grammar:
         def compile_schema(schema: Any) -> str:
             name = f"{prefix}{len(schemas)}"
             language = SchemaLanguage.compile(schema, whitespace=whitespace)
-            schemas.append(language.rules(f"{name}r", start=name))
+            schemas.append(language.rules(f"{name}r", start=name, spaced=spaced))
             return name
 
         replaced = replace_schemas(text, compile_schema)

@@ -68,7 +68,7 @@ def test_calls_are_read_back_in_any_pieces(
 ) -> None:
     message = AssistantMessage(
         tool_calls=tuple(
-            ToolCall(f"c{index}", name, json.dumps(arguments, separators=(",", ":")))
+            ToolCall(f"c{index}", name, json.dumps(arguments, ensure_ascii=False))
             for index, (name, arguments) in enumerate(given_calls, 1)
         )
     )
@@ -99,7 +99,7 @@ def test_a_call_that_was_cut_off_is_kept_as_far_as_it_goes(
     given_calls: list[tuple[str, dict[str, object]]], count: int
 ) -> None:
     name, arguments = given_calls[0]
-    text = json.dumps(arguments, separators=(",", ":"))
+    text = json.dumps(arguments, ensure_ascii=False)
     whole = written(AssistantMessage(tool_calls=(ToolCall("c1", name, text),)))
     reader, _ = read(whole[: len(whole) - count], [])
     assert len(reader.calls) <= 1
@@ -107,12 +107,23 @@ def test_a_call_that_was_cut_off_is_kept_as_far_as_it_goes(
         assert text.startswith(call.arguments)
 
 
+def test_calls_of_others_are_spelled_as_the_grammar_has_them() -> None:
+    def line(arguments: str, token_ids: tuple[int, ...] = ()) -> str:
+        call = ToolCall("c1", "find", arguments)
+        return written(AssistantMessage(tool_calls=(call,), token_ids=token_ids))
+
+    grammar = Grammar.lark(turn_grammar(request()) or "", spaced=True)
+    assert grammar.accepts(line('{"text":"a,b:ü"}'), TOKENIZER)
+    assert '{"text":"a,b:ü"}' in line('{"text":"a,b:ü"}', token_ids=(1,))
+    assert '{"text":"cut' in line('{"text":"cut')
+
+
 def test_the_grammar_is_the_union_of_all_calls_and_the_answer() -> None:
     source = turn_grammar(request())
     assert source is not None
-    grammar = Grammar.lark(source)
-    good = '<tool_call>{"name":"find","arguments":{"text":"a"}}</tool_call>'
-    also = '<tool_call>{"name":"now","arguments":{}}</tool_call>'
+    grammar = Grammar.lark(source, spaced=True)
+    good = '<tool_call>{"name": "find", "arguments": {"text": "a"}}</tool_call>'
+    also = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
     assert grammar.accepts(good, TOKENIZER)
     assert grammar.accepts(good + also, TOKENIZER)
     assert grammar.accepts("It is noon. < is fine in here.", TOKENIZER)
@@ -123,21 +134,21 @@ def test_the_grammar_is_the_union_of_all_calls_and_the_answer() -> None:
 
 
 def test_a_turn_can_be_limited_to_calls_or_to_an_answer() -> None:
-    call = '<tool_call>{"name":"now","arguments":{}}</tool_call>'
-    only_calls = Grammar.lark(turn_grammar(request(allow_final=False)) or "")
+    call = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
+    only_calls = Grammar.lark(turn_grammar(request(allow_final=False)) or "", spaced=True)
     assert only_calls.accepts(call, TOKENIZER)
     assert not only_calls.accepts("noon", TOKENIZER)
-    only_answer = Grammar.lark(turn_grammar(request(allow_calls=False)) or "")
+    only_answer = Grammar.lark(turn_grammar(request(allow_calls=False)) or "", spaced=True)
     assert not only_answer.accepts(call, TOKENIZER)
     assert only_answer.accepts("noon", TOKENIZER)
 
 
 def test_a_typed_answer_is_json_beside_the_calls() -> None:
     output = OutputFormat(int, {"type": "integer"})
-    grammar = Grammar.lark(turn_grammar(request(output=output)) or "")
+    grammar = Grammar.lark(turn_grammar(request(output=output)) or "", spaced=True)
     assert grammar.accepts("12", TOKENIZER)
     assert not grammar.accepts("twelve", TOKENIZER)
-    assert grammar.accepts('<tool_call>{"name":"now","arguments":{}}</tool_call>', TOKENIZER)
+    assert grammar.accepts('<tool_call>{"name": "now", "arguments": {}}</tool_call>', TOKENIZER)
 
 
 def test_free_text_without_tools_has_no_grammar() -> None:

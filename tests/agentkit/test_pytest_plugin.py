@@ -1,16 +1,13 @@
 """The fixtures and settings do in a project of somebody else's what they promise."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from agentkit.models import ScriptedModel
 from agentkit.testing import check_remote_allowed
+from tests.documents import blocks_of
 
 pytest_plugins = ["pytester"]
 
-BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SCRIPT = """
 import pytest
 from agentkit import Agent
@@ -59,8 +56,7 @@ def test_in_another_project(pytester: pytest.Pytester, forbid: bool) -> None:
 
 
 def test_the_guide_runs(pytester: pytest.Pytester) -> None:
-    guide = Path(__file__).parents[2] / "docs" / "testing.md"
-    pytester.makepyfile(test_guide="\n".join(BLOCK.findall(guide.read_text(encoding="utf-8"))))
+    pytester.makepyfile(test_guide="\n".join(blocks_of("docs/testing.md")))
     result = pytester.runpytest_inprocess("-p", "agentkit.pytest_plugin", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=3)
 

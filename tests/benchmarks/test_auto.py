@@ -22,7 +22,7 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
         repeats=1,
         temperature=0.7,
     )
-    modes = ["autoregressive", "self-speculation 4", "diffusion 4", "auto"]
+    modes = ["autoregressive", "lookup 4", "self-speculation 4", "diffusion 4", "auto"]
     if mask_token_id is None:
         modes.remove("diffusion 4")
     assert [point.mode for point in points] == modes * 2

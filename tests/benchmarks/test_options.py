@@ -23,6 +23,7 @@ from benchmarks import (
     numerics,
 )
 from benchmarks.peers import __main__ as peers
+from benchmarks.tool_use import __main__ as tool_use
 from tests.decoding.checkpoints import save_checkpoint
 from tests.decoding.nemotron import write_nemotron
 
@@ -39,6 +40,7 @@ MAINS: dict[str, Callable[[], None]] = {
     "modes": modes.main,
     "numerics": numerics.main,
     "peers": peers.main,
+    "tool_use": tool_use.main,
 }
 WHOLE = {
     "acceptance": ["--draws"],
@@ -53,6 +55,7 @@ WHOLE = {
     "modes": ["--threads", "--blocks", "--tasks", "--tokens", "--repeats", "--cache-tokens"],
     "numerics": ["--threads", "--positions"],
     "peers": ["--threads", "--repeats", "--tokens"],
+    "tool_use": ["--limit", "--threads"],
 }
 
 

@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentkit import Agent, ModelRetry, RunContext, Tool, ToolError, ToolMessage, Usage
+from agentkit import (
+    Agent,
+    ApprovalRequired,
+    ModelRetry,
+    RunContext,
+    SQLiteSessions,
+    Tool,
+    ToolError,
+    ToolMessage,
+    Usage,
+)
 from agentkit.messages import ToolCall
 from agentkit.models import ScriptedModel
 from tools import FileChange, files
@@ -73,6 +83,42 @@ def test_only_on_request(tmp_path: Path) -> None:
     assert all(tool.description for tool in files(tmp_path, writable=True))
     with pytest.raises(ValueError, match="add writable=True"):
         files(tmp_path, approve=lambda change: True)
+    with pytest.raises(ValueError, match="add writable=True"):
+        files(tmp_path, requires_approval=True)
+
+
+def test_reading_may_be_repeated_and_writing_may_not(tmp_path: Path) -> None:
+    reading = {tool.name for tool in files(tmp_path)}
+    for tool in files(tmp_path, writable=True):
+        assert tool.idempotent == (tool.name in reading)
+        assert not tool.may_wait
+
+
+@pytest.mark.anyio
+async def test_a_run_waits_for_approvals_of_changes(tmp_path: Path) -> None:
+    shown: list[FileChange] = []
+    root = tmp_path / "root"
+    root.mkdir()
+
+    def approve(change: FileChange) -> bool:
+        shown.append(change)
+        return True
+
+    turns = [
+        [ToolCall("r", "list_files", "{}")],
+        [ToolCall("w", "write_file", '{"path":"a.txt","text":"hi"}')],
+        "done",
+    ]
+    tools = files(root, writable=True, approve=approve, requires_approval=True)
+    async with SQLiteSessions(tmp_path / "runs.db") as sessions:
+        agent = Agent(ScriptedModel(turns), tools=tools, sessions=sessions)
+        with pytest.raises(ApprovalRequired) as waits:
+            await agent.run("go")
+        assert [each.call.call_id for each in waits.value.pending] == ["w"]
+        assert (list(root.iterdir()), shown) == ([], [])
+        await agent.resume(waits.value.run_id, approvals={"w": True})
+    assert shown == [FileChange("a.txt", None, "hi")]
+    assert (root / "a.txt").read_text() == "hi"
 
 
 # --- writing ------------------------------------------------------------------------------------

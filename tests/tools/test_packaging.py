@@ -1,7 +1,6 @@
 """The toolsets stand on agentkit's public names, and agentkit stands without them."""
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import agentkit
-
-ROOT = Path(__file__).parents[2]
+from tests.documents import ROOT, blocks_of
+from tools import calculator, http, python
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
@@ -53,8 +52,15 @@ def test_a_users_own_tools_module_breaks_nothing(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("one\n", "")
 
 
+def test_what_may_be_repeated_after_a_crash() -> None:
+    assert calculator.idempotent
+    assert all(tool.idempotent for tool in http(["example.com"]))
+    programs = python(confined=False, allow_network=True)
+    assert not any(tool.idempotent for tool in programs)
+
+
 def test_the_guide_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tools.md").read_text(), re.DOTALL)
+    blocks = blocks_of("docs/tools.md")
     assert len(blocks) == 4
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)],

@@ -42,14 +42,16 @@ class SchemaLanguage:
         except RecursionError as error:
             raise GrammarError("the schema is nested too deeply", "") from error
 
-    def rules(self, prefix: str, start: str = "start") -> "WrittenSchema":
+    def rules(self, prefix: str, start: str = "start", *, spaced: bool = False) -> "WrittenSchema":
         """The grammar as Lark rules; their names begin with the prefix, but for the start.
+
+        With `spaced`, a space stands behind each comma and colon.
 
         Raises `GrammarError` for what cannot be enforced, and where no document is valid.
         """
         rules = Rules(prefix)
         space = Text(_SPACE) if self._whitespace else None
-        writer = Writer(rules, self._expander, Marks(space))
+        writer = Writer(rules, self._expander, Marks(space, " " if spaced else ""))
         try:
             root = writer.write(self._root)
         except RecursionError as error:

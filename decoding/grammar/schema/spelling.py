@@ -11,9 +11,13 @@ from decoding.grammar.schema.strings import json_string
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Brackets, commas and names; with white space after and before them if `space` is given."""
+    """Brackets, commas and names; with white space after and before them if `space` is given.
+
+    `behind` is written behind each comma and colon.
+    """
 
     space: Symbol | None
+    behind: str = ""
 
     def opening(self, mark: str) -> list[Symbol]:
         return [text(mark), *self._gap()]
@@ -22,7 +26,7 @@ class Marks:
         return [*self._gap(), text(mark)]
 
     def comma(self) -> list[Symbol]:
-        return [*self._gap(), text(","), *self._gap()]
+        return [*self._gap(), text("," + self.behind), *self._gap()]
 
     def name(self, name: str) -> list[Symbol]:
         # The colon is a terminal of its own: terminals are matched greedily, and a known name
@@ -30,7 +34,7 @@ class Marks:
         return [text(json_string(name)), *self.colon()]
 
     def colon(self) -> list[Symbol]:
-        return [*self._gap(), text(":"), *self._gap()]
+        return [*self._gap(), text(":" + self.behind), *self._gap()]
 
     def _gap(self) -> list[Symbol]:
         return [] if self.space is None else [self.space]

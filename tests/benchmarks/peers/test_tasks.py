@@ -8,7 +8,8 @@ from zipfile import ZipFile
 import jsonschema
 import pytest
 
-from benchmarks.peers import bfcl
+from benchmarks import bfcl
+from benchmarks.peers import calls
 from benchmarks.peers.agents import TOOLS, TURNS, Case, conversation
 from benchmarks.peers.tasks import Amount, Workload, workloads
 from benchmarks.workloads import MORE, WORKLOADS
@@ -29,7 +30,7 @@ SPEC = {
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Workload]:
-    monkeypatch.setattr(bfcl, "_PACKAGE", "a-package-that-is-not-there")
+    monkeypatch.setattr(bfcl, "PACKAGE", "a-package-that-is-not-there")
     return workloads(TOKENIZER, Amount(agents=3))
 
 
@@ -85,7 +86,7 @@ def test_without_bfcl_our_own_tool_tasks_stand_in(found: dict[str, Workload]) ->
 
 
 def test_a_parameter_becomes_a_schema() -> None:
-    schema = bfcl.json_schema(SPEC)
+    schema = bfcl.json_schema(SPEC, limits=calls.LIMITS)
     assert schema == {
         "type": "object",
         "properties": {
@@ -112,14 +113,15 @@ def test_entries_are_read_from_a_wheel_in_their_fixed_order(tmp_path: Path) -> N
                         "function": [function] * (1 if kind == "simple_python" else 2),
                     }
                 )
-                for each in reversed(bfcl.IDS)
+                for each in reversed(calls.IDS)
                 if each.startswith(kind)
             ]
             archive.writestr(f"bfcl_eval/data/BFCL_v4_{kind}.json", "\n".join(lines))
-    entries = bfcl.entries(wheel)
-    assert tuple(entry["id"] for entry in entries) == bfcl.IDS
-    task, schema = bfcl.task(entries[1])
-    assert task.question == f"asks {bfcl.IDS[1]}"
+            archive.writestr(f"bfcl_eval/data/possible_answer/BFCL_v4_{kind}.json", "")
+    entries = calls.entries(wheel)
+    assert tuple(entry.id for entry in entries) == calls.IDS
+    task, schema = calls.task(entries[1])
+    assert task.question == f"asks {calls.IDS[1]}"
     assert len(schema["anyOf"]) == 2
     call = '{"name":"weather.get","arguments":{"place":"Oslo","unit":"C"}}'
     assert task.grammar is not None

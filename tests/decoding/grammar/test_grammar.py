@@ -1,5 +1,6 @@
 """The ways to make a grammar, apart from schemas."""
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -110,6 +111,35 @@ def test_schemas_in_lark_get_white_space_only_when_asked(tokenizer: SmallTokeniz
     text = 'start: %json {"type": "array", "items": {"type": "null"}}'
     assert not Grammar.lark(text).accepts("[null, null]", tokenizer)
     assert Grammar.lark(text, whitespace=True).accepts("[ null,\n null ]", tokenizer)
+
+
+SPACED: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "at": {"enum": [{"x": 1, "y": [2, 3]}, "here"]},
+        "more": {"type": "object", "additionalProperties": {"type": "null"}},
+    },
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"tags": []},
+        {"tags": ["a,b:c", "d"], "at": {"x": 1, "y": [2, 3]}},
+        {"at": "here", "more": {"p": None, "q": None}},
+    ],
+)
+def test_spaced_schemas_are_spelled_as_json_usually_is(
+    document: Any, tokenizer: SmallTokenizer
+) -> None:
+    grammar = Grammar.lark(f"start: %json {json.dumps(SPACED)}", spaced=True)
+    spaced, compact = json.dumps(document), json.dumps(document, separators=(",", ":"))
+    assert grammar.accepts(spaced, tokenizer)
+    assert grammar.accepts(compact, tokenizer) is (compact == spaced)
 
 
 @pytest.mark.parametrize(
