@@ -4,9 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 WORKLOADS := tool_json code prose agent_conversation concurrent_agents
 BENCH := .venv-bench/bin
+DOCS := .venv-docs/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-adapters lint format bench bench-peers node-servers clean
+.PHONY: help setup demo test test-adapters lint format docs docs-serve bench bench-peers node-servers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -50,6 +51,20 @@ format: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv-docs/.ready ## build the documentation as a site, into site/
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict
+	@echo "== open site/index.html"
+
+docs-serve: .venv-docs/.ready ## show the documentation at http://127.0.0.1:8000, renewed as it is edited
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs serve
+
+# The site is made from source text, so this needs neither torch nor the packages themselves.
+.venv-docs/.ready: pyproject.toml constraints.txt
+	@echo "== setting up .venv-docs"
+	@$(PYTHON) -m venv .venv-docs
+	@$(DOCS)/pip install --disable-pip-version-check -q -c constraints.txt $$($(PYTHON) -c 'import tomllib; print(" ".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["docs"]))')
+	@touch .venv-docs/.ready
+
 bench: $(READY) ## measure decoding on this machine: against a peer, and every mode
 	$(BIN)/python -m benchmarks.decode --json
 	$(BIN)/python -m benchmarks.modes --json
@@ -74,4 +89,4 @@ node-servers: ## install the MCP server that the protocol's authors test with, f
 	npm install --no-audit --no-fund --prefix .node @modelcontextprotocol/server-everything@2026.8.31
 
 clean: ## remove the virtual environments and caches
-	rm -rf .venv .venv-adapters .venv-bench .node .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-adapters .venv-bench .venv-docs site .node .hypothesis .mypy_cache .ruff_cache .pytest_cache

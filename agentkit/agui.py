@@ -1,6 +1,6 @@
 """A run's events as events of the AG-UI protocol 1.0, for frontends that speak it.
 
-The table is in `docs/agents.md`. Events are dictionaries in the protocol's JSON form: send each
+The table is in `docs/streaming.md`. Events are dictionaries in the protocol's JSON form: send each
 as one `data:` line of a text/event-stream.
 """
 

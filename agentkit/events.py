@@ -254,3 +254,4 @@ RunEvent = (
     | SubAgentEvent
     | RunFinished
 )
+"""What a run tells while it goes on, in the order in which it happens."""

@@ -64,6 +64,7 @@ class ToolMessage:
 
 
 Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+"""One entry of a history."""
 
 
 @dataclass(frozen=True, slots=True)

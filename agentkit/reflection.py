@@ -34,6 +34,7 @@ class Revise:
 
 
 Verdict = Accept | Revise
+"""What a reflecting step writes about the draft answer."""
 
 
 def always(turns: Sequence[Turn]) -> bool:

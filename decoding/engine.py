@@ -21,6 +21,8 @@ from decoding.sampling import Sampling
 from decoding.weights import DEFAULT_ADAPTER, Precision, Progress, load
 
 Profile = Literal["exact", "fast"]
+"""The numbers a network computes with; the table is in `docs/architecture.md`."""
+
 _NUMERICS: dict[Profile, tuple[torch.dtype, ChooseNumerics, Precision]] = {
     "exact": (torch.float32, exact_numerics, Precision.FINE),
     "fast": (torch.bfloat16, plain_numerics, Precision.COARSE),

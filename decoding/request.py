@@ -13,8 +13,13 @@ from decoding.record import ForwardRecord, Origin, Stats, TokenRecord
 from decoding.sampling import Sampling
 
 ChatMessage = Mapping[str, str]
+"""`{"role": ..., "content": ...}`, as chat templates take it."""
+
 Prompt = str | Sequence[int] | Sequence[ChatMessage]
+"""Text, token ids, or chat messages."""
+
 FinishReason = Literal["stop", "length", "cancelled"]
+"""Why decoding ended: at an end of its own, at `max_new_tokens`, or because it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +153,4 @@ class Failed:
 
 
 Event = Committed | Finished | Failed
+"""What an engine tells of a request: tokens as they become final, then one end."""

@@ -138,6 +138,7 @@ class ModelResponse:
 
 
 ModelEvent = TextPart | ToolCallStart | ToolCallPart | ToolCallEnd | ModelResponse
+"""A part of an answer as it comes; the `ModelResponse`, which is the whole, comes last."""
 
 
 class Model(Protocol):

@@ -27,6 +27,7 @@ from decoding.record import Origin, Region
 from decoding.span import Scores, Span
 
 Step = Generator[Span, Scores, None]
+"""One step of a sequence: yields spans to evaluate, is sent their scores."""
 
 
 class Preview(Protocol):

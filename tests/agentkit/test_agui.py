@@ -144,7 +144,7 @@ async def test_the_protocol_s_own_models_take_them() -> None:
 
 
 def test_the_table_has_every_event() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text(encoding="utf-8")
     for event in get_args(RunEvent):
         assert page.count(f"\n| `{event.__name__}` | ") == 1
 

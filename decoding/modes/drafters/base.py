@@ -9,6 +9,7 @@ from decoding.network.base import Network
 from decoding.span import Scores, Span
 
 Drafting = Generator[Span, Scores, Draft]
+"""The making of one draft: yields spans to evaluate, is sent their scores, returns the draft."""
 
 
 class Drafter(Protocol):
