@@ -2,17 +2,17 @@
 
 A turn is either calls or an answer, told apart by the first character:
 
-    <tool_call>{"name": "find", "arguments": {"text": "lunch"}}</tool_call>...   one or more calls
-    anything that does not begin with `<`                                       the answer
+    <tool_call>{"name":"find","arguments":{"text":"lunch"}}</tool_call>...   one or more calls
+    anything that does not begin with `<`                                   the answer
 
-A space stands behind each comma and colon: models have read most of their JSON so, and small
-ones copy values from the question better (`docs/log.md`). One grammar covers both, so a call is
-valid by construction, and the text of an answer can be shown while it is written.
+One grammar covers both, so a call is valid by construction, and the text of an answer can be
+shown while it is written. JSON is spelled compactly, or with a space behind each comma and colon.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from agentkit.messages import (
@@ -33,12 +33,36 @@ from agentkit.models.base import (
     ToolDefinition,
 )
 
-_OPEN = '<tool_call>{"name": "'
-_ARGUMENTS = '", "arguments": '
 _CLOSE = "}</tool_call>"
 
 
-def turn_grammar(request: ModelRequest) -> str | None:
+class Spelling(Enum):
+    """How JSON is spelled: the value stands behind each comma and colon."""
+
+    COMPACT = ""
+    SPACED = " "
+
+    @property
+    def open(self) -> str:
+        """A call up to its tool's name."""
+        return f'<tool_call>{{"name":{self.value}"'
+
+    @property
+    def arguments(self) -> str:
+        """What stands between the name and the arguments."""
+        return f'",{self.value}"arguments":{self.value}'
+
+    def spell(self, arguments: str) -> str:
+        """The JSON in this spelling; as it is where it was cut off."""
+        try:
+            value = json.loads(arguments)
+        except ValueError:
+            return arguments
+        separators = (f",{self.value}", f":{self.value}")
+        return json.dumps(value, ensure_ascii=False, separators=separators)
+
+
+def turn_grammar(request: ModelRequest, spelling: Spelling = Spelling.COMPACT) -> str | None:
     """Lark text for everything the model may write in this turn; None where all text is fine.
 
     Embedded `%json` schemas are the tools' parameters and the output format's schema.
@@ -47,7 +71,7 @@ def turn_grammar(request: ModelRequest) -> str | None:
     if not request.callable_tools:
         return None if answer is None else f"start: {answer}\n"
     rules = [
-        f"call{index}: {_quoted(_OPEN + tool.name + _ARGUMENTS)} "
+        f"call{index}: {_quoted(spelling.open + tool.name + spelling.arguments)} "
         f"%json {json.dumps(tool.parameters)} {_quoted(_CLOSE)}"
         for index, tool in enumerate(request.tools)
     ]
@@ -66,7 +90,9 @@ def _quoted(text: str) -> str:
     return json.dumps(text)
 
 
-def chat_messages(request: ModelRequest) -> list[dict[str, str]]:
+def chat_messages(
+    request: ModelRequest, spelling: Spelling = Spelling.COMPACT
+) -> list[dict[str, str]]:
     """The history as system, user and assistant turns, which every chat template knows.
 
     Tool results are shown in a user turn. Neighbouring user turns become one, because some
@@ -74,12 +100,12 @@ def chat_messages(request: ModelRequest) -> list[dict[str, str]]:
     """
     chat: list[dict[str, str]] = []
     for message in request.messages:
-        role, content = _turn(message)
+        role, content = _turn(message, spelling)
         if role == "user" and chat and chat[-1]["role"] == "user":
             chat[-1] = {"role": "user", "content": chat[-1]["content"] + "\n" + content}
         else:
             chat.append({"role": role, "content": content})
-    guide = _guide(request.tools)
+    guide = _guide(request.tools, spelling)
     if guide and chat and chat[0]["role"] == "system":
         chat[0] = {"role": "system", "content": chat[0]["content"] + "\n\n" + guide}
     elif guide:
@@ -87,7 +113,7 @@ def chat_messages(request: ModelRequest) -> list[dict[str, str]]:
     return chat
 
 
-def _turn(message: Message) -> tuple[str, str]:
+def _turn(message: Message, spelling: Spelling) -> tuple[str, str]:
     match message:
         case SystemMessage(content):
             return "system", content
@@ -96,38 +122,30 @@ def _turn(message: Message) -> tuple[str, str]:
         case ToolMessage():
             return "user", f"Result of {message.name}: {message.content}"
         case AssistantMessage():
-            return "assistant", written(message)
+            return "assistant", written(message, spelling)
 
 
-def written(message: AssistantMessage) -> str:
+def written(message: AssistantMessage, spelling: Spelling = Spelling.COMPACT) -> str:
     """The message as a model would have written it.
 
     The arguments of an answer whose token ids are known stay as they are, or those would not
     fit the text.
     """
     calls = (
-        f"{_OPEN}{call.name}{_ARGUMENTS}"
-        f"{call.arguments if message.token_ids else _spelled(call.arguments)}{_CLOSE}"
+        f"{spelling.open}{call.name}{spelling.arguments}"
+        f"{call.arguments if message.token_ids else spelling.spell(call.arguments)}{_CLOSE}"
         for call in message.tool_calls
     )
     return message.text + "".join(calls)
 
 
-def _spelled(arguments: str) -> str:
-    """The JSON with spaces behind its commas and colons; as it is where it was cut off."""
-    try:
-        return json.dumps(json.loads(arguments), ensure_ascii=False)
-    except ValueError:
-        return arguments
-
-
-def _guide(tools: Sequence[ToolDefinition]) -> str:
+def _guide(tools: Sequence[ToolDefinition], spelling: Spelling) -> str:
     if not tools:
         return ""
     lines = ["You can call these tools:"]
     lines += [f"- {tool.name}({_signature(tool)}): {tool.description}" for tool in tools]
     lines += [
-        f"To call a tool, write only {_OPEN}TOOL{_ARGUMENTS}{{...}}{_CLOSE}",
+        f"To call a tool, write only {spelling.open}TOOL{spelling.arguments}{{...}}{_CLOSE}",
         "Its result comes back; once you know enough, answer.",
     ]
     return "\n".join(lines)
@@ -163,6 +181,7 @@ class TurnReader:
     """
 
     call_prefix: str
+    spelling: Spelling = Spelling.COMPACT
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     _buffer: str = ""
@@ -189,16 +208,18 @@ class TurnReader:
                 yield start
 
     def _may_be_call(self) -> bool:
-        head = self._buffer[: len(_OPEN)]
-        return head == _OPEN[: len(head)] or self._buffer.startswith(_CLOSE[:1])
+        opening = self.spelling.open
+        head = self._buffer[: len(opening)]
+        return head == opening[: len(head)] or self._buffer.startswith(_CLOSE[:1])
 
     def _read_head(self) -> ToolCallStart | None:
         """The start of a call, once its name is complete."""
-        end = self._buffer.find(_ARGUMENTS)
+        between = self.spelling.arguments
+        end = self._buffer.find(between)
         if end < 0:
             return None
-        name = self._buffer[len(_OPEN) : end]
-        self._buffer = self._buffer[end + len(_ARGUMENTS) :]
+        name = self._buffer[len(self.spelling.open) : end]
+        self._buffer = self._buffer[end + len(between) :]
         self._arguments = _JsonObject(f"{self.call_prefix}{len(self.calls) + 1}", name)
         return ToolCallStart(self._arguments.call_id, name)
 

@@ -22,7 +22,7 @@ from agentkit.decoding_trace import (
 from agentkit.errors import ModelError
 from agentkit.messages import AssistantMessage, ModelUsage
 from agentkit.models.base import ModelEvent, ModelRequest, ModelResponse, ModelSettings
-from agentkit.models.dialect import TurnReader, chat_messages, turn_grammar
+from agentkit.models.dialect import Spelling, TurnReader, chat_messages, turn_grammar
 from agentkit.usage import Usage
 from decoding import (
     AsyncEngine,
@@ -56,6 +56,10 @@ class LocalModel:
     `adapter`, `cache_tokens`, `max_live` and `max_waiting` are those of `decoding.Engine.load`;
     with a `max_waiting`, answers beyond it wait before they take memory. `engine` is an engine
     of your own to use instead of loading one; its owner closes it.
+
+    With `spaced_json`, a space stands behind each comma and colon of calls and typed answers. Very
+    small models then copy values from the question much better, for some more tokens; but they
+    also answer otherwise, so try it with your own tools (`docs/log.md`).
     """
 
     def __init__(
@@ -71,9 +75,11 @@ class LocalModel:
         max_waiting: int | None = None,
         progress: Callable[[Progress], None] | None = None,
         engine: AsyncEngine | None = None,
+        spaced_json: bool = False,
     ) -> None:
         self._name = str(source)
         self._mode = mode
+        self._spelling = Spelling.SPACED if spaced_json else Spelling.COMPACT
         self._owns_engine = engine is None
         self._engine = engine or AsyncEngine.load(
             source,
@@ -152,10 +158,12 @@ class LocalModel:
 
     def _decoding_request(self, request: ModelRequest) -> Request:
         settings = request.settings
-        grammar = _grammar(turn_grammar(request)) if request.grammar is None else request.grammar
+        grammar = request.grammar
+        if grammar is None:
+            grammar = _grammar(turn_grammar(request, self._spelling), self._spelling)
         mode = self._mode if settings.mode is None else settings.mode
         return Request(
-            encode_history(self._engine.tokenizer, request, self.name),
+            encode_history(self._engine.tokenizer, request, self.name, self._spelling),
             mode=mode,
             grammar=grammar,
             sampling=_sampling(settings),
@@ -165,7 +173,7 @@ class LocalModel:
         )
 
     async def _read(self, events: AsyncIterator[Any]) -> AsyncGenerator[ModelEvent, None]:
-        reader = TurnReader(f"call-{next(self._turns)}-")
+        reader = TurnReader(f"call-{next(self._turns)}-", self._spelling)
         async for event in events:
             if isinstance(event, Finished):
                 reader.finish()
@@ -328,11 +336,16 @@ def _token_texts(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _grammar(lark: str | None) -> Grammar | None:
-    return None if lark is None else Grammar.lark(lark, spaced=True)
+def _grammar(lark: str | None, spelling: Spelling) -> Grammar | None:
+    return None if lark is None else Grammar.lark(lark, spaced=spelling is Spelling.SPACED)
 
 
-def encode_history(tokenizer: Tokenizer, request: ModelRequest, model: str) -> list[int]:
+def encode_history(
+    tokenizer: Tokenizer,
+    request: ModelRequest,
+    model: str,
+    spelling: Spelling = Spelling.COMPACT,
+) -> list[int]:
     """The turn's prompt, with this model's earlier answers as the very ids it decoded.
 
     Text rendered anew may be split into other tokens than those decoded, and then nothing
@@ -340,7 +353,7 @@ def encode_history(tokenizer: Tokenizer, request: ModelRequest, model: str) -> l
     template puts between them is encoded. A template that rewrites earlier turns is encoded
     as a whole. Special tokens spelled in a message's text stay text.
     """
-    chat = chat_messages(request)
+    chat = chat_messages(request, spelling)
     answers = [item for item in request.messages if isinstance(item, AssistantMessage)]
     places = [index for index, turn in enumerate(chat) if turn["role"] == "assistant"]
     kept = {

@@ -101,8 +101,9 @@ async def run(args: argparse.Namespace) -> list[Result]:
         for category in args.categories
     }
     engine = AsyncEngine.load(args.model, profile=args.profile)
-    async with engine, LocalModel(args.model, engine=engine) as model:
-        asked = Asked(engine, model)
+    async with engine:
+        models = (LocalModel(args.model, engine=engine, spaced_json=each) for each in (False, True))
+        asked = Asked(engine, *models)
         for name in args.format:
             for category, entries in questions.items():
                 few = thinned(entries, args.limit)
@@ -112,7 +113,7 @@ async def run(args: argparse.Namespace) -> list[Result]:
 
 
 HEADER = (
-    f"{'form':32} {'category':14} {'asked':>5} {'valid':>6} {'names':>6} {'args':>6} "
+    f"{'form':40} {'category':14} {'asked':>5} {'valid':>6} {'names':>6} {'args':>6} "
     f"{'prompt':>7} {'cached':>7} {'new':>5} {'fwd':>5} {'s':>6}"
 )
 
@@ -123,7 +124,7 @@ def line(result: Result) -> str:
         for count in (result.valid, result.names, result.arguments)
     )
     return (
-        f"{result.format:32} {result.category:14} {result.questions:5} {' '.join(shares)} "
+        f"{result.format:40} {result.category:14} {result.questions:5} {' '.join(shares)} "
         f"{result.prompt_tokens:7.0f} {result.cached_tokens:7.0f} {result.new_tokens:5.0f} "
         f"{result.forwards:5.0f} {result.seconds:6.2f}"
     )

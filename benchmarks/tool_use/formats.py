@@ -57,10 +57,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whom to ask: one engine, and agentkit's model on it."""
+    """Whom to ask: one engine, and agentkit's model on it, compact and with `spaced_json`."""
 
     engine: AsyncEngine
     model: LocalModel
+    spaced: LocalModel
 
     async def generate(self, chat: list[dict[str, str]], grammar: Grammar) -> Completion:
         return await self.engine.generate(
@@ -81,7 +82,8 @@ class Dialect:
     """agentkit's own way, through `LocalModel`: any number of calls, or an answer in words
     where `may_answer` allows one."""
 
-    may_answer: bool
+    may_answer: bool = False
+    spaced: bool = False
 
     async def answer(self, asked: Asked, entry: Entry) -> Answer:
         request = ModelRequest(
@@ -90,7 +92,8 @@ class Dialect:
             settings=ModelSettings(max_tokens=MAX_TOKENS, temperature=0.0),
             allow_final=self.may_answer,
         )
-        async with asked.model.stream(request) as events:
+        model = asked.spaced if self.spaced else asked.model
+        async with model.stream(request) as events:
             [response] = [each async for each in events if isinstance(each, ModelResponse)]
         usage = response.usage
         return Answer(
@@ -214,8 +217,10 @@ def _turn(role: str, content: str) -> dict[str, str]:
 
 FORMATS: dict[str, Format] = {
     "agentkit": Dialect(may_answer=True),
-    "agentkit, must call": Dialect(may_answer=False),
-    "agentkit, must call, shortlist": Narrowed(Dialect(may_answer=False)),
+    "agentkit, must call": Dialect(),
+    "agentkit, must call, spaced": Dialect(spaced=True),
+    "agentkit, must call, shortlist": Narrowed(Dialect()),
+    "agentkit, must call, spaced, shortlist": Narrowed(Dialect(spaced=True)),
     "json, compact": Written(as_json, spaced=False),
     "json": Written(as_json),
     "signatures, compact": Written(as_signatures, spaced=False),

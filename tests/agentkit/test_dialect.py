@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from agentkit.models.base import (
     ToolCallStart,
     ToolDefinition,
 )
-from agentkit.models.dialect import TurnReader, chat_messages, turn_grammar, written
+from agentkit.models.dialect import Spelling, TurnReader, chat_messages, turn_grammar, written
 from decoding import Grammar
 from tests.decoding.tiny import byte_tokenizer
 
@@ -54,26 +55,28 @@ def request(**kwargs: object) -> ModelRequest:
     return ModelRequest((UserMessage("hi"),), (TOOL, OTHER), **kwargs)  # type: ignore[arg-type]
 
 
-def read(text: str, cuts: list[int]) -> tuple[TurnReader, list[object]]:
+def read(
+    text: str, cuts: list[int], spelling: Spelling = Spelling.COMPACT
+) -> tuple[TurnReader, list[object]]:
     bounds = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
-    reader, parts = TurnReader("c"), []
+    reader, parts = TurnReader("c", spelling), []
     for first, last in pairwise(bounds):
         parts += list(reader.push(text[first:last]))
     reader.finish()
     return reader, parts
 
 
-@given(calls, st.lists(st.integers(0, 10**4), max_size=8))
+@given(calls, st.lists(st.integers(0, 10**4), max_size=8), st.sampled_from(Spelling))
 def test_calls_are_read_back_in_any_pieces(
-    given_calls: list[tuple[str, dict[str, object]]], cuts: list[int]
+    given_calls: list[tuple[str, dict[str, object]]], cuts: list[int], spelling: Spelling
 ) -> None:
     message = AssistantMessage(
         tool_calls=tuple(
-            ToolCall(f"c{index}", name, json.dumps(arguments, ensure_ascii=False))
+            ToolCall(f"c{index}", name, spelling.spell(json.dumps(arguments)))
             for index, (name, arguments) in enumerate(given_calls, 1)
         )
     )
-    reader, parts = read(written(message), cuts)
+    reader, parts = read(written(message, spelling), cuts, spelling)
     assert tuple(reader.calls) == message.tool_calls
     assert reader.text == ""
     starts = [part.name for part in parts if isinstance(part, ToolCallStart)]
@@ -107,7 +110,7 @@ def test_a_call_that_was_cut_off_is_kept_as_far_as_it_goes(
     given_calls: list[tuple[str, dict[str, object]]], count: int
 ) -> None:
     name, arguments = given_calls[0]
-    text = json.dumps(arguments, ensure_ascii=False)
+    text = json.dumps(arguments, separators=(",", ":"), ensure_ascii=False)
     whole = written(AssistantMessage(tool_calls=(ToolCall("c1", name, text),)))
     reader, _ = read(whole[: len(whole) - count], [])
     assert len(reader.calls) <= 1
@@ -115,23 +118,27 @@ def test_a_call_that_was_cut_off_is_kept_as_far_as_it_goes(
         assert text.startswith(call.arguments)
 
 
-def test_calls_of_others_are_spelled_as_the_grammar_has_them() -> None:
+@pytest.mark.parametrize("spelling", Spelling)
+def test_calls_of_others_are_spelled_as_the_grammar_has_them(spelling: Spelling) -> None:
     def line(arguments: str, token_ids: tuple[int, ...] = ()) -> str:
         call = ToolCall("c1", "find", arguments)
-        return written(AssistantMessage(tool_calls=(call,), token_ids=token_ids))
+        return written(AssistantMessage(tool_calls=(call,), token_ids=token_ids), spelling)
 
-    grammar = Grammar.lark(turn_grammar(request()) or "", spaced=True)
-    assert grammar.accepts(line('{"text":"a,b:ü"}'), TOKENIZER)
-    assert '{"text":"a,b:ü"}' in line('{"text":"a,b:ü"}', token_ids=(1,))
+    source = turn_grammar(request(), spelling) or ""
+    grammar = Grammar.lark(source, spaced=spelling is Spelling.SPACED)
+    for given_spelling in Spelling:
+        assert grammar.accepts(line(given_spelling.spell('{"text": "a,b:ü"}')), TOKENIZER)
+    assert '{ "text":"a"}' in line('{ "text":"a"}', token_ids=(1,))
     assert '{"text":"cut' in line('{"text":"cut')
+    assert spelling.open in chat_messages(request(), spelling)[0]["content"]
 
 
 def test_the_grammar_is_the_union_of_all_calls_and_the_answer() -> None:
     source = turn_grammar(request())
     assert source is not None
-    grammar = Grammar.lark(source, spaced=True)
-    good = '<tool_call>{"name": "find", "arguments": {"text": "a"}}</tool_call>'
-    also = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
+    grammar = Grammar.lark(source)
+    good = '<tool_call>{"name":"find","arguments":{"text":"a"}}</tool_call>'
+    also = '<tool_call>{"name":"now","arguments":{}}</tool_call>'
     assert grammar.accepts(good, TOKENIZER)
     assert grammar.accepts(good + also, TOKENIZER)
     assert grammar.accepts("It is noon. < is fine in here.", TOKENIZER)
@@ -142,21 +149,21 @@ def test_the_grammar_is_the_union_of_all_calls_and_the_answer() -> None:
 
 
 def test_a_turn_can_be_limited_to_calls_or_to_an_answer() -> None:
-    call = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
-    only_calls = Grammar.lark(turn_grammar(request(allow_final=False)) or "", spaced=True)
+    call = '<tool_call>{"name":"now","arguments":{}}</tool_call>'
+    only_calls = Grammar.lark(turn_grammar(request(allow_final=False)) or "")
     assert only_calls.accepts(call, TOKENIZER)
     assert not only_calls.accepts("noon", TOKENIZER)
-    only_answer = Grammar.lark(turn_grammar(request(allow_calls=False)) or "", spaced=True)
+    only_answer = Grammar.lark(turn_grammar(request(allow_calls=False)) or "")
     assert not only_answer.accepts(call, TOKENIZER)
     assert only_answer.accepts("noon", TOKENIZER)
 
 
 def test_a_typed_answer_is_json_beside_the_calls() -> None:
     output = OutputFormat(int, {"type": "integer"})
-    grammar = Grammar.lark(turn_grammar(request(output=output)) or "", spaced=True)
+    grammar = Grammar.lark(turn_grammar(request(output=output)) or "")
     assert grammar.accepts("12", TOKENIZER)
     assert not grammar.accepts("twelve", TOKENIZER)
-    assert grammar.accepts('<tool_call>{"name": "now", "arguments": {}}</tool_call>', TOKENIZER)
+    assert grammar.accepts('<tool_call>{"name":"now","arguments":{}}</tool_call>', TOKENIZER)
 
 
 def test_free_text_without_tools_has_no_grammar() -> None:

@@ -32,12 +32,12 @@ pytestmark = pytest.mark.anyio
 TOKENIZER = byte_tokenizer()
 
 
-def local(seed: int = 0, positions: int = 2000) -> LocalModel:
+def local(seed: int = 0, positions: int = 2000, spaced: bool = False) -> LocalModel:
     def make() -> Engine:
         network = ScriptedNetwork(288, seed=seed, max_positions=positions)
         return Engine(network, TOKENIZER, cache_tokens=16384)
 
-    return LocalModel("scripted", engine=AsyncEngine(make))
+    return LocalModel("scripted", engine=AsyncEngine(make), spaced_json=spaced)
 
 
 @tool
@@ -53,7 +53,8 @@ def weather(city: str, days: int = 1) -> str:
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_whatever_the_weights_calls_are_valid(seed: int) -> None:
-    model = local(seed)
+    spaced = seed % 2 == 1
+    model = local(seed, spaced=spaced)
     request = ModelRequest(
         (UserMessage("hi"),),
         (weather.definition,),
@@ -68,11 +69,14 @@ async def test_whatever_the_weights_calls_are_valid(seed: int) -> None:
     assert response.message.tool_calls
     for call in response.message.tool_calls:
         assert call.name == "weather"
-        Draft202012Validator(weather.definition.parameters).validate(json.loads(call.arguments))
+        arguments = json.loads(call.arguments)
+        Draft202012Validator(weather.definition.parameters).validate(arguments)
+        assert (": " in call.arguments.split('"city"')[1][:2]) is spaced
 
 
-async def test_a_run_reuses_its_own_turns() -> None:
-    model = local(3)
+@pytest.mark.parametrize("spaced", [False, True])
+async def test_a_run_reuses_its_own_turns(spaced: bool) -> None:
+    model = local(3, spaced=spaced)
     agent = Agent(model, tools=[weather], settings=ModelSettings(max_tokens=60))
     result = await agent.run("hi there, how are you today?", usage_limits=UsageLimits(turns=30))
     second = await agent.run("and again?", message_history=result.messages)

@@ -88,15 +88,19 @@ def test_what_is_no_valid_answer() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name] != Dialect(True)])
+@pytest.mark.parametrize(
+    "name", [name for name in FORMATS if FORMATS[name] != Dialect(may_answer=True)]
+)
 async def test_whatever_the_weights_calls_are_valid(name: str) -> None:
     def make() -> Engine:
         network = ScriptedNetwork(288, seed=3, max_positions=6000)
         return Engine(network, byte_tokenizer(), cache_tokens=16384)
 
     engine = AsyncEngine(make)
-    async with engine, LocalModel("scripted", engine=engine) as model:
-        result = await measure(name, FORMATS[name], "simple", [ENTRY], Asked(engine, model))
+    async with engine:
+        models = (LocalModel("scripted", engine=engine, spaced_json=each) for each in (False, True))
+        asked = Asked(engine, *models)
+        result = await measure(name, FORMATS[name], "simple", [ENTRY], asked)
     assert (result.questions, result.valid) == (1, 1)
     assert result.arguments <= result.names <= 1
     assert result.prompt_tokens > result.cached_tokens
