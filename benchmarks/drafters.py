@@ -25,8 +25,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import bfcl
 from benchmarks.options import positive, told_as_errors
-from benchmarks.peers import bfcl
+from benchmarks.peers import calls
 from benchmarks.workloads import MORE, WORKLOADS, Task
 from decoding import Autoregressive, Completion, DecodeMode, Engine, Request, SelfSpeculation
 from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter, Drafter, LookupDrafter
@@ -99,7 +100,7 @@ def questions(args: argparse.Namespace) -> Mapping[str, list[Task]]:
             )
         ]
     else:
-        tools = [bfcl.task(entry)[0] for entry in bfcl.entries(args.bfcl)]
+        tools = [calls.task(entry)[0] for entry in calls.entries(args.bfcl)]
     found = {
         "tool": tools,
         "code": [*WORKLOADS["code"], *MORE["code"]],
