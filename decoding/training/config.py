@@ -18,9 +18,7 @@ class AdapterTraining:
 
     A step looks at about `rows_per_step` rows of blocks. The learning rate rises over
     `warmup_steps`, stays, and falls to nothing over the last `decay` of all `steps`, so that
-    training may be prolonged from before the fall. `least_weight` and `teacher` are those of
-    `Objective`. `joint_alpha` None leaves the network as it is; a number trains all its weights,
-    autoregressive loss and that share of the diffusion loss together.
+    training may be prolonged from before the fall.
     """
 
     rank: int = 32
@@ -33,7 +31,6 @@ class AdapterTraining:
     max_gradient: float = 1.0
     blocks: BlockChoice = BlockChoice()
     objective: Objective = Objective()
-    joint_alpha: float | None = None
     evaluate_every: int = 100
     seed: int = 0
 
