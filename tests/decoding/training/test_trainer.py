@@ -74,7 +74,7 @@ def test_drafts_get_further_with_training(run: tuple[Trainer, list[Progress]]) -
     assert told[-1].accepted > told[0].accepted + 0.5
     judged = [each for each in told if each.reaches]
     assert [each.step for each in judged] == [20, 40]
-    curve = [json.loads(line) for line in (trainer.folder / "curve.jsonl").open()]
+    curve = [json.loads(line) for line in (trainer.folder / "curve.jsonl").read_text().splitlines()]
     assert [point["step"] for point in curve] == [20, 40]
     assert curve[-1]["prose"] == pytest.approx(judged[-1].reaches[0].tokens_per_cycle, abs=1e-3)
     assert AdapterTraining.read(trainer.folder / CONFIG) == config()
