@@ -61,7 +61,7 @@ def test_what_may_be_repeated_after_a_crash() -> None:
 
 def test_the_guide_runs() -> None:
     blocks = blocks_of("docs/tools.md")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)],
         cwd=ROOT,
