@@ -106,7 +106,6 @@ class JointTrainer:
         noisy = [noised(answer, self.config.block_length, random) for answer in answers]
         packed = Packed.of(
             [example for example, _ in noisy],
-            self.network.dtype,
             self.network.device,
             text_learns=True,
         )
@@ -118,7 +117,7 @@ class JointTrainer:
 
     def _next_token(self, packed: Packed, text_CE: Tensor, answers: Sequence[Answer]) -> Tensor:
         rows: list[int] = []
-        for place, answer in zip(packed.texts, answers, strict=True):
+        for place, answer in zip(packed.layout.texts, answers, strict=True):
             rows += range(place.start + len(answer.prompt) - 1, place.stop - 1)
         rows_R = torch.tensor(rows, device=self.network.device)
         logits_RV = self.network.read(text_CE, rows_R)

@@ -52,7 +52,7 @@ def judge(
         example = example_of(answer, block_length)
         if not example.blocks:
             continue
-        packed = Packed.of([example], network.dtype, network.device)
+        packed = Packed.of([example], network.device)
         blocks_NE = read_blocks(network, packed, read_text(network, packed), mask_E)
         logits_RV = network.read(blocks_NE, packed.rows_R)
         guessed = accepted(logits_RV, packed.targets_R, packed.block_R).tolist()

@@ -106,7 +106,7 @@ class Rollout:
         for answer, members in together:
             blocks = tuple(_block(canvas, state) for canvas, state in members if None in state)
             examples.append(Example(answer.text, blocks))
-        return Packed.of(examples, self._network.dtype, self._network.device)
+        return Packed.of(examples, self._network.device)
 
     def _rankings(self, logits_RV: Tensor) -> Iterator[Ranking]:
         logprobs_RV = logits_RV.log_softmax(-1, dtype=torch.float32)

@@ -13,8 +13,7 @@ those of `decoding.span`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -23,6 +22,7 @@ from torch import Tensor
 from decoding.network.adapter import ALL_ROWS
 from decoding.network.transformer import Inputs, Transformer
 from decoding.training.blocks import Block
+from decoding.training.stream_attention import Layout, Part, attend_blocks, attend_texts
 
 _GROUP_ROWS = 96
 
@@ -37,53 +37,47 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Some neighbouring blocks of one text: the text's rows that any of them sees, the number of
-    their own, and `hidden_NS` over both in this order, minus infinity where a row is not seen."""
-
-    text: slice
-    num_rows: int
-    hidden_NS: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class Packed:
     """Several examples, one after the other, on a device.
 
     `rows_R` are the rows of blocks whose tokens are guessed, `targets_R` those tokens, and
     `block_R` numbers the blocks they belong to; the rows of a block are side by side, from the
-    left. `text_rows_R` are the rows of the text that predict the same tokens. `hidden_texts` is
-    for each text minus infinity where a row is not seen by another, else 0. With `text_learns` the
-    text's pass is differentiated, too.
+    left. `text_rows_R` are the rows of the text that predict the same tokens. `layout` says which
+    rows see which; with its `text_learns` the text's pass is differentiated, too.
     """
 
     text_C: Tensor
     text_positions_C: Tensor
-    texts: tuple[slice, ...]
-    hidden_texts: tuple[Tensor, ...]
     tokens_N: Tensor
     is_mask_N: Tensor
     positions_N: Tensor
-    parts: tuple[_Part, ...]
     rows_R: Tensor
     targets_R: Tensor
     block_R: Tensor
     text_rows_R: Tensor
-    text_learns: bool
+    layout: Layout
 
     @classmethod
     def of(
-        cls,
-        examples: Sequence[Example],
-        dtype: torch.dtype,
-        device: torch.device,
-        *,
-        text_learns: bool = False,
+        cls, examples: Sequence[Example], device: torch.device, *, text_learns: bool = False
     ) -> "Packed":
         packing = _Packing()
         for example in examples:
             packing.add(example)
-        return packing.packed(dtype, device, text_learns)
+        return packing.packed(text_learns).on(device)
+
+    def on(self, device: torch.device) -> "Packed":
+        """The same on that device, moved beside its work where it is pinned."""
+
+        def moved(given: Packed | Layout) -> dict[str, Tensor]:
+            values = {each.name: getattr(given, each.name) for each in fields(given)}
+            return {
+                name: value.to(device, non_blocking=True)
+                for name, value in values.items()
+                if isinstance(value, Tensor)
+            }
+
+        return replace(self, **moved(self), layout=replace(self.layout, **moved(self.layout)))
 
 
 class _Packing:
@@ -96,21 +90,25 @@ class _Packing:
         self.tokens: list[int] = []
         self.is_mask: list[bool] = []
         self.positions: list[int] = []
-        self.parts: list[_Part] = []
+        self.seen: list[int] = []
+        self.block: list[int] = []
+        self.blocks: list[slice] = []
+        self.parts: list[Part] = []
         self.guessed: list[tuple[int, int, int, int]] = []  # row, target, block, text's row
         self.num_blocks = 0
 
     def add(self, example: Example) -> None:
-        first = len(self.text)
+        first, first_row = len(self.text), len(self.tokens)
         self.text += example.text
         self.text_positions += range(len(example.text))
         self.texts.append(slice(first, len(self.text)))
         for blocks in _neighbours(example.blocks):
+            row = len(self.tokens)
             for block in blocks:
                 self._add_block(example, block, first)
             seen = slice(first, first + blocks[-1].first)
-            hidden_NS = _hidden_blocks_NS(blocks)
-            self.parts.append(_Part(seen, len(hidden_NS), hidden_NS))
+            self.parts.append(Part(seen, slice(row, len(self.tokens))))
+        self.blocks.append(slice(first_row, len(self.tokens)))
 
     def _add_block(self, example: Example, block: Block, first: int) -> None:
         for position in range(block.first, block.end):
@@ -123,32 +121,37 @@ class _Packing:
             self.tokens.append(token)
             self.is_mask.append(is_mask)
             self.positions.append(position)
+        self.seen += [block.first] * block.num_rows
+        self.block += [self.num_blocks] * block.num_rows
         self.num_blocks += 1
 
-    def packed(self, masks: torch.dtype, device: torch.device, text_learns: bool) -> Packed:
-        def tensor(values: Sequence[int], dtype: torch.dtype = torch.int64) -> Tensor:
-            return torch.tensor(values, dtype=dtype, device=device)
-
+    def packed(self, text_learns: bool) -> Packed:
         columns = zip(*self.guessed, strict=True) if self.guessed else [()] * 4
-        rows_R, targets_R, block_R, text_rows_R = map(tensor, columns)
-        return Packed(
-            tensor(self.text),
-            tensor(self.text_positions),
+        rows_R, targets_R, block_R, text_rows_R = map(_whole, columns)
+        layout = Layout(
             tuple(self.texts),
-            tuple(_hidden_text_CC(text.stop - text.start).to(device, masks) for text in self.texts),
-            tensor(self.tokens),
-            tensor(self.is_mask, torch.bool),
-            tensor(self.positions),
-            tuple(
-                _Part(part.text, part.num_rows, part.hidden_NS.to(device, masks))
-                for part in self.parts
-            ),
+            tuple(self.blocks),
+            tuple(self.parts),
+            _whole(self.seen),
+            _whole(self.block),
+            text_learns,
+        )
+        return Packed(
+            _whole(self.text),
+            _whole(self.text_positions),
+            _whole(self.tokens),
+            torch.tensor(self.is_mask, dtype=torch.bool),
+            _whole(self.positions),
             rows_R,
             targets_R,
             block_R,
             text_rows_R,
-            text_learns,
+            layout,
         )
+
+
+def _whole(values: Sequence[int]) -> Tensor:
+    return torch.tensor(values, dtype=torch.int64)
 
 
 def _neighbours(blocks: Sequence[Block]) -> list[list[Block]]:
@@ -163,23 +166,6 @@ def _neighbours(blocks: Sequence[Block]) -> list[list[Block]]:
         groups[-1].append(block)
         rows += block.num_rows
     return groups
-
-
-def _hidden_blocks_NS(blocks: Sequence[Block]) -> Tensor:  # noqa: N802 - a tensor's name
-    """For blocks from the left, over the text before the last of them, then over their rows."""
-    before, num_rows = blocks[-1].first, sum(block.num_rows for block in blocks)
-    hidden_NS = torch.full((num_rows, before + num_rows), -torch.inf)
-    row = 0
-    for block in blocks:
-        end = row + block.num_rows
-        hidden_NS[row:end, : block.first] = 0.0
-        hidden_NS[row:end, before + row : before + end] = 0.0
-        row = end
-    return hidden_NS
-
-
-def _hidden_text_CC(length: int) -> Tensor:  # noqa: N802 - a tensor's name
-    return torch.full((length, length), -torch.inf).triu_(1)
 
 
 class _Layer:
@@ -232,16 +218,16 @@ class TextStream:
 
 
 def read_text(network: Transformer, packed: Packed) -> TextStream:
-    """The pass of the text, differentiable only where `packed.text_learns`."""
+    """The pass of the text, differentiable only where `packed.layout.text_learns`."""
     layers = tuple(_Layer() for _ in range(network.config.num_layers))
     inputs = Inputs(
         packed.text_C,
         packed.text_positions_C,
         packed.text_C,
-        {None: partial(_attend_text, packed)},
+        {None: attend_texts(packed.layout, network.dtype)},
         None,
     )
-    with torch.set_grad_enabled(packed.text_learns and torch.is_grad_enabled()):
+    with torch.set_grad_enabled(packed.layout.text_learns and torch.is_grad_enabled()):
         text_CE = network.encode(inputs, _Stream(layers))
     return TextStream(text_CE, layers)
 
@@ -262,63 +248,8 @@ def read_blocks(network: Transformer, packed: Packed, text: TextStream, mask_E: 
         packed.tokens_N,
         packed.positions_N,
         packed.tokens_N,
-        {None: partial(_attend_blocks, packed)},
+        {None: attend_blocks(packed.layout, network.dtype)},
         ALL_ROWS,
     )
     layers = [_BlockLayer(layer) for layer in text.layers]
     return network.encode_vectors(vectors_NE, inputs, _Stream(layers))
-
-
-def _attend_text(
-    packed: Packed, queries_CHD: Tensor, keys_CGD: Tensor, values_CGD: Tensor
-) -> Tensor:
-    lengths = [text.stop - text.start for text in packed.texts]
-    streams = (each.split(lengths) for each in (queries_CHD, keys_CGD, values_CGD))
-    return torch.cat(
-        [
-            _attend(queries_CHD, keys_CGD, values_CGD, hidden_CC)
-            for queries_CHD, keys_CGD, values_CGD, hidden_CC in zip(
-                *streams, packed.hidden_texts, strict=True
-            )
-        ]
-    )
-
-
-def _attend_blocks(
-    packed: Packed, queries_NHD: Tensor, keys_SGD: Tensor, values_SGD: Tensor
-) -> Tensor:
-    # Splitting, because the gradient of every slice would be as large as what it was cut from.
-    lengths = [part.num_rows for part in packed.parts]
-    queries = queries_NHD.split(lengths)
-    text_keys_CGD, *keys = keys_SGD.split([len(packed.text_C), *lengths])
-    text_values_CGD, *values = values_SGD.split([len(packed.text_C), *lengths])
-    if not packed.text_learns:
-        text_keys_CGD, text_values_CGD = text_keys_CGD.detach(), text_values_CGD.detach()
-    return torch.cat(
-        [
-            _attend(
-                queries_NHD,
-                torch.cat((text_keys_CGD[part.text], keys_NGD)),
-                torch.cat((text_values_CGD[part.text], values_NGD)),
-                part.hidden_NS,
-            )
-            for part, queries_NHD, keys_NGD, values_NGD in zip(
-                packed.parts, queries, keys, values, strict=True
-            )
-        ]
-    )
-
-
-def _attend(queries_NHD: Tensor, keys_SGD: Tensor, values_SGD: Tensor, hidden_NS: Tensor) -> Tensor:
-    # Written out: the library's attention with a mask takes three times as long on a CPU.
-    num_rows, num_heads, head_dim = queries_NHD.shape
-    num_kv_heads = keys_SGD.shape[1]
-    sharing = num_heads // num_kv_heads
-    scaled = queries_NHD * head_dim**-0.5
-    grouped = scaled.view(num_rows, num_kv_heads, sharing, head_dim).permute(1, 2, 0, 3)
-    scores = grouped.reshape(num_kv_heads, sharing * num_rows, head_dim) @ keys_SGD.permute(1, 2, 0)
-    weights = scores.view(num_kv_heads, sharing, num_rows, -1).add_(hidden_NS).softmax(-1)
-    seen = weights.view(num_kv_heads, sharing * num_rows, -1) @ values_SGD.transpose(0, 1)
-    seen = seen.view(num_kv_heads, sharing, num_rows, head_dim).permute(2, 0, 1, 3)
-    flat_NHD: Tensor = seen.reshape(num_rows, num_heads, head_dim)
-    return flat_NHD

@@ -132,7 +132,7 @@ class Trainer:
 
     def _learn(self) -> tuple[float, float]:
         """One step. The loss, and the right guesses per block."""
-        packed = Packed.of(self._draw(), self.network.dtype, self.network.device)
+        packed = Packed.of(self._draw(), self.network.device)
         network, config = self._adapted(), self.config
         text = read_text(network, packed)
         blocks_NE = read_blocks(network, packed, text, self.adapter.mask_E)

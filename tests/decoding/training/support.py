@@ -39,7 +39,7 @@ def with_adapter(network: Transformer, adapter: DraftAdapter) -> Transformer:
     )
 
 
-def random_answer(seed: int, prompt: int = 7, length: int = 20, forced: float = 0.0) -> Answer:
+def random_answer(seed: float, prompt: int = 7, length: int = 20, forced: float = 0.0) -> Answer:
     random = Random(seed)
     tokens = [random.randrange(256) for _ in range(prompt + length)]
     marks = "".join("01"[random.random() < forced] for _ in range(length))

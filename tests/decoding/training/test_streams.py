@@ -60,7 +60,7 @@ def test_blocks_are_computed_as_in_decoding(directory: Path, tmp_path: Path) -> 
         Example(each.text, tuple(draw_blocks(each, BlockChoice(denoised=0.5), random)))
         for each in answers
     ]
-    packed = Packed.of(examples, torch.float32, CPU)
+    packed = Packed.of(examples, CPU)
     network = with_adapter(plain, adapter)
     blocks_NE = read_blocks(network, packed, read_text(network, packed), adapter.mask_E)
     logits_NV = plain.read(blocks_NE, torch.arange(len(packed.tokens_N))).detach()
@@ -79,7 +79,7 @@ def test_the_text_is_computed_without_adapter_and_blocks(directory: Path) -> Non
     adapter = random_adapter(network)
     answer = random_answer(3)
     example = Example(answer.text, (draft_block(answer, 10, 8),))
-    packed = Packed.of([example], torch.float32, CPU)
+    packed = Packed.of([example], CPU)
     text = read_text(with_adapter(network, adapter), packed)
     rows = torch.arange(len(answer.text))
     storage = network.allocate_cache(len(answer.text))
@@ -94,7 +94,7 @@ def test_targets_are_the_masked_tokens_that_somebody_chose(directory: Path) -> N
         len(answer.prompt) + at for at, mark in enumerate(answer.forced) if mark == "1"
     )
     blocks = tuple(draft_block(answer, start, 8) for start in starts(answer))
-    packed = Packed.of([Example(answer.text, blocks, forced)], torch.float32, CPU)
+    packed = Packed.of([Example(answer.text, blocks, forced)], CPU)
     positions = packed.positions_N[packed.rows_R].tolist()
     assert packed.targets_R.tolist() == [answer.text[position] for position in positions]
     assert not forced.intersection(positions)
@@ -109,7 +109,7 @@ def test_only_the_adapter_and_the_mask_learn(directory: Path) -> None:
     adapter = DraftAdapter(network.config, 4, 8.0, torch.zeros(network.config.hidden_size))
     answer = random_answer(5)
     example = Example(answer.text, (draft_block(answer, 9, 6), draft_block(answer, 15, 6)))
-    packed = Packed.of([example], torch.float32, CPU)
+    packed = Packed.of([example], CPU)
     text = read_text(with_adapter(network, adapter), packed)
     assert not text.text_CE.requires_grad
     blocks_NE = read_blocks(with_adapter(network, adapter), packed, text, adapter.mask_E)
