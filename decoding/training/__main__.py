@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -21,9 +22,11 @@ import torch
 
 from decoding.engine import Engine
 from decoding.network.transformer import Transformer
-from decoding.training.answers import Generation, generate, read_answers
+from decoding.tokenizer import Tokenizer
+from decoding.training.answers import Answer, Generation, generate, read_answers
+from decoding.training.bulk import bulk_answers
 from decoding.training.config import AdapterTraining
-from decoding.training.own_prompts import own_prompts
+from decoding.training.own_prompts import own_prompts, own_prompts_in_bulk
 from decoding.training.rollout import Rollout
 from decoding.training.sampler import (
     SamplerTraining,
@@ -58,39 +61,61 @@ def main() -> None:
 
 def _answers(args: argparse.Namespace) -> None:
     done = read_answers(args.out) if args.out.exists() else []
-    engine = Engine.load(
-        args.model,
-        device=args.device,
-        profile="fast",
-        adapter=None,
-        max_live=args.at_once,
-        cache_tokens=2048 * args.at_once,
-    )
     how = replace(
         Generation(),
         max_new_tokens=args.max_new_tokens,
         temperatures=tuple(args.temperatures),
-        at_once=args.at_once,
+        samples=args.samples,
+        at_once=args.at_once or (48 if args.device == "cpu" else 1024),
         seed=args.seed,
     )
-    tasks = _tasks(args, engine)
-    began, tokens = time.monotonic(), 0
     answered = {each.prompt for each in done}
-    with engine, args.out.open("a", encoding="utf-8") as file:
-        for number, answer in enumerate(generate(engine, tasks, how, answered), 1):
+    made = _by_engine(args, how, answered) if args.device == "cpu" else _in_bulk(args, how)
+    began, tokens = time.monotonic(), 0
+    with args.out.open("a", encoding="utf-8") as file:
+        for number, (total, answer) in enumerate(made, 1):
             file.write(answer.to_json() + "\n")
             tokens += len(answer.tokens)
-            if number % 50 == 0:
+            if number % how.at_once == 0:
                 file.flush()
                 seconds = time.monotonic() - began
-                left = seconds / number * (len(tasks) - len(done) - number)
+                left = seconds / number * (total - len(done) - number)
                 _tell(
-                    f"{len(done) + number} of {len(tasks)} answers, {tokens / seconds:.0f} "
+                    f"{len(done) + number} of {total} answers, {tokens / seconds:.0f} "
                     f"tokens/s, {left / 60:.0f} min left"
                 )
 
 
-def _tasks(args: argparse.Namespace, engine: Engine) -> list[Task]:
+def _by_engine(
+    args: argparse.Namespace, how: Generation, answered: set[tuple[int, ...]]
+) -> Iterator[tuple[int, Answer]]:
+    """Answers, each with the number of all that are wanted."""
+    engine = Engine.load(
+        args.model,
+        profile="fast",
+        adapter=None,
+        max_live=how.at_once,
+        cache_tokens=2048 * how.at_once,
+    )
+    with engine:
+        tasks = _tasks(args, lambda count: own_prompts(engine, count, seed=args.seed))
+        for answer in generate(engine, tasks, how, answered):
+            yield len(tasks) * how.samples, answer
+
+
+def _in_bulk(args: argparse.Namespace, how: Generation) -> Iterator[tuple[int, Answer]]:
+    """The same on a GPU."""
+    if args.tool_tasks:
+        raise SystemExit("--tool-tasks have grammars and are answered on the CPU: no --device")
+    network, tokenizer = _network(args), Tokenizer.from_directory(_directory(args))
+    tasks = _tasks(
+        args, lambda count: own_prompts_in_bulk(network, tokenizer, count, seed=args.seed)
+    )
+    for answer in bulk_answers(network, tokenizer, tasks, how):
+        yield len(tasks) * how.samples, answer
+
+
+def _tasks(args: argparse.Namespace, own: Callable[[int], Iterator[Task]]) -> list[Task]:
     """Free text under system messages of several kinds, and tools, in random order."""
     random = Random(args.seed)
     tasks: list[Task] = []
@@ -99,33 +124,45 @@ def _tasks(args: argparse.Namespace, engine: Engine) -> list[Task]:
         source = Path(file).name.split(".")[0]
         read = list(read_instructions(Path(file), source, Kind(kind)))
         random.shuffle(read)
-        for task in read[: args.limit]:
-            system = random.choice(_SYSTEMS)
-            before = () if system is None else (("system", system),)
-            tasks.append(replace(task, messages=(*before, *task.messages)))
+        tasks += read[: args.limit]
     domains = HELD_OUT_DOMAINS if args.held_out_tools else TRAINING_DOMAINS
-    tasks += tool_tasks(args.seed, args.tool_tasks, domains)
-    for number, task in enumerate(own_prompts(engine, args.own_prompts, seed=args.seed), 1):
+    made = list(tool_tasks(args.seed, args.tool_tasks, domains))
+    for number, task in enumerate(own(args.own_prompts), 1):
         tasks.append(task)
-        if number % 100 == 0:
+        if number % 1000 == 0:
             _tell(f"{number} of {args.own_prompts} prompts of the model's own")
+    tasks = [_with_system(task, random.choice(_SYSTEMS)) for task in tasks] + made
     random.shuffle(tasks)
     return tasks
 
 
+def _with_system(task: Task, system: str | None) -> Task:
+    before = () if system is None else (("system", system),)
+    return replace(task, messages=(*before, *task.messages))
+
+
 def _adapter(args: argparse.Namespace) -> None:
     config = AdapterTraining.read(args.config) if args.config else AdapterTraining()
-    if args.steps:
-        config = replace(config, steps=args.steps)
+    given = {
+        "steps": args.steps,
+        "rows_per_step": args.rows_per_step,
+        "learning_rate": args.learning_rate,
+        "evaluate_every": args.evaluate_every,
+    }
+    config = replace(config, **{name: value for name, value in given.items() if value})
     trainer = Trainer(
         _network(args),
         config,
         [answer for file in args.answers for answer in read_answers(file)],
         read_answers(args.held_out),
         args.folder,
+        seconds=args.seconds,
+        workers=args.workers,
     )
     if trainer.resume():
         _tell(f"going on from step {trainer.step}")
+    elif args.start_from:
+        trainer.start_from(args.start_from)
     trainer.run(_tell_step)
 
 
@@ -152,12 +189,15 @@ def _sampler(args: argparse.Namespace) -> None:
         sampler.save(args.folder / "sampler")
 
 
+def _directory(args: argparse.Namespace) -> Path:
+    if args.model == EMBEDDED:
+        return embedded_directory(None, None)
+    return Path(args.model).expanduser()
+
+
 def _network(args: argparse.Namespace, adapter: Path | None = None) -> Transformer:
-    directory = (
-        embedded_directory(None, None) if args.model == EMBEDDED else Path(args.model).expanduser()
-    )
     return read_network(
-        directory,
+        _directory(args),
         dtype=_DTYPES[args.dtype],
         device=torch.device(args.device),
         name=args.model,
@@ -213,8 +253,10 @@ def _parser() -> argparse.ArgumentParser:
     answers.add_argument("--own-prompts", type=int, default=0, help="that the model writes itself")
     answers.add_argument("--held-out-tools", action="store_true", help="of tools for evaluation")
     answers.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.0, 0.7])
+    answers.add_argument("--samples", type=int, default=1, help="answers to each prompt")
     answers.add_argument("--max-new-tokens", type=int, default=160)
-    answers.add_argument("--at-once", type=int, default=48)
+    answers.add_argument("--at-once", type=int, help="decoded together")
+    answers.add_argument("--dtype", choices=_DTYPES, default="bfloat16", help="on a GPU")
     answers.add_argument("--seed", type=int, default=0)
 
     adapter = command("adapter", _adapter, "train the draft adapter")
@@ -223,6 +265,12 @@ def _parser() -> argparse.ArgumentParser:
     adapter.add_argument("--folder", type=Path, required=True, help="state, curve and adapter")
     adapter.add_argument("--config", type=Path, help="as training.json of an earlier run")
     adapter.add_argument("--steps", type=int)
+    adapter.add_argument("--rows-per-step", type=int)
+    adapter.add_argument("--learning-rate", type=float)
+    adapter.add_argument("--evaluate-every", type=int, metavar="STEPS")
+    adapter.add_argument("--seconds", type=float, help="at most, the last step included")
+    adapter.add_argument("--start-from", type=Path, metavar="ADAPTER", help="trained before")
+    adapter.add_argument("--workers", type=int, default=0, help="processes that draw blocks")
     adapter.add_argument("--dtype", choices=_DTYPES, default="bfloat16")
 
     sampler = command("sampler", _sampler, "train the sampler")

@@ -80,12 +80,13 @@ def read_answers(file: Path) -> list[Answer]:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How answers are made. `temperatures` are taken in turn, task by task; `at_once` is how many
-    are decoded together."""
+    """How answers are made. Each task is answered `samples` times; `temperatures` are taken in
+    turn, answer by answer. `at_once` is how many are decoded together."""
 
     max_new_tokens: int = 160
     max_prompt_tokens: int = 640
     temperatures: tuple[float, ...] = (0.0, 0.0, 0.7)
+    samples: int = 1
     at_once: int = 48
     seed: int = 0
 
@@ -134,17 +135,21 @@ def generate(
 def _requests(
     engine: Engine, tasks: Iterable[Task], how: Generation, answered: Set[tuple[int, ...]]
 ) -> Iterator[tuple[Task, Request]]:
-    for number, task in enumerate(tasks):
+    number = 0
+    for task in tasks:
         prompt = engine.tokenizer.encode_chat(task.chat)
         if len(prompt) > how.max_prompt_tokens or tuple(prompt) in answered:
             continue
-        temperature = how.temperatures[number % len(how.temperatures)]
-        yield (
-            task,
-            Request(
-                prompt,
-                grammar=task.grammar,
-                sampling=Sampling(temperature=temperature, seed=how.seed + number),
-                max_new_tokens=how.max_new_tokens,
-            ),
-        )
+        for _ in range(how.samples):
+            temperature = how.temperatures[number % len(how.temperatures)]
+            sampling = Sampling(temperature=temperature, seed=how.seed + number)
+            number += 1
+            yield (
+                task,
+                Request(
+                    prompt,
+                    grammar=task.grammar,
+                    sampling=sampling,
+                    max_new_tokens=how.max_new_tokens,
+                ),
+            )

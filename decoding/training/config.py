@@ -41,11 +41,11 @@ class AdapterTraining:
         if not 0.0 <= self.decay <= 1.0:
             raise ValueError(f"decay must be a share of the steps, not {self.decay}")
 
-    def learning_rate_at(self, step: int) -> float:
-        """Step by step from 0."""
-        rising = min(1.0, (step + 1) / max(self.warmup_steps, 1))
-        falling = (self.steps - step) / max(self.decay * self.steps, 1.0)
-        return self.learning_rate * min(rising, 1.0, falling)
+    def learning_rate_at(self, step: int, done: float) -> float:
+        """For steps numbered from 0; `done` is the share of the training that is over."""
+        rising = (step + 1) / max(self.warmup_steps, 1)
+        falling = (1.0 - done) / max(self.decay, 1.0 / self.steps)
+        return self.learning_rate * max(min(rising, 1.0, falling), 0.0)
 
     @classmethod
     def read(cls, file: Path) -> "AdapterTraining":

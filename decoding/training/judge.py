@@ -13,6 +13,8 @@ from decoding.training.objective import accepted
 from decoding.training.streams import Example, Packed, read_blocks, read_text
 from decoding.training.tasks import Kind
 
+_AT_ONCE_ON_GPU = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -48,18 +50,26 @@ def judge(
     """
     tokens = dict.fromkeys(Kind, 0)
     cycles = dict.fromkeys(Kind, 0)
-    for answer in answers:
-        example = example_of(answer, block_length)
-        if not example.blocks:
-            continue
-        packed = Packed.of([example], network.device)
-        blocks_NE = read_blocks(network, packed, read_text(network, packed), mask_E)
-        logits_RV = network.read(blocks_NE, packed.rows_R)
-        guessed = accepted(logits_RV, packed.targets_R, packed.block_R).tolist()
-        right = dict(zip(starts(answer), map(int, guessed), strict=True))
-        tokens[answer.kind] += len(answer.tokens)
-        cycles[answer.kind] += _cycles(answer, right)
+    drafted = [answer for answer in answers if starts(answer)]
+    at_once = _AT_ONCE_ON_GPU if network.device.type == "cuda" else 1
+    for first in range(0, len(drafted), at_once):
+        group = drafted[first : first + at_once]
+        guessed = iter(_guessed(network, mask_E, group, block_length))
+        for answer in group:
+            right = dict(zip(starts(answer), guessed, strict=False))
+            tokens[answer.kind] += len(answer.tokens)
+            cycles[answer.kind] += _cycles(answer, right)
     return [Reach(kind, tokens[kind], cycles[kind]) for kind in Kind if cycles[kind]]
+
+
+def _guessed(
+    network: Transformer, mask_E: Tensor, answers: Sequence[Answer], block_length: int
+) -> list[int]:
+    """Right guesses of the drafts behind all starts of all answers."""
+    packed = Packed.of([example_of(each, block_length) for each in answers], network.device)
+    blocks_NE = read_blocks(network, packed, read_text(network, packed), mask_E)
+    logits_RV = network.read(blocks_NE, packed.rows_R)
+    return list(map(int, accepted(logits_RV, packed.targets_R, packed.block_R).tolist()))
 
 
 def _cycles(answer: Answer, right: dict[int, int]) -> int:

@@ -7,7 +7,7 @@ of blocks of an example, beside those of `decoding.span`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,9 @@ class Layout:
     seen_N: Tensor
     block_N: Tensor
     text_learns: bool
+
+    def on(self, device: torch.device) -> "Layout":
+        return replace(self, seen_N=self.seen_N.to(device), block_N=self.block_N.to(device))
 
 
 def attend_texts(layout: Layout, dtype: torch.dtype) -> Attend:

@@ -13,7 +13,7 @@ those of `decoding.span`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -67,17 +67,18 @@ class Packed:
         return packing.packed(text_learns).on(device)
 
     def on(self, device: torch.device) -> "Packed":
-        """The same on that device, moved beside its work where it is pinned."""
-
-        def moved(given: Packed | Layout) -> dict[str, Tensor]:
-            values = {each.name: getattr(given, each.name) for each in fields(given)}
-            return {
-                name: value.to(device, non_blocking=True)
-                for name, value in values.items()
-                if isinstance(value, Tensor)
-            }
-
-        return replace(self, **moved(self), layout=replace(self.layout, **moved(self.layout)))
+        return Packed(
+            self.text_C.to(device),
+            self.text_positions_C.to(device),
+            self.tokens_N.to(device),
+            self.is_mask_N.to(device),
+            self.positions_N.to(device),
+            self.rows_R.to(device),
+            self.targets_R.to(device),
+            self.block_R.to(device),
+            self.text_rows_R.to(device),
+            self.layout.on(device),
+        )
 
 
 class _Packing:

@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from decoding.errors import UnsupportedMode
 from decoding.network.transformer import Transformer
@@ -18,6 +19,7 @@ from decoding.training.draft_adapter import DraftAdapter
 from decoding.training.judge import Reach, forced_positions, judge
 from decoding.training.objective import accepted
 from decoding.training.streams import Example, Packed, read_blocks, read_text
+from decoding.training.tasks import Kind
 
 _STATE = "state.pt"
 _CURVE = "curve.jsonl"
@@ -34,19 +36,46 @@ class Progress:
     rows: int
     loss: float
     accepted: float
-    seconds: float
+    seconds_left: float
     reaches: tuple[Reach, ...] = ()
 
-    @property
-    def seconds_left(self) -> float:
-        """Of this process, from the mean of its steps."""
-        return self.seconds * (self.steps - self.step)
+
+class Draws(Dataset[Packed]):
+    """What each step looks at, by its number, the same whenever it is taken and by whomever.
+
+    Answers are drawn evenly from each kind, or kinds of short answers would hardly be seen.
+    """
+
+    def __init__(self, answers: Sequence[Answer], config: AdapterTraining) -> None:
+        kinds: dict[Kind, list[Answer]] = {}
+        for answer in answers:
+            if len(answer.tokens) > 1:
+                kinds.setdefault(answer.kind, []).append(answer)
+        if not kinds:
+            raise ValueError("no answers to learn from: none has two tokens or more")
+        self._kinds, self._config = list(kinds.values()), config
+
+    def __getitem__(self, step: int) -> Packed:
+        random = Random(self._config.seed * 1_000_003 + step)
+        examples: list[Example] = []
+        rows = 0
+        while rows < self._config.rows_per_step:
+            answer = random.choice(random.choice(self._kinds))
+            blocks = tuple(draw_blocks(answer, self._config.blocks, random))
+            if blocks:
+                examples.append(Example(answer.text, blocks, forced_positions(answer)))
+                rows += sum(block.num_rows for block in blocks)
+        return Packed.of(examples, torch.device("cpu"))
 
 
 class Trainer:
     """Owns the adapter and its optimiser. `folder` holds what is needed to go on after a stop:
-    adapter, optimiser, learning curve and configuration. Raises `UnsupportedMode` for a network
-    with sliding windows."""
+    adapter, optimiser, learning curve and configuration.
+
+    With `seconds` training ends, its learning rate fallen, after so many of this process if not
+    before. `workers` processes draw what the next steps look at, so that a GPU does not wait for
+    it. Raises `UnsupportedMode` for a network with sliding windows.
+    """
 
     def __init__(
         self,
@@ -55,13 +84,17 @@ class Trainer:
         answers: Sequence[Answer],
         held_out: Sequence[Answer],
         folder: Path,
+        *,
+        seconds: float | None = None,
+        workers: int = 0,
     ) -> None:
         if network.windows != {None}:
             raise UnsupportedMode("training", network.name, "sliding windows are not supported")
         torch.manual_seed(config.seed)
         self.network, self.config, self.folder = network, config, folder
-        self._answers = [each for each in answers if len(each.tokens) > 1]
+        self._draws, self._workers = Draws(answers, config), workers
         self._held_out = held_out
+        self._seconds = seconds
         mean_E = network.parameters.embedding_VE.float().mean(0)
         self.adapter = DraftAdapter(network.config, config.rank, config.alpha, mean_E).to(
             network.device
@@ -82,6 +115,10 @@ class Trainer:
         self.step, self.rows = state["step"], state["rows"]
         return True
 
+    def start_from(self, adapter: Path) -> None:
+        """Begins with an adapter that was trained before, as `save` wrote it."""
+        self.adapter.load(adapter)
+
     def save(self) -> None:
         """Keeps the state for `resume`, and the adapter as PEFT lays it out."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -98,22 +135,44 @@ class Trainer:
         self.adapter.save(self.folder / "adapter")
 
     def run(self, report: Callable[[Progress], None]) -> None:
-        """Trains to the last step; judges and saves every so many."""
+        """Trains to the end; judges and saves every so many steps."""
         began, first = time.monotonic(), self.step
-        while self.step < self.config.steps:
-            loss, right = self._learn()
+        for packed in self._drawn():
+            done = self._done(time.monotonic() - began)
+            loss, right = self._learn(packed, done)
             self.step += 1
-            is_last = self.step == self.config.steps
+            seconds = time.monotonic() - began
+            is_last = self._done(seconds) >= 1.0
             reaches: tuple[Reach, ...] = ()
             if self.step % self.config.evaluate_every == 0 or is_last:
                 reaches = tuple(self.judge())
                 self.save()
                 self._note(loss, reaches)
-            seconds = (time.monotonic() - began) / (self.step - first)
-            report(Progress(self.step, self.config.steps, self.rows, loss, right, seconds, reaches))
+            left = seconds / (self.step - first) * (self.config.steps - self.step)
+            if self._seconds is not None:
+                left = min(left, self._seconds - seconds)
+            report(Progress(self.step, self.config.steps, self.rows, loss, right, left, reaches))
+            if is_last:
+                return
+
+    def _drawn(self) -> Iterator[Packed]:
+        return iter(
+            DataLoader(
+                self._draws,
+                sampler=range(self.step, self.config.steps),
+                batch_size=None,
+                num_workers=self._workers,
+            )
+        )
+
+    def _done(self, seconds: float) -> float:
+        """The share of the training that is over, by steps or by time."""
+        by_steps = self.step / self.config.steps
+        return by_steps if self._seconds is None else max(by_steps, seconds / self._seconds)
 
     def judge(self) -> list[Reach]:
-        return judge(self._adapted(), self.adapter.mask_E.detach(), self._held_out, _JUDGED_LENGTH)
+        mask_E = self.adapter.mask_E.detach()
+        return judge(self._adapted(), mask_E, self._held_out, _JUDGED_LENGTH)
 
     def _note(self, loss: float, reaches: Sequence[Reach]) -> None:
         """Adds a point to the learning curve."""
@@ -130,9 +189,9 @@ class Trainer:
             self.adapter.adapter(self.network.dtype),
         )
 
-    def _learn(self) -> tuple[float, float]:
+    def _learn(self, packed: Packed, done: float) -> tuple[float, float]:
         """One step. The loss, and the right guesses per block."""
-        packed = Packed.of(self._draw(), self.network.device)
+        packed = packed.on(self.network.device)
         network, config = self._adapted(), self.config
         text = read_text(network, packed)
         blocks_NE = read_blocks(network, packed, text, self.adapter.mask_E)
@@ -143,22 +202,9 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), config.max_gradient)
         for group in self._optimiser.param_groups:
-            group["lr"] = config.learning_rate_at(self.step)
+            group["lr"] = config.learning_rate_at(self.step, done)
         self._optimiser.step()
         self._optimiser.zero_grad()
         self.rows += len(packed.tokens_N)
         right_B = accepted(logits_RV.detach(), packed.targets_R, packed.block_R)
         return loss.item(), right_B.mean().item()
-
-    def _draw(self) -> list[Example]:
-        """The examples of a step, the same for a step whenever it is taken."""
-        random = Random(self.config.seed * 1_000_003 + self.step)
-        examples: list[Example] = []
-        rows = 0
-        while rows < self.config.rows_per_step:
-            answer = random.choice(self._answers)
-            blocks = tuple(draw_blocks(answer, self.config.blocks, random))
-            if blocks:
-                examples.append(Example(answer.text, blocks, forced_positions(answer)))
-                rows += sum(block.num_rows for block in blocks)
-        return examples

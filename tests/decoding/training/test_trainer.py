@@ -141,6 +141,49 @@ def test_training_goes_on_where_it_was_stopped(
         torch.testing.assert_close(one, other)
 
 
+def test_workers_draw_the_same(model: Path, answers: list[Answer], tmp_path: Path) -> None:
+    trained = []
+    for workers in (0, 1):
+        trainer = Trainer(
+            tiny_network(model),
+            config(3),
+            answers,
+            answers[:2],
+            tmp_path / str(workers),
+            workers=workers,
+        )
+        trainer.run(lambda progress: None)
+        trained.append(trainer.adapter)
+    for one, other in zip(*(each.parameters() for each in trained), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_training_ends_in_time_and_goes_on_from_an_adapter(
+    model: Path, answers: list[Answer], tmp_path: Path
+) -> None:
+    network, folder = tiny_network(model), tmp_path / "run"
+    trainer = Trainer(network, config(10_000), answers, answers[:2], folder, seconds=0.5)
+    told: list[Progress] = []
+    trainer.run(told.append)
+    assert 1 <= trainer.step < 10_000
+    assert told[-1].reaches
+    assert told[-1].seconds_left <= 0.0
+    after = Trainer(network, config(), answers, answers[:2], tmp_path / "after")
+    after.start_from(folder / "adapter")
+    for one, other in zip(trainer.adapter.parameters(), after.adapter.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    settings = AdapterTraining(learning_rate=1.0, warmup_steps=10, steps=100, decay=0.5)
+    rates = [settings.learning_rate_at(step, step / 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert set(rates[9:51]) == {1.0}
+    assert rates[75] == pytest.approx(0.5)
+    assert settings.learning_rate_at(100, 1.0) == 0.0
+    assert settings.learning_rate_at(50, 1.2) == 0.0
+
+
 class _Stopped(Exception):
     """Ends a run from its report."""
 
