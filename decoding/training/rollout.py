@@ -1,6 +1,6 @@
 """Denoises blocks of known answers, many at once, to see what a reveal policy makes of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -16,9 +16,6 @@ from decoding.training.blocks import Block
 from decoding.training.streams import Example, Packed, TextStream, read_blocks, read_text
 
 _RANKS = 16
-
-Watch = Callable[[Denoised, tuple[int, ...]], None]
-"""Is told every state of every block, and the tokens that were decoded there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +62,7 @@ class Rollout:
         self._mask_E = mask_E
 
     @torch.no_grad()
-    def run(
-        self,
-        group: Sequence[Canvas],
-        policies: Sequence[RevealPolicy],
-        watch: Watch | None = None,
-    ) -> list[Rolled]:
+    def run(self, group: Sequence[Canvas], policies: Sequence[RevealPolicy]) -> list[Rolled]:
         """Denoises the blocks, each with its policy, to their ends.
 
         Blocks of one answer stand side by side in the group, from the left.
@@ -90,8 +82,6 @@ class Rollout:
                 ranked = {place: next(rankings) for place in masked}
                 forwards[at] += 1
                 block = Denoised(tuple(state), ranked, forwards[at], len(state))
-                if watch is not None:
-                    watch(block, group[at].truth)
                 for place in policies[at].reveal(block):
                     state[place] = ranked[place].tokens[0]
         return [

@@ -1,11 +1,13 @@
 """Trains the sampler: which guesses of a denoised block are final.
 
 Source: Nemotron-Labs-Diffusion, arXiv 2607.05722, appendix A: a small transformer over the block
-watches trajectories of denoising, and learns by binary cross-entropy on masked positions.
+watches trajectories of denoising, and learns by binary cross-entropy on masked positions. A guess
+counts as right here if careful denoising keeps it, not if it is the text's: where a block went
+another way than the text, waiting would not bring the text back.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import torch
@@ -17,7 +19,7 @@ from decoding.modes.sampler_features import SCALARS, BlockFeatures, Feature
 from decoding.modes.sampler_network import SamplerNetwork, SamplerSizes
 from decoding.modes.trained_sampler import TrainedSampler
 from decoding.training.answers import Answer
-from decoding.training.rollout import Canvas, Rollout, canvases
+from decoding.training.rollout import Rollout, canvases
 
 _VECTORS = (Feature.INPUT_VECTOR, Feature.FIRST_VECTOR, Feature.SECOND_VECTOR)
 
@@ -43,7 +45,7 @@ class SamplerTraining:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """States of blocks of one length: `features_BPC`, which positions are masked, and whether
-    each one's best candidate is what was decoded there."""
+    each one's best candidate is what careful denoising puts there."""
 
     features_BPC: Tensor
     masked_BP: Tensor
@@ -59,21 +61,22 @@ class OneByOne:
 
 
 @dataclass(frozen=True, slots=True)
-class Truthful:
-    """Positions whose best candidate is what was decoded, each with probability `share`; the
-    surest where there is none. States as a perfect sampler would meet them."""
+class Trajectory:
+    """Some forwards by another policy, then one position after the other, as carefully as can be.
 
-    truth: tuple[int, ...]
-    share: float
-    random: Random
+    `seen` are the blocks from then on. What they become is what careful denoising makes of them:
+    a guess that it keeps could as well have been revealed at once.
+    """
+
+    first: RevealPolicy
+    forwards: int
+    seen: list[Block] = field(default_factory=list)
 
     def reveal(self, block: Block) -> frozenset[int]:
-        right = [
-            place
-            for place, ranking in block.rankings.items()
-            if ranking.tokens[0] == self.truth[place] and self.random.random() < self.share
-        ]
-        return frozenset(right) or OneByOne().reveal(block)
+        if block.step <= self.forwards:
+            return self.first.reveal(block)
+        self.seen.append(block)
+        return OneByOne().reveal(block)
 
 
 def token_vectors(embedding_VE: Tensor, width: int) -> Tensor:
@@ -88,35 +91,31 @@ def token_vectors(embedding_VE: Tensor, width: int) -> Tensor:
 def watch(
     rollout: Rollout, answers: Sequence[Answer], features: BlockFeatures, config: SamplerTraining
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Denoises blocks of the answers by several policies; yields every state as
+    """Denoises blocks of the answers along trajectories; yields every state that they saw as
     (features [P, C], masked [P], right [P])."""
     random = Random(config.seed)
-    states: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def keep(block: Block, truth: tuple[int, ...]) -> None:
-        masked = torch.tensor([place in block.rankings for place in range(len(truth))])
-        right = torch.tensor(
-            [
-                place in block.rankings and block.rankings[place].tokens[0] == token
-                for place, token in enumerate(truth)
-            ]
-        )
-        states.append((features.extract(block), masked, right))
-
     for answer in answers:
         group = canvases(answer, random.choice(config.block_lengths))
-        rollout.run(group, [_policy(canvas, random) for canvas in group], keep)
-        yield from states
-        states.clear()
+        policies = [_trajectory(random) for _ in group]
+        for rolled, policy in zip(rollout.run(group, policies), policies, strict=True):
+            for block in policy.seen:
+                yield _state(block, rolled.tokens, features)
 
 
-def _policy(canvas: Canvas, random: Random) -> RevealPolicy:
-    kind = random.randrange(4)
-    if kind == 0:
-        return OneByOne()
-    if kind == 1:
-        return ConfidenceThreshold(random.choice((0.5, 0.7, 0.9)))
-    return Truthful(canvas.truth, random.choice((0.5, 1.0)), random)
+def _trajectory(random: Random) -> Trajectory:
+    first = ConfidenceThreshold(random.choice((0.3, 0.5, 0.7, 0.9)))
+    return Trajectory(first, random.choice((0, 1, 2, 3)))
+
+
+def _state(
+    block: Block, became: Sequence[int], features: BlockFeatures
+) -> tuple[Tensor, Tensor, Tensor]:
+    masked = [place in block.rankings for place in range(len(became))]
+    right = [
+        place in block.rankings and block.rankings[place].tokens[0] == token
+        for place, token in enumerate(became)
+    ]
+    return features.extract(block), torch.tensor(masked), torch.tensor(right)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decoding import Engine
-from decoding.modes.reveal import Block
+from decoding.modes.reveal import Block, ConfidenceThreshold
 from decoding.modes.sampler_features import SCALARS, BlockFeatures
 from decoding.span import Ranking
 from decoding.training.answers import Answer
 from decoding.training.own_prompts import SOURCE, opening, own_prompts
 from decoding.training.rollout import Rollout, canvases
 from decoding.training.sampler import (
-    OneByOne,
     SamplerTraining,
-    Truthful,
+    Trajectory,
     area,
     block_features,
     token_vectors,
@@ -30,6 +29,8 @@ from tests.decoding.training.support import (
     tiny_network,
     with_adapter,
 )
+
+_CONFIDENCE = 5  # the place of Feature.TOP_PROBABILITY in SCALARS: behind those of the five best
 
 
 def ranking(token: int, probability: float) -> Ranking:
@@ -64,14 +65,19 @@ def test_canvases_lie_side_by_side_within_the_answer() -> None:
     )
 
 
-def test_policies_reveal_what_they_should() -> None:
-    block = Block((None, None, 9), {0: ranking(4, 0.3), 1: ranking(5, 0.9)}, 1, 3)
-    assert OneByOne().reveal(block) == {1}
-    assert Truthful((4, 6, 9), 1.0, Random(0)).reveal(block) == {0}
-    assert Truthful((7, 6, 9), 1.0, Random(0)).reveal(block) == {1}
+def test_a_trajectory_is_careful_after_its_first_forwards() -> None:
+    blocks = [
+        Block((None, None, 9), {0: ranking(4, 0.6), 1: ranking(5, 0.9)}, step, 3) for step in (1, 2)
+    ]
+    trajectory = Trajectory(ConfidenceThreshold(0.5), 1)
+    assert trajectory.reveal(blocks[0]) == {0, 1}
+    assert trajectory.reveal(blocks[1]) == {1}
+    assert trajectory.seen == blocks[1:]
 
 
-def test_every_state_of_every_block_is_watched(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_states_know_what_careful_denoising_makes_of_them(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     network = tiny_network(tmp_path_factory.mktemp("tiny"))
     adapter = random_adapter(network)
     rollout = Rollout(with_adapter(network, adapter), adapter.mask_E.detach())
@@ -79,12 +85,14 @@ def test_every_state_of_every_block_is_watched(tmp_path_factory: pytest.TempPath
     features = block_features(network.parameters.embedding_VE, config)
     answers = [random_answer(seed) for seed in range(3)]
     states = list(watch(rollout, answers, features, config))
-    num_blocks = sum(len(canvases(each, 8)) for each in answers)
-    assert sum(bool(masked.all()) for _, masked, _ in states) == num_blocks
+    assert len(states) > sum(len(canvases(each, 8)) for each in answers)
     for numbers, masked, right in states:
         assert numbers.shape == (7, features.width)
         assert masked.any()
         assert not right[~masked].any()
+        # The surest guess is revealed next, and so is what the block becomes.
+        surest = numbers[:, _CONFIDENCE].masked_fill(~masked, -1.0).argmax()
+        assert right[surest]
 
 
 def test_the_vectors_of_tokens_keep_their_distances() -> None:
