@@ -7,6 +7,7 @@ nothing is taken from a published data set.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import islice
 from random import Random
 from typing import Any
@@ -15,7 +16,7 @@ from decoding.grammar import Grammar
 from decoding.training.synthetic.culture import CULTURE
 from decoding.training.synthetic.domain import Action, Domain
 from decoding.training.synthetic.extraction import extraction
-from decoding.training.synthetic.formats import Answering, Format, answering
+from decoding.training.synthetic.formats import Answering, Format, Spelling, answering
 from decoding.training.synthetic.household import HOUSEHOLD
 from decoding.training.synthetic.money import MONEY
 from decoding.training.synthetic.office import OFFICE
@@ -39,6 +40,16 @@ TRAINING_DOMAINS = (
 _EXTRACTED, _CONTINUED, _FOREIGN, _TWO_CALLS, _FOLLOWED = 0.13, 0.18, 0.3, 0.25, 0.6
 _FORMATS = {Format.CALL: 42, Format.TAGGED: 32, Format.ARGUMENTS: 12, Format.CALLS: 14}
 _NUM_TOOLS = {1: 28, 2: 28, 3: 22, 4: 13, 5: 9}
+_SHOWN_FORMATS = {Format.CALL: 14, Format.TAGGED: 72, Format.ARGUMENTS: 4, Format.CALLS: 10}
+"""Of demonstrations."""
+_SPACED, _UNFIT = 0.3, 0.09
+_REFUSALS = (
+    "I have no tool for that.",
+    "None of my tools can do that.",
+    "Sorry, I can't do that with the tools I have.",
+    "That is not something my tools can do.",
+    "I can't help with that: there is no tool for it.",
+)
 _ANSWERS = ("Here is what I found: {}.", "The result: {}.", "{}.", "I have it: {}.")
 
 _Example = tuple[Task, str | None]
@@ -64,6 +75,84 @@ def tool_examples(
         (task, answer) for task, answer in _drawn(seed, _checked(domains)) if answer is not None
     )
     return islice(answered, count)
+
+
+class Shape(Enum):
+    """What a right answer consists of."""
+
+    CALL = "call"
+    CALLS = "calls"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A task and the right answer to it, as a model should write it.
+
+    JSON has spaces in some, which the task's grammar does not know; theirs is None.
+    """
+
+    task: Task
+    answer: str
+    shape: Shape
+
+
+def demonstrations(
+    seed: int, count: int, domains: Sequence[str] = TRAINING_DOMAINS
+) -> Iterator[Demonstration]:
+    """`count` demonstrations, the same for the same seed and domains: one call, several, the
+    answer that follows from a result, or the one that no tool fits the question.
+
+    Raises `ValueError` where a domain is not known.
+    """
+    return islice(_demonstrated(seed, _checked(domains)), count)
+
+
+def _demonstrated(seed: int, names: Sequence[str]) -> Iterator[Demonstration]:
+    rng = Random(seed)
+    domains = [DOMAINS[name] for name in names if name != _EXTRACTION]
+    if not domains:
+        raise ValueError("demonstrations need a domain with tools")
+    while True:
+        domain = rng.choice(domains)
+        needed = make_tool(rng, domain, rng.choice(domain.actions))
+        others = list(_others(rng, needed, domain, domains))
+        spelling = Spelling.SPACED if rng.random() < _SPACED else Spelling.COMPACT
+        if others and rng.random() < _UNFIT:
+            yield _unfit(rng, needed, others, spelling)
+        else:
+            yield _fit(rng, domain, [needed, *others], spelling)
+
+
+def _unfit(
+    rng: Random, needed: Tool, tools: Sequence[Tool], spelling: Spelling
+) -> Demonstration:
+    """A question for which none of the tools is made."""
+    shown = answering(rng, Format.TAGGED, tools, spelling)
+    asked = question(rng, draw_call(rng, needed))
+    task = _task([("system", shown.system), ("user", asked)], "none", None)
+    return Demonstration(task, rng.choice(_REFUSALS), Shape.ANSWER)
+
+
+def _fit(
+    rng: Random, domain: Domain, tools: Sequence[Tool], spelling: Spelling
+) -> Demonstration:
+    form = rng.choices(list(_SHOWN_FORMATS), list(_SHOWN_FORMATS.values()))[0]
+    if form is Format.ARGUMENTS:
+        tools = tools[:1]
+    shown = answering(rng, form, rng.sample(tools, len(tools)), spelling)
+    asked, calls = _asked(rng, form, tools)
+    messages = [("system", shown.system), ("user", asked)]
+    grammar = shown.grammar if spelling is Spelling.COMPACT else None
+    if rng.random() < _CONTINUED:
+        talk = _Talk(rng, domain, shown, tools)
+        messages, answer, shape = talk.demonstrated(messages, calls)
+        if shape is Shape.ANSWER:
+            grammar = None
+    else:
+        answer = shown.written(calls)
+        shape = Shape.CALL if len(calls) == 1 else Shape.CALLS
+    return Demonstration(_task(messages, domain.name, grammar), answer, shape)
 
 
 def _checked(domains: Sequence[str]) -> Sequence[str]:
@@ -167,6 +256,23 @@ class _Talk:
             messages += [("user", results), ("assistant", self._reply(outcomes)), ("user", asked)]
         answer = self.shown.written([following])
         return _task(messages, self.domain.name, self.shown.grammar), answer
+
+    def demonstrated(
+        self, messages: list[tuple[str, str]], calls: list[Call]
+    ) -> tuple[list[tuple[str, str]], str, Shape]:
+        """The talk after the results of the calls, what is right to write then, and its shape."""
+        outcomes = [self._outcome(each) for each in calls]
+        results = "\n".join(
+            f"Result of {call.tool.name}: {json.dumps(outcome, ensure_ascii=False)}"
+            for call, outcome in zip(calls, outcomes, strict=True)
+        )
+        messages = [*messages, ("assistant", self.shown.written(calls)), ("user", results)]
+        reply = self._reply(outcomes)
+        if self.shown.format is Format.TAGGED and self.rng.random() < 0.5:
+            return messages, reply, Shape.ANSWER
+        asked, following = self._follow_up(calls[-1])
+        messages += [("assistant", reply), ("user", asked)]
+        return messages, self.shown.written([following]), Shape.CALL
 
     def _follow_up(self, last: Call) -> tuple[str, Call]:
         again = with_another_value(self.rng, last)

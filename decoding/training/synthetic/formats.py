@@ -11,7 +11,7 @@ from decoding.grammar import Grammar
 from decoding.training.synthetic.slots import LONGEST_LIST
 from decoding.training.synthetic.specs import Call, Parameter, Tool
 
-_OPEN, _ARGUMENTS, _CLOSE = '<tool_call>{"name":"', '","arguments":', "}</tool_call>"
+_CLOSE = "}</tool_call>"
 _OLD_TYPES = {"object": "dict", "number": "float"}  # as Python libraries name them
 _PERSONAS = (
     "",
@@ -53,31 +53,58 @@ class Format(Enum):
     CALLS = "a JSON list of calls"
 
 
+class Spelling(Enum):
+    """How JSON is spelled: the value stands behind each comma and colon."""
+
+    COMPACT = ""
+    SPACED = " "
+
+    @property
+    def open(self) -> str:
+        """A tagged call up to its tool's name."""
+        return f'<tool_call>{{"name":{self.value}"'
+
+    @property
+    def arguments(self) -> str:
+        """What stands between the name and the arguments of a tagged call."""
+        return f'",{self.value}"arguments":{self.value}'
+
+    def json(self, value: Any) -> str:
+        separators = (f",{self.value}", f":{self.value}")
+        return json.dumps(value, ensure_ascii=False, separators=separators)
+
+
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """The form of a task: what the system turn says and what the answer may be."""
+    """The form of a task: what the system turn says and what the answer may be. The grammar is
+    that of compact JSON."""
 
     format: Format
     system: str
     grammar: Grammar
+    spelling: Spelling = Spelling.COMPACT
 
     def written(self, calls: Sequence[Call]) -> str:
-        """The calls as an assistant turn, compact, in the schema's order."""
+        """The calls as an assistant turn, in the schema's order."""
+        spelling = self.spelling
         match self.format:
             case Format.CALL:
-                return _compact(_called(calls[0]))
+                return spelling.json(_called(calls[0]))
             case Format.CALLS:
-                return _compact([_called(each) for each in calls])
+                return spelling.json([_called(each) for each in calls])
             case Format.ARGUMENTS:
-                return _compact(calls[0].arguments)
+                return spelling.json(calls[0].arguments)
             case Format.TAGGED:
                 return "".join(
-                    f"{_OPEN}{each.tool.name}{_ARGUMENTS}{_compact(each.arguments)}{_CLOSE}"
+                    f"{spelling.open}{each.tool.name}{spelling.arguments}"
+                    f"{spelling.json(each.arguments)}{_CLOSE}"
                     for each in calls
                 )
 
 
-def answering(rng: Random, form: Format, tools: Sequence[Tool]) -> Answering:
+def answering(
+    rng: Random, form: Format, tools: Sequence[Tool], spelling: Spelling = Spelling.COMPACT
+) -> Answering:
     """The tools shown in one of the form's wordings; ARGUMENTS takes the first tool alone."""
     match form:
         case Format.CALL:
@@ -95,8 +122,9 @@ def answering(rng: Random, form: Format, tools: Sequence[Tool]) -> Answering:
             head = rng.choice(_ARGUMENTS_HEADS).format(name=tools[0].name)
             grammar = Grammar.json_schema(tools[0].schema)
         case Format.TAGGED:
-            return Answering(form, _tagged_system(rng, tools), _tagged_grammar(rng, tools))
-    return Answering(form, head + _listing(rng, tools), grammar)
+            system = _tagged_system(rng, tools, spelling)
+            return Answering(form, system, _tagged_grammar(rng, tools), spelling)
+    return Answering(form, head + _listing(rng, tools), grammar, spelling)
 
 
 def _any_call(tools: Sequence[Tool]) -> dict[str, Any]:
@@ -116,13 +144,10 @@ def _called(call: Call) -> dict[str, Any]:
     return {"name": call.tool.name, "arguments": call.arguments}
 
 
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def _tagged_grammar(rng: Random, tools: Sequence[Tool]) -> Grammar:
+    spelling = Spelling.COMPACT
     rules = [
-        f"call{index}: {json.dumps(_OPEN + tool.name + _ARGUMENTS)} "
+        f"call{index}: {json.dumps(spelling.open + tool.name + spelling.arguments)} "
         f"%json {json.dumps(tool.schema)} {json.dumps(_CLOSE)}"
         for index, tool in enumerate(tools)
     ]
@@ -131,12 +156,13 @@ def _tagged_grammar(rng: Random, tools: Sequence[Tool]) -> Grammar:
     return Grammar.lark("\n".join([f"start: {start}", *rules]) + "\n")
 
 
-def _tagged_system(rng: Random, tools: Sequence[Tool]) -> str:
+def _tagged_system(rng: Random, tools: Sequence[Tool], spelling: Spelling) -> str:
     persona = rng.choice(_PERSONAS)
     lines = [persona, ""] if persona else []
     lines.append("You can call these tools:")
     lines += [f"- {tool.name}({_signature(tool)}): {tool.description}" for tool in tools]
-    lines.append(f"To call a tool, write only {_OPEN}TOOL{_ARGUMENTS}{{...}}{_CLOSE}")
+    form = f"{spelling.open}TOOL{spelling.arguments}{{...}}{_CLOSE}"
+    lines.append(f"To call a tool, write only {form}")
     lines.append("Its result comes back; once you know enough, answer.")
     return "\n".join(lines)
 
