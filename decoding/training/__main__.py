@@ -4,9 +4,13 @@
     python -m decoding.training adapter --answers answers.jsonl --held-out held.jsonl --folder run
     python -m decoding.training sampler --answers fresh.jsonl --adapter run/adapter --folder run
 
+    python -m decoding.training demonstrations --out shown.jsonl
+    python -m decoding.training tools --demonstrations shown.jsonl --held-out own.jsonl --folder t
+
 `answers` lets the model answer prompts: given ones, synthetic ones and its own. `adapter` learns
-drafts from these answers, `sampler` learns which guesses of a denoised block to trust. Each goes
-on where it was stopped, except the last, which takes minutes. See `docs/training.md`.
+drafts from these answers, `sampler` learns which guesses of a denoised block to trust. `tools`
+learns to call tools from demonstrations: another model than the published one. Training goes on
+where it was stopped, except the sampler's, which takes minutes. See `docs/training.md`.
 """
 
 import argparse
@@ -17,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import torch
 
@@ -25,7 +30,8 @@ from decoding.network.transformer import Transformer
 from decoding.tokenizer import Tokenizer
 from decoding.training.answers import Answer, Generation, generate, read_answers
 from decoding.training.bulk import bulk_answers
-from decoding.training.config import AdapterTraining
+from decoding.training.config import AdapterTraining, ToolTraining, Training
+from decoding.training.drafting import draft_trainer
 from decoding.training.own_prompts import own_prompts, own_prompts_in_bulk
 from decoding.training.rollout import Rollout
 from decoding.training.sampler import (
@@ -35,7 +41,13 @@ from decoding.training.sampler import (
     watch,
 )
 from decoding.training.tasks import Kind, Task, read_instructions
-from decoding.training.tool_tasks import HELD_OUT_DOMAINS, TRAINING_DOMAINS, tool_tasks
+from decoding.training.tool_calling import tool_trainer, written
+from decoding.training.tool_tasks import (
+    HELD_OUT_DOMAINS,
+    TRAINING_DOMAINS,
+    demonstrations,
+    tool_tasks,
+)
 from decoding.training.trainer import Progress, Trainer
 from decoding.weights import EMBEDDED
 from decoding.weights.checkpoint import read_network
@@ -49,6 +61,7 @@ _SYSTEMS = (
     "You are a careful assistant. Think step by step.",
     "You are an expert. Answer the user's question.",
 )
+_Config = TypeVar("_Config", bound=Training)
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -142,23 +155,40 @@ def _with_system(task: Task, system: str | None) -> Task:
 
 
 def _adapter(args: argparse.Namespace) -> None:
-    config = AdapterTraining.read(args.config) if args.config else AdapterTraining()
-    given = {
-        "steps": args.steps,
-        "rows_per_step": args.rows_per_step,
-        "learning_rate": args.learning_rate,
-        "evaluate_every": args.evaluate_every,
-    }
-    config = replace(config, **{name: value for name, value in given.items() if value})
-    trainer = Trainer(
-        _network(args),
-        config,
-        [answer for file in args.answers for answer in read_answers(file)],
-        read_answers(args.held_out),
-        args.folder,
-        seconds=args.seconds,
-        workers=args.workers,
-    )
+    config = _config(args, AdapterTraining)
+    answers = [answer for file in args.answers for answer in read_answers(file)]
+    held_out = read_answers(args.held_out)
+    limits = {"seconds": args.seconds, "workers": args.workers}
+    _train(args, draft_trainer(_network(args), config, answers, held_out, args.folder, **limits))
+
+
+def _demonstrations(args: argparse.Namespace) -> None:
+    tokenizer = Tokenizer.from_directory(_directory(args))
+    domains = HELD_OUT_DOMAINS if args.held_out_tools else TRAINING_DOMAINS
+    shown = demonstrations(args.seed, args.count, domains)
+    with args.out.open("w", encoding="utf-8") as file:
+        for number, answer in enumerate(written(tokenizer, shown), 1):
+            file.write(answer.to_json() + "\n")
+            if number % 1000 == 0:
+                _tell(f"{number} of {args.count} demonstrations")
+
+
+def _tools(args: argparse.Namespace) -> None:
+    config = _config(args, ToolTraining)
+    shown, held_out = read_answers(args.demonstrations), read_answers(args.held_out)
+    limits = {"seconds": args.seconds, "workers": args.workers}
+    _train(args, tool_trainer(_network(args), config, shown, held_out, args.folder, **limits))
+
+
+def _config(args: argparse.Namespace, kind: type[_Config]) -> _Config:
+    """The file's, or the usual one, with what the command line says."""
+    config = kind.read(args.config) if args.config else kind()
+    names = ("rank", "alpha", "steps", "rows_per_step", "learning_rate", "evaluate_every")
+    given = {name: getattr(args, name) for name in names}
+    return replace(config, **{name: value for name, value in given.items() if value})
+
+
+def _train(args: argparse.Namespace, trainer: Trainer) -> None:
     if trainer.resume():
         _tell(f"going on from step {trainer.step}")
     elif args.start_from:
@@ -206,16 +236,14 @@ def _network(args: argparse.Namespace, adapter: Path | None = None) -> Transform
 
 
 def _tell_step(progress: Progress) -> None:
-    if progress.step % 10 and not progress.reaches:
+    if progress.step % 10 and not progress.judged:
         return
-    reached = ", ".join(
-        f"{each.kind.value} {each.tokens_per_cycle:.2f}" for each in progress.reaches
-    )
+    judged = ", ".join(f"{kind} {each:.2f}" for kind, each in progress.judged.items())
     _tell(
         f"step {progress.step} of {progress.steps}: {progress.rows} rows, loss "
-        f"{progress.loss:.3f}, {progress.accepted:.2f} right per block, "
-        f"{progress.seconds_left / 60:.0f} min left"
-        + (f"; tokens per cycle, held out: {reached}" if reached else "")
+        f"{progress.loss:.3f}, {progress.right:.2f} right, "
+        f"{max(progress.seconds_left, 0.0) / 60:.0f} min left"
+        + (f"; held out: {judged}" if judged else "")
     )
 
 
@@ -259,19 +287,35 @@ def _parser() -> argparse.ArgumentParser:
     answers.add_argument("--dtype", choices=_DTYPES, default="bfloat16", help="on a GPU")
     answers.add_argument("--seed", type=int, default=0)
 
-    adapter = command("adapter", _adapter, "train the draft adapter")
+    def training(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        added = command(name, run, text)
+        add = added.add_argument
+        add("--held-out", type=Path, required=True)
+        add("--folder", type=Path, required=True, help="state, curve and adapter")
+        add("--config", type=Path, help="as training.json of an earlier run")
+        add("--rank", type=int)
+        add("--alpha", type=float)
+        add("--steps", type=int)
+        add("--rows-per-step", type=int)
+        add("--learning-rate", type=float)
+        add("--evaluate-every", type=int, metavar="STEPS")
+        add("--seconds", type=float, help="at most, the last step included")
+        add("--start-from", type=Path, metavar="ADAPTER", help="trained before")
+        add("--workers", type=int, default=0, help="processes that draw what steps look at")
+        add("--dtype", choices=_DTYPES, default="bfloat16")
+        return added
+
+    adapter = training("adapter", _adapter, "train the draft adapter")
     adapter.add_argument("--answers", type=Path, nargs="+", required=True)
-    adapter.add_argument("--held-out", type=Path, required=True)
-    adapter.add_argument("--folder", type=Path, required=True, help="state, curve and adapter")
-    adapter.add_argument("--config", type=Path, help="as training.json of an earlier run")
-    adapter.add_argument("--steps", type=int)
-    adapter.add_argument("--rows-per-step", type=int)
-    adapter.add_argument("--learning-rate", type=float)
-    adapter.add_argument("--evaluate-every", type=int, metavar="STEPS")
-    adapter.add_argument("--seconds", type=float, help="at most, the last step included")
-    adapter.add_argument("--start-from", type=Path, metavar="ADAPTER", help="trained before")
-    adapter.add_argument("--workers", type=int, default=0, help="processes that draw blocks")
-    adapter.add_argument("--dtype", choices=_DTYPES, default="bfloat16")
+
+    shown = command("demonstrations", _demonstrations, "write right answers to tool tasks")
+    shown.add_argument("--out", type=Path, required=True, help="JSON Lines")
+    shown.add_argument("--count", type=int, default=16_000)
+    shown.add_argument("--held-out-tools", action="store_true", help="of tools for evaluation")
+    shown.add_argument("--seed", type=int, default=0)
+
+    tools = training("tools", _tools, "train an adapter for calling tools")
+    tools.add_argument("--demonstrations", type=Path, required=True)
 
     sampler = command("sampler", _sampler, "train the sampler")
     sampler.add_argument("--answers", type=Path, nargs="+", required=True)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,12 +14,12 @@ CONFIG = "training.json"
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterTraining:
-    """How the draft adapter is trained.
+class Training:
+    """How an adapter is trained.
 
-    A step looks at about `rows_per_step` rows of blocks. The learning rate rises over
-    `warmup_steps`, stays, and falls to nothing over the last `decay` of all `steps`, so that
-    training may be prolonged from before the fall.
+    A step looks at about `rows_per_step` rows. The learning rate rises over `warmup_steps`, stays,
+    and falls to nothing over the last `decay` of the training, so that it may be prolonged from
+    before the fall.
     """
 
     rank: int = 32
@@ -29,8 +30,6 @@ class AdapterTraining:
     decay: float = 0.25
     rows_per_step: int = 1536
     max_gradient: float = 1.0
-    blocks: BlockChoice = BlockChoice()
-    objective: Objective = Objective()
     evaluate_every: int = 100
     seed: int = 0
 
@@ -39,7 +38,7 @@ class AdapterTraining:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0.0 <= self.decay <= 1.0:
-            raise ValueError(f"decay must be a share of the steps, not {self.decay}")
+            raise ValueError(f"decay must be a share of the training, not {self.decay}")
 
     def learning_rate_at(self, step: int, done: float) -> float:
         """For steps numbered from 0; `done` is the share of the training that is over."""
@@ -48,7 +47,7 @@ class AdapterTraining:
         return self.learning_rate * max(min(rising, 1.0, falling), 0.0)
 
     @classmethod
-    def read(cls, file: Path) -> "AdapterTraining":
+    def read(cls, file: Path) -> Self:
         """Raises `ValueError` naming what is wrong."""
         try:
             return TypeAdapter(cls).validate_json(file.read_bytes(), strict=False)
@@ -57,3 +56,22 @@ class AdapterTraining:
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterTraining(Training):
+    """How the draft adapter is trained; the rows are those of blocks."""
+
+    blocks: BlockChoice = BlockChoice()
+    objective: Objective = Objective()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTraining(Training):
+    """How the adapter for calling tools is trained; the rows are those of prompts and answers."""
+
+    rank: int = 4
+    alpha: float = 16.0
+    learning_rate: float = 2e-3
+    steps: int = 600
+    rows_per_step: int = 4096

@@ -1,4 +1,4 @@
-"""The adapter while it is trained, and its files as PEFT lays them out."""
+"""Adapters while they are trained, and their files as PEFT lays them out."""
 
 import json
 import math
@@ -26,18 +26,17 @@ _BLOCK_OF = {
 }
 
 
-class DraftAdapter(nn.Module):
-    """Low-rank changes of all projections of the layers, and the vector that masks are read as.
+class LowRankAdapter(nn.Module):
+    """Low-rank changes of all projections of the layers.
 
     Kept in float32, whatever the network computes in. As it starts, it changes nothing.
     Source: LoRA, arXiv 2106.09685.
     """
 
-    def __init__(self, config: NetworkConfig, rank: int, alpha: float, mask_E: Tensor) -> None:
+    def __init__(self, config: NetworkConfig, rank: int, alpha: float) -> None:
         super().__init__()
         self.rank, self.alpha = rank, alpha
         self._num_layers = config.num_layers
-        self.mask_E = nn.Parameter(mask_E.float().clone())
         self.down = nn.ParameterDict()
         self.up = nn.ParameterDict()
         for layer in range(config.num_layers):
@@ -62,6 +61,11 @@ class DraftAdapter(nn.Module):
         ups = [self.up[f"{layer}/{name}"] * scale for name in names]
         return LowRank(torch.cat(downs).to(dtype), torch.block_diag(*ups).to(dtype))
 
+    def tensors(self) -> dict[str, nn.Parameter]:
+        """All that is learned, by the names that files have for it."""
+        halves = (("A", self.down), ("B", self.up))
+        return {_key(place, half): of[place] for place in self.down for half, of in halves}
+
     def save(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
         """Writes both files, making the folder where there is none."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -78,21 +82,28 @@ class DraftAdapter(nn.Module):
         }
         text = json.dumps(config, indent=2) + "\n"
         (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
-        tensors = {MASK_EMBEDDING: self.mask_E}
-        for place in self.down:
-            tensors[_key(place, "A")] = self.down[place]
-            tensors[_key(place, "B")] = self.up[place]
-        kept = {key: each.detach().to("cpu", dtype).contiguous() for key, each in tensors.items()}
+        kept = {
+            key: each.detach().to("cpu", dtype).contiguous() for key, each in self.tensors().items()
+        }
         save_file(kept, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
     def load(self, directory: Path) -> None:
         """Goes on from files that `save` wrote for the same rank and network."""
-        tensors = load_file(directory / ADAPTER_WEIGHTS)
+        kept = load_file(directory / ADAPTER_WEIGHTS)
         with torch.no_grad():
-            self.mask_E.copy_(tensors[MASK_EMBEDDING])
-            for place in self.down:
-                self.down[place].copy_(tensors[_key(place, "A")])
-                self.up[place].copy_(tensors[_key(place, "B")])
+            for key, tensor in self.tensors().items():
+                tensor.copy_(kept[key])
+
+
+class DraftAdapter(LowRankAdapter):
+    """With the vector that masks are read as."""
+
+    def __init__(self, config: NetworkConfig, rank: int, alpha: float, mask_E: Tensor) -> None:
+        super().__init__(config, rank, alpha)
+        self.mask_E = nn.Parameter(mask_E.float().clone())
+
+    def tensors(self) -> dict[str, nn.Parameter]:
+        return {MASK_EMBEDDING: self.mask_E, **super().tensors()}
 
 
 def _key(place: str, half: str) -> str:

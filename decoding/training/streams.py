@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from decoding.network.adapter import ALL_ROWS
+from decoding.network.adapter import ALL_ROWS, Rows
 from decoding.network.transformer import Inputs, Transformer
 from decoding.training.blocks import Block
 from decoding.training.stream_attention import Layout, Part, attend_blocks, attend_texts
@@ -29,11 +29,15 @@ _GROUP_ROWS = 96
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text, the blocks of it that are looked at, and the positions nobody has to guess."""
+    """A text, the blocks of it that are looked at, and the positions nobody has to guess.
+
+    Where `guessed_from` is given, the text itself is guessed, from that position on.
+    """
 
     text: tuple[int, ...]
     blocks: tuple[Block, ...]
     forced: frozenset[int] = frozenset()
+    guessed_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ class Packed:
     block_R: Tensor
     text_rows_R: Tensor
     layout: Layout
+
+    @property
+    def num_rows(self) -> int:
+        """Those of the blocks; of the texts where there are none."""
+        return len(self.tokens_N) or len(self.text_C)
 
     @classmethod
     def of(
@@ -110,6 +119,9 @@ class _Packing:
             seen = slice(first, first + blocks[-1].first)
             self.parts.append(Part(seen, slice(row, len(self.tokens))))
         self.blocks.append(slice(first_row, len(self.tokens)))
+        if example.guessed_from is not None:
+            for at in range(example.guessed_from, len(example.text)):
+                self.guessed.append((first + at - 1, example.text[at], 0, first + at - 1))
 
     def _add_block(self, example: Example, block: Block, first: int) -> None:
         for position in range(block.first, block.end):
@@ -218,15 +230,16 @@ class TextStream:
     layers: tuple[_Layer, ...]
 
 
-def read_text(network: Transformer, packed: Packed) -> TextStream:
-    """The pass of the text, differentiable only where `packed.layout.text_learns`."""
+def read_text(network: Transformer, packed: Packed, adapted: Rows | None = None) -> TextStream:
+    """The pass of the text, differentiable only where `packed.layout.text_learns`. The rows that
+    are `adapted` get the network's adapter."""
     layers = tuple(_Layer() for _ in range(network.config.num_layers))
     inputs = Inputs(
         packed.text_C,
         packed.text_positions_C,
         packed.text_C,
         {None: attend_texts(packed.layout, network.dtype)},
-        None,
+        adapted,
     )
     with torch.set_grad_enabled(packed.layout.text_learns and torch.is_grad_enabled()):
         text_CE = network.encode(inputs, _Stream(layers))

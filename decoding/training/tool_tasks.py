@@ -124,9 +124,7 @@ def _demonstrated(seed: int, names: Sequence[str]) -> Iterator[Demonstration]:
             yield _fit(rng, domain, [needed, *others], spelling)
 
 
-def _unfit(
-    rng: Random, needed: Tool, tools: Sequence[Tool], spelling: Spelling
-) -> Demonstration:
+def _unfit(rng: Random, needed: Tool, tools: Sequence[Tool], spelling: Spelling) -> Demonstration:
     """A question for which none of the tools is made."""
     shown = answering(rng, Format.TAGGED, tools, spelling)
     asked = question(rng, draw_call(rng, needed))
@@ -134,9 +132,7 @@ def _unfit(
     return Demonstration(task, rng.choice(_REFUSALS), Shape.ANSWER)
 
 
-def _fit(
-    rng: Random, domain: Domain, tools: Sequence[Tool], spelling: Spelling
-) -> Demonstration:
+def _fit(rng: Random, domain: Domain, tools: Sequence[Tool], spelling: Spelling) -> Demonstration:
     form = rng.choices(list(_SHOWN_FORMATS), list(_SHOWN_FORMATS.values()))[0]
     if form is Format.ARGUMENTS:
         tools = tools[:1]

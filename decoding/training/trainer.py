@@ -1,75 +1,51 @@
-"""Trains the draft adapter: step after step over blocks of the model's own answers."""
+"""Trains an adapter: step after step of a lesson."""
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from decoding.errors import UnsupportedMode
 from decoding.network.transformer import Transformer
-from decoding.training.answers import Answer
-from decoding.training.blocks import draw_blocks
-from decoding.training.config import CONFIG, AdapterTraining
-from decoding.training.draft_adapter import DraftAdapter
-from decoding.training.judge import Reach, forced_positions, judge
-from decoding.training.objective import accepted
-from decoding.training.streams import Example, Packed, read_blocks, read_text
-from decoding.training.tasks import Kind
+from decoding.training.config import CONFIG, Training
+from decoding.training.draft_adapter import LowRankAdapter
+from decoding.training.lesson import Lesson
+from decoding.training.streams import Packed
 
 _STATE = "state.pt"
 _CURVE = "curve.jsonl"
-_JUDGED_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands after a step. `accepted` counts right guesses per block of the step;
-    `reaches` are judged on held-out answers now and then, else empty."""
+    """Where training stands after a step. `right` says how much of the step was right, as its
+    lesson counts it; `judged` is what the lesson's judge finds now and then, else empty."""
 
     step: int
     steps: int
     rows: int
     loss: float
-    accepted: float
+    right: float
     seconds_left: float
-    reaches: tuple[Reach, ...] = ()
+    judged: Mapping[str, float] = field(default_factory=dict)
 
 
-class Draws(Dataset[Packed]):
-    """What each step looks at, by its number, the same whenever it is taken and by whomever.
+class _Draws(Dataset[Packed]):
+    """A lesson's steps, for worker processes."""
 
-    Answers are drawn evenly from each kind, or kinds of short answers would hardly be seen.
-    """
-
-    def __init__(self, answers: Sequence[Answer], config: AdapterTraining) -> None:
-        kinds: dict[Kind, list[Answer]] = {}
-        for answer in answers:
-            if len(answer.tokens) > 1:
-                kinds.setdefault(answer.kind, []).append(answer)
-        if not kinds:
-            raise ValueError("no answers to learn from: none has two tokens or more")
-        self._kinds, self._config = list(kinds.values()), config
+    def __init__(self, lesson: Lesson) -> None:
+        self._lesson = lesson
 
     def __getitem__(self, step: int) -> Packed:
-        random = Random(self._config.seed * 1_000_003 + step)
-        examples: list[Example] = []
-        rows = 0
-        while rows < self._config.rows_per_step:
-            answer = random.choice(random.choice(self._kinds))
-            blocks = tuple(draw_blocks(answer, self._config.blocks, random))
-            if blocks:
-                examples.append(Example(answer.text, blocks, forced_positions(answer)))
-                rows += sum(block.num_rows for block in blocks)
-        return Packed.of(examples, torch.device("cpu"))
+        return self._lesson.draw(step)
 
 
 class Trainer:
-    """Owns the adapter and its optimiser. `folder` holds what is needed to go on after a stop:
+    """Owns the optimiser of an adapter. `folder` holds what is needed to go on after a stop:
     adapter, optimiser, learning curve and configuration.
 
     With `seconds` training ends, its learning rate fallen, after so many of this process if not
@@ -80,9 +56,9 @@ class Trainer:
     def __init__(
         self,
         network: Transformer,
-        config: AdapterTraining,
-        answers: Sequence[Answer],
-        held_out: Sequence[Answer],
+        config: Training,
+        adapter: LowRankAdapter,
+        lesson: Lesson,
         folder: Path,
         *,
         seconds: float | None = None,
@@ -90,15 +66,9 @@ class Trainer:
     ) -> None:
         if network.windows != {None}:
             raise UnsupportedMode("training", network.name, "sliding windows are not supported")
-        torch.manual_seed(config.seed)
         self.network, self.config, self.folder = network, config, folder
-        self._draws, self._workers = Draws(answers, config), workers
-        self._held_out = held_out
-        self._seconds = seconds
-        mean_E = network.parameters.embedding_VE.float().mean(0)
-        self.adapter = DraftAdapter(network.config, config.rank, config.alpha, mean_E).to(
-            network.device
-        )
+        self.adapter = adapter.to(network.device)
+        self._lesson, self._seconds, self._workers = lesson, seconds, workers
         self._optimiser = torch.optim.AdamW(
             self.adapter.parameters(), lr=config.learning_rate, weight_decay=0.0
         )
@@ -143,22 +113,22 @@ class Trainer:
             self.step += 1
             seconds = time.monotonic() - began
             is_last = self._done(seconds) >= 1.0
-            reaches: tuple[Reach, ...] = ()
+            judged: Mapping[str, float] = {}
             if self.step % self.config.evaluate_every == 0 or is_last:
-                reaches = tuple(self.judge())
+                judged = self.judge()
                 self.save()
-                self._note(loss, reaches)
+                self._note(loss, judged)
             left = seconds / (self.step - first) * (self.config.steps - self.step)
             if self._seconds is not None:
                 left = min(left, self._seconds - seconds)
-            report(Progress(self.step, self.config.steps, self.rows, loss, right, left, reaches))
+            report(Progress(self.step, self.config.steps, self.rows, loss, right, left, judged))
             if is_last:
                 return
 
     def _drawn(self) -> Iterator[Packed]:
         return iter(
             DataLoader(
-                self._draws,
+                _Draws(self._lesson),
                 sampler=range(self.step, self.config.steps),
                 batch_size=None,
                 num_workers=self._workers,
@@ -170,18 +140,11 @@ class Trainer:
         by_steps = self.step / self.config.steps
         return by_steps if self._seconds is None else max(by_steps, seconds / self._seconds)
 
-    def judge(self) -> list[Reach]:
-        mask_E = self.adapter.mask_E.detach()
-        return judge(self._adapted(), mask_E, self._held_out, _JUDGED_LENGTH)
+    def judge(self) -> Mapping[str, float]:
+        return self._lesson.judge(self.adapted())
 
-    def _note(self, loss: float, reaches: Sequence[Reach]) -> None:
-        """Adds a point to the learning curve."""
-        reached = {each.kind.value: round(each.tokens_per_cycle, 4) for each in reaches}
-        point = {"step": self.step, "rows": self.rows, "loss": round(loss, 4), **reached}
-        with (self.folder / _CURVE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(point) + "\n")
-
-    def _adapted(self) -> Transformer:
+    def adapted(self) -> Transformer:
+        """The network with the adapter as it is now."""
         return Transformer(
             self.network.config,
             self.network.parameters,
@@ -189,22 +152,21 @@ class Trainer:
             self.adapter.adapter(self.network.dtype),
         )
 
+    def _note(self, loss: float, judged: Mapping[str, float]) -> None:
+        """Adds a point to the learning curve."""
+        found = {kind: round(each, 4) for kind, each in judged.items()}
+        point = {"step": self.step, "rows": self.rows, "loss": round(loss, 4), **found}
+        with (self.folder / _CURVE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(point) + "\n")
+
     def _learn(self, packed: Packed, done: float) -> tuple[float, float]:
-        """One step. The loss, and the right guesses per block."""
-        packed = packed.on(self.network.device)
-        network, config = self._adapted(), self.config
-        text = read_text(network, packed)
-        blocks_NE = read_blocks(network, packed, text, self.adapter.mask_E)
-        logits_RV = network.read(blocks_NE, packed.rows_R)
-        with torch.no_grad():
-            teacher_RV = network.read(text.text_CE, packed.text_rows_R)
-        loss = config.objective.loss(logits_RV, teacher_RV, packed.targets_R, packed.block_R)
+        """One step. The loss, and how much was right."""
+        loss, right = self._lesson.loss(self.adapted(), packed.on(self.network.device))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), config.max_gradient)
+        torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), self.config.max_gradient)
         for group in self._optimiser.param_groups:
-            group["lr"] = config.learning_rate_at(self.step, done)
+            group["lr"] = self.config.learning_rate_at(self.step, done)
         self._optimiser.step()
         self._optimiser.zero_grad()
-        self.rows += len(packed.tokens_N)
-        right_B = accepted(logits_RV.detach(), packed.targets_R, packed.block_R)
-        return loss.item(), right_B.mean().item()
+        self.rows += packed.num_rows
+        return loss.item(), right.item()

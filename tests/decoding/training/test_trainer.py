@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 import torch
+from torch import Tensor
 
 from decoding import BlockDiffusion, Completion, Engine, Request, SelfSpeculation
 from decoding.modes.drafters import DiffusionDrafter
@@ -15,6 +16,8 @@ from decoding.span import Purpose
 from decoding.training.answers import Answer, Generation, generate, read_answers
 from decoding.training.blocks import BlockChoice
 from decoding.training.config import CONFIG, AdapterTraining
+from decoding.training.draft_adapter import DraftAdapter
+from decoding.training.drafting import draft_trainer
 from decoding.training.judge import judge
 from decoding.training.rollout import Canvas, Rollout
 from decoding.training.tasks import Kind, Task
@@ -61,7 +64,7 @@ def run(
     model: Path, answers: list[Answer], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Trainer, list[Progress]]:
     folder = tmp_path_factory.mktemp("run")
-    trainer = Trainer(tiny_network(model), config(), answers, answers[:8], folder)
+    trainer = draft_trainer(tiny_network(model), config(), answers, answers[:8], folder)
     told: list[Progress] = []
     trainer.run(told.append)
     return trainer, told
@@ -71,12 +74,12 @@ def test_drafts_get_further_with_training(run: tuple[Trainer, list[Progress]]) -
     trainer, told = run
     assert [each.step for each in told] == list(range(1, 41))
     assert told[-1].loss < 0.9 * told[0].loss
-    assert told[-1].accepted > told[0].accepted + 0.5
-    judged = [each for each in told if each.reaches]
+    assert told[-1].right > told[0].right + 0.5
+    judged = [each for each in told if each.judged]
     assert [each.step for each in judged] == [20, 40]
     curve = [json.loads(line) for line in (trainer.folder / "curve.jsonl").read_text().splitlines()]
     assert [point["step"] for point in curve] == [20, 40]
-    assert curve[-1]["prose"] == pytest.approx(judged[-1].reaches[0].tokens_per_cycle, abs=1e-3)
+    assert curve[-1]["prose"] == pytest.approx(judged[-1].judged["prose"], abs=1e-3)
     assert AdapterTraining.read(trainer.folder / CONFIG) == config()
 
 
@@ -85,7 +88,7 @@ def test_the_judge_foretells_decoding(
 ) -> None:
     trainer, _ = run
     held = answers[:8]
-    [reach] = judge(trainer._adapted(), trainer.adapter.mask_E.detach(), held, 8)
+    [reach] = judge(trainer.adapted(), _mask_E(trainer), held, 8)
     trainer.adapter.save(trainer.folder / "float32", torch.float32)
     requests = [
         Request(each.prompt, mode=SelfSpeculation(8, DiffusionDrafter()), max_new_tokens=_LENGTH)
@@ -98,6 +101,11 @@ def test_the_judge_foretells_decoding(
     assert reach.tokens_per_cycle > 1.3
 
 
+def _mask_E(trainer: Trainer) -> Tensor:  # noqa: N802 - a tensor's name
+    assert isinstance(trainer.adapter, DraftAdapter)
+    return trainer.adapter.mask_E.detach()
+
+
 def cycles(done: Completion) -> int:
     return sum(each.purpose in (Purpose.VERIFY, Purpose.NEXT) for each in done.forwards)
 
@@ -107,7 +115,7 @@ def test_rollouts_denoise_as_decoding_does(
     run: tuple[Trainer, list[Progress]], model: Path, answers: list[Answer], threshold: float
 ) -> None:
     trainer, _ = run
-    rollout = Rollout(trainer._adapted(), trainer.adapter.mask_E.detach())
+    rollout = Rollout(trainer.adapted(), _mask_E(trainer))
     trainer.adapter.save(trainer.folder / "float32", torch.float32)
     with Engine.load(model, profile="exact", adapter=trainer.folder / "float32") as engine:
         for answer in answers[:6]:
@@ -128,7 +136,7 @@ def test_training_goes_on_where_it_was_stopped(
 ) -> None:
     def trained(folder: Path, stops: tuple[int, ...]) -> Trainer:
         for stop in stops:
-            trainer = Trainer(tiny_network(model), config(6), answers, answers[:2], folder)
+            trainer = draft_trainer(tiny_network(model), config(6), answers, answers[:2], folder)
             assert trainer.resume() == (stop != stops[0])
             with pytest.raises(_Stopped):
                 trainer.run(partial(_stop_at, trainer, stop))
@@ -144,7 +152,7 @@ def test_training_goes_on_where_it_was_stopped(
 def test_workers_draw_the_same(model: Path, answers: list[Answer], tmp_path: Path) -> None:
     trained = []
     for workers in (0, 1):
-        trainer = Trainer(
+        trainer = draft_trainer(
             tiny_network(model),
             config(3),
             answers,
@@ -162,13 +170,13 @@ def test_training_ends_in_time_and_goes_on_from_an_adapter(
     model: Path, answers: list[Answer], tmp_path: Path
 ) -> None:
     network, folder = tiny_network(model), tmp_path / "run"
-    trainer = Trainer(network, config(10_000), answers, answers[:2], folder, seconds=0.5)
+    trainer = draft_trainer(network, config(10_000), answers, answers[:2], folder, seconds=0.5)
     told: list[Progress] = []
     trainer.run(told.append)
     assert 1 <= trainer.step < 10_000
-    assert told[-1].reaches
+    assert told[-1].judged
     assert told[-1].seconds_left <= 0.0
-    after = Trainer(network, config(), answers, answers[:2], tmp_path / "after")
+    after = draft_trainer(network, config(), answers, answers[:2], tmp_path / "after")
     after.start_from(folder / "adapter")
     for one, other in zip(trainer.adapter.parameters(), after.adapter.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)

@@ -1,0 +1,117 @@
+"""The lesson of tool calling: writing the right answer to a demonstration.
+
+The adapter changes the autoregressive pathway, so what is trained with it is another model than
+the one that was published.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from random import Random
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from decoding.network.adapter import ALL_ROWS
+from decoding.network.transformer import Transformer
+from decoding.tokenizer import Tokenizer
+from decoding.training.answers import Answer
+from decoding.training.config import ToolTraining
+from decoding.training.draft_adapter import LowRankAdapter
+from decoding.training.streams import Example, Packed, read_text
+from decoding.training.tasks import Kind
+from decoding.training.tool_tasks import Demonstration
+from decoding.training.trainer import Trainer
+
+
+def written(tokenizer: Tokenizer, shown: Iterable[Demonstration]) -> Iterator[Answer]:
+    """The demonstrations as token ids. The source of each is the shape of its answer."""
+    end = tokenizer.eos_token_ids[0]
+    for each in shown:
+        prompt = tuple(tokenizer.encode_chat(each.task.chat))
+        tokens = (*tokenizer.encode(each.answer), end)
+        yield Answer(prompt, tokens, "0" * len(tokens), each.shape.value, Kind.TOOL)
+
+
+class ToolCalling:
+    """Every token of an answer counts alike, its end included.
+
+    What is judged is the share of held-out answers whose tokens a greedy decoder would all get
+    right, by shape. Raises `ValueError` where there is nothing to learn from.
+    """
+
+    def __init__(
+        self, config: ToolTraining, shown: Sequence[Answer], held_out: Sequence[Answer]
+    ) -> None:
+        if not shown:
+            raise ValueError("no demonstrations to learn from")
+        self._config, self._shown, self._held_out = config, shown, held_out
+
+    def draw(self, step: int) -> Packed:
+        random = Random(self._config.seed * 1_000_003 + step)
+        drawn: list[Answer] = []
+        rows = 0
+        while rows < self._config.rows_per_step:
+            drawn.append(random.choice(self._shown))
+            rows += len(drawn[-1].text)
+        return _packed(drawn)
+
+    def loss(self, network: Transformer, packed: Packed) -> tuple[Tensor, Tensor]:
+        """The loss, and the share of right tokens."""
+        logits_RV = _logits(network, packed)
+        is_right_R = logits_RV.detach().argmax(-1) == packed.targets_R
+        return F.cross_entropy(logits_RV, packed.targets_R), is_right_R.float().mean()
+
+    @torch.no_grad()
+    def judge(self, network: Transformer) -> Mapping[str, float]:
+        right: dict[str, list[bool]] = {}
+        for group in _groups(self._held_out, self._config.rows_per_step):
+            packed = _packed(group)
+            logits_RV = _logits(network, packed.on(network.device))
+            is_right_R = (logits_RV.argmax(-1).cpu() == packed.targets_R).tolist()
+            ends = list(accumulate(len(each.tokens) for each in group))
+            for answer, end in zip(group, ends, strict=True):
+                found = all(is_right_R[end - len(answer.tokens) : end])
+                right.setdefault(answer.source, []).append(found)
+        return {shape: sum(each) / len(each) for shape, each in sorted(right.items())}
+
+
+def _packed(answers: Sequence[Answer]) -> Packed:
+    """Texts without blocks; what is guessed are the tokens of the answers."""
+    examples = [Example(each.text, (), guessed_from=len(each.prompt)) for each in answers]
+    return Packed.of(examples, torch.device("cpu"), text_learns=True)
+
+
+def _logits(network: Transformer, packed: Packed) -> Tensor:
+    text = read_text(network, packed, ALL_ROWS)
+    return network.read(text.text_CE, packed.text_rows_R)
+
+
+def _groups(answers: Sequence[Answer], rows: int) -> Iterator[list[Answer]]:
+    """Of similar length, so that little is padding."""
+    group: list[Answer] = []
+    for answer in sorted(answers, key=lambda each: len(each.text)):
+        group.append(answer)
+        if sum(len(each.text) for each in group) >= rows:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def tool_trainer(
+    network: Transformer,
+    config: ToolTraining,
+    shown: Sequence[Answer],
+    held_out: Sequence[Answer],
+    folder: Path,
+    *,
+    seconds: float | None = None,
+    workers: int = 0,
+) -> Trainer:
+    """A trainer of a new adapter for calling tools."""
+    torch.manual_seed(config.seed)
+    adapter = LowRankAdapter(network.config, config.rank, config.alpha)
+    lesson = ToolCalling(config, shown, held_out)
+    return Trainer(network, config, adapter, lesson, folder, seconds=seconds, workers=workers)
