@@ -45,6 +45,7 @@ from agentkit.errors import (
     ToolRetriesExceeded,
     ToolTimeout,
     UnknownOutcome,
+    UnknownOutput,
     UnknownRun,
     UnknownTool,
     UsageLimitExceeded,
@@ -84,6 +85,7 @@ from agentkit.messages import (
     UserMessage,
 )
 from agentkit.models.base import ModelSettings
+from agentkit.output_function import OutputCall
 from agentkit.reflection import (
     Accept,
     ConfidenceBelow,
@@ -135,6 +137,7 @@ __all__ = [
     "ModelTimeout",
     "ModelUsage",
     "OnUnknown",
+    "OutputCall",
     "OutputRetriesExceeded",
     "OutputTypeError",
     "PartialOutput",
@@ -195,6 +198,7 @@ __all__ = [
     "ToolTimeout",
     "Turn",
     "UnknownOutcome",
+    "UnknownOutput",
     "UnknownRun",
     "UnknownTool",
     "Usage",

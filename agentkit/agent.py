@@ -30,6 +30,9 @@ from agentkit.tool import Tool
 from agentkit.usage import UsageLimits
 from agentkit.watch import watched
 
+Output = Callable[..., Awaitable[OutputT] | OutputT] | type[OutputT]
+"""What an agent's `output` may be, or be a list of."""
+
 
 @dataclass(frozen=True, slots=True)
 class _StandIn:
@@ -50,6 +53,9 @@ class Agent(Generic[DepsT, OutputT]):
     An agent never changes and holds nothing of a run: define it once, at import, and run it
     from any number of tasks and threads.
 
+    `output` is a function that the model calls with its final answer, whose return value is the
+    run's output, or a list of such functions and types; it takes the place of `output_type`. What
+    it raises as `ModelRetry` has the answer written again.
     `strategy` decides the steps of a run; by default `Act()`.
     `instructions` is text, or a function (sync or async) of the `RunContext` that gives it at
     the start of each run. `retries` and `tool_timeout` (seconds) hold for tools that do not say
@@ -78,6 +84,7 @@ class Agent(Generic[DepsT, OutputT]):
         *,
         tools: Iterable[Tool | Callable[..., Any]] = (),
         output_type: type[OutputT] | UnionType = str,  # type: ignore[assignment]
+        output: Output[OutputT] | Sequence[Output[OutputT]] | None = None,
         instructions: str | Callable[[RunContext[DepsT]], str | Awaitable[str]] = "",
         deps_type: type[DepsT] = NoneType,  # type: ignore[assignment]
         strategy: Strategy | None = None,
@@ -106,7 +113,7 @@ class Agent(Generic[DepsT, OutputT]):
         self._definition = Definition(
             model=model,
             tools=toolbox(tools, retries, tool_timeout, max_result_chars),
-            output=OutputSpec.of(output_type),
+            output=OutputSpec.of(_output(output_type, output)),
             instructions=instructions,
             deps_type=deps_type,
             strategy=strategy or Act(),
@@ -422,6 +429,14 @@ class Agent(Generic[DepsT, OutputT]):
             run_id=run_id,
             journal=stand_in.definition.resumed_journal(run_id, approvals, review, on_unknown),
         )
+
+
+def _output(output_type: Any, output: Any) -> Any:
+    if output is None:
+        return output_type
+    if output_type is not str:
+        raise ValueError("give output_type or output, not both; a list in output holds types too")
+    return output
 
 
 def _check_least(name: str, value: int | None, least: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from agentkit.compaction import Compaction
 from agentkit.context import RunContext
 from agentkit.decisions import Decision, OnUnknown
-from agentkit.errors import ToolDefinitionError
+from agentkit.errors import OutputTypeError, ToolDefinitionError
 from agentkit.journal import Journal, Unlogged
 from agentkit.models.base import Model, ModelSettings
 from agentkit.output import OutputSpec
@@ -45,6 +45,14 @@ class Definition:
     sessions: Sessions | None = None
     telemetry: "Watcher | None" = None
     eager_tools: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises `OutputTypeError` for an output function whose result a log could not keep."""
+        for name, function in self.output.functions.items():
+            if self.sessions is not None and function.returned is None:
+                raise OutputTypeError(
+                    f"(what {name!r} returns)", "an agent with sessions writes it down"
+                )
 
     def new_journal(self, run_id: str, session: str | None = None) -> Journal:
         """Remembers a new run. Raises `ValueError` where sessions are missing that the run

@@ -215,6 +215,22 @@ class UnknownOutcome(RunPaused):
     _waits_for = "a word (they may have taken effect before)"
 
 
+class UnknownOutput(UnknownOutcome):
+    """The same of the output function that `output`, the run's answer, calls: decide with
+    `review=...`, True to call it again, `Returned` where it did take effect, False or `Denied` to
+    have another answer written."""
+
+    def __init__(self, run_id: str, output: object) -> None:
+        AgentError.__init__(
+            self,
+            f"run {run_id}: {output!r} may have taken effect before the process ended; go on with "
+            f"agent.resume({run_id!r}, review=...) or on_unknown=...",
+        )
+        self.run_id = run_id
+        self.pending = ()
+        self.output = output
+
+
 class LogError(AgentError):
     """The log of runs cannot be read or written."""
 

@@ -118,6 +118,19 @@ class Journal(Protocol):
         """What the run's owner decided on this turn's answer, where they just did."""
         ...
 
+    def output_state(self) -> CallState:
+        """What is known of the call of an output function that is this turn's answer."""
+        ...
+
+    async def output_begins(self) -> None:
+        """Returns when it is safe to let that call take effect."""
+        ...
+
+    async def output_ended(self, outcome: CallOutcome) -> None:
+        """Writes down what came of that call: what the function returned, as JSON, or why the
+        answer has to be written again."""
+        ...
+
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
         """The run is about to end with `RunPaused`, waiting for these calls of the turn, or for
         a review."""
@@ -167,6 +180,15 @@ class Unlogged:
 
     def decided_review(self) -> Decision | None:
         return None
+
+    def output_state(self) -> CallState:
+        return CallState()
+
+    async def output_begins(self) -> None:
+        return
+
+    async def output_ended(self, outcome: CallOutcome) -> None:
+        return
 
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
         return

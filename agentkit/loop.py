@@ -16,6 +16,8 @@ from agentkit.listener import Listener
 from agentkit.messages import UserMessage
 from agentkit.models.base import ModelResponse
 from agentkit.output import OutputSpec
+from agentkit.output_call import call_output
+from agentkit.output_function import OutputCall
 from agentkit.partial import PartialReader
 from agentkit.result import RunResult
 from agentkit.run import Run
@@ -94,6 +96,8 @@ async def _take(run: Run, step: Step) -> Turn:
             answer = _checked(step, output, response)
             run.emit_all(partials.finish())
             answer = await run.reviewed(step, output, answer)
+            if isinstance(answer, OutputCall):
+                answer = await call_output(run, output.functions[answer.name], answer)
         except ModelRetry as error:
             run.finish_turn(kind, response)
             run.request_retry(error)

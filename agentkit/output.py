@@ -1,8 +1,11 @@
 """What a run's final answer must be, and the check that it is."""
 
+import functools
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from types import FunctionType, MappingProxyType, MethodType
+from typing import Any, Generic, Union
 
 from typing_extensions import TypeVar
 
@@ -10,9 +13,18 @@ from agentkit.errors import OutputTypeError
 from agentkit.events import JsonPath
 from agentkit.json_type import JsonType
 from agentkit.models.base import OutputFormat
+from agentkit.output_function import OutputFunction
 from agentkit.schema import first_line
+from agentkit.tool import Tool
 
 T = TypeVar("T", default=Any)
+
+# Not all that can be called: so can most types. Other objects are made tools first.
+_FUNCTIONS = (Tool, FunctionType, MethodType, functools.partial)
+
+
+def _none() -> Mapping[str, OutputFunction]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,21 +35,39 @@ class OutputSpec(Generic[T]):
     `format.json_schema`: pydantic models, dataclasses, TypedDicts, enums, literals, numbers,
     lists, dicts, None, and unions of them. A `str` inside a union is a JSON string, in quotes;
     so is a constrained one such as `Annotated[str, Field(max_length=80)]`.
+
+    A function stands for its calls, `{"name": ..., "arguments": {...}}`, which validate as
+    `OutputCall`s; a list is the union of the types and functions in it.
     """
 
     format: OutputFormat
     _type: JsonType[T] | None = field(repr=False)
+    functions: Mapping[str, OutputFunction] = field(default_factory=_none)
 
     @classmethod
     def of(cls, output_type: Any) -> "OutputSpec[Any]":
-        """Raises `OutputTypeError`, a `TypeError`, for a type without a JSON Schema."""
+        """Raises `OutputTypeError`, a `TypeError`, for a type without a JSON Schema, and
+        `ToolDefinitionError` or `ValueError` for a function that cannot be one of output."""
         if output_type is str:
             return cls(OutputFormat(), None)
+        alternatives = _alternatives(output_type)
+        functions: dict[str, OutputFunction] = {}
+        for each in alternatives:
+            if isinstance(each, OutputFunction):
+                if each.tool.name in functions:
+                    raise ValueError(f"two output functions are named {each.tool.name!r}")
+                functions[each.tool.name] = each
+        types = tuple(
+            each.python_type if isinstance(each, OutputFunction) else each for each in alternatives
+        )
+        python_type = types[0] if len(types) == 1 else Union[types]  # noqa: UP007 - of a tuple
         try:
-            json_type = JsonType.of(output_type)
+            json_type = JsonType.of(python_type)
         except Exception as error:
             raise OutputTypeError(output_type, first_line(error)) from error
-        return cls(OutputFormat(output_type, json_type.schema), json_type)
+        return cls(
+            OutputFormat(python_type, json_type.schema), json_type, MappingProxyType(functions)
+        )
 
     def validate(self, text: str) -> T | str:
         """The output that a model's `text` stands for. Raises `ModelRetry` saying what to
@@ -55,3 +85,11 @@ class OutputSpec(Generic[T]):
         if self._type is None:
             return str(output)
         return json.dumps(self._type.dump(output), ensure_ascii=False, separators=(",", ":"))
+
+
+def _alternatives(output_type: Any) -> Sequence[Any]:
+    """The types and functions of an output, each function described."""
+    if isinstance(output_type, list | tuple) and not output_type:
+        raise ValueError("output is empty; give a function, a type, or a list of them")
+    given = output_type if isinstance(output_type, list | tuple) else (output_type,)
+    return [OutputFunction.of(each) if isinstance(each, _FUNCTIONS) else each for each in given]

@@ -34,9 +34,11 @@ _TYPES = "use str, int, float, bool, list, dict, Literal, Enum, dataclass, Typed
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FunctionArguments:
-    """The arguments a model may give to one function. Immutable, shareable."""
+    """The arguments a model may give to one function. Immutable, shareable. `python_type` is the
+    `TypedDict` of them."""
 
     tool: str
+    python_type: Any
     _type: JsonType[dict[str, Any]] = field(repr=False)
 
     def validate(self, text: str) -> dict[str, Any]:
@@ -89,13 +91,13 @@ def describe(
     check_name(name)
     doc = parse_docstring(documentation_of(function))
     takes_context, arguments = _arguments(name, function, doc.parameters)
-    arguments_type = _arguments_type(name, arguments)
+    python_type, arguments_type = _arguments_type(name, arguments)
     return FunctionSchema(
         name,
         doc.description if description is None else inspect.cleandoc(description).strip(),
         _with_defaults(arguments_type.schema, arguments),
         takes_context,
-        FunctionArguments(name, arguments_type),
+        FunctionArguments(name, python_type, arguments_type),
     )
 
 
@@ -207,9 +209,12 @@ def _described(annotation: Any, description: str | None) -> Any:
     return Annotated[annotation, Field(description=description)]
 
 
-def _arguments_type(name: str, arguments: Iterable[_Argument]) -> JsonType[dict[str, Any]]:
+def _arguments_type(
+    name: str, arguments: Iterable[_Argument]
+) -> tuple[Any, JsonType[dict[str, Any]]]:
+    python_type = _typed_dict(name, arguments)
     try:
-        return JsonType.of(_typed_dict(name, arguments))
+        return python_type, JsonType.of(python_type)
     except Exception as error:
         raise _type_refusal(name, arguments, error) from error
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, cast, overload
@@ -206,25 +206,31 @@ class Tool(Generic[P, R]):
         change the tool. Raises `ToolTimeout`, `ToolResultError`, the function's own
         `ToolError`s as they are, and `ToolCrashed` from anything else it raises.
         """
+        return cast("str", await self._invoke(arguments, context, self._text))
+
+    async def invoke(self, arguments: dict[str, Any], context: RunContext[Any]) -> Any:
+        """As `call`, but gives what the function returned, as it is."""
+        return await self._invoke(arguments, context, _as_it_is)
+
+    def _text(self, result: Any) -> str:
+        return result_text(self.name, result)
+
+    async def _invoke(
+        self, arguments: dict[str, Any], context: RunContext[Any], shape: Callable[[Any], Any]
+    ) -> Any:
         function: Callable[..., Any] = self.function
         if self.takes_context:
             function = functools.partial(function, context)
         with anyio.move_on_after(self.timeout):
-            return await self._run(self.arguments.bind(function, arguments))
+            return await self._run(self.arguments.bind(function, arguments), shape)
         raise ToolTimeout(self.name, cast("float", self.timeout))
 
-    async def _run(self, function: Callable[[], Any]) -> str:
+    async def _run(self, function: Callable[[], Any], shape: Callable[[Any], Any]) -> Any:
         with self._crashes_named():
             if is_async(self.function):
-                return result_text(self.name, await function())
-            result = await run_in_thread(functools.partial(self._run_blocking, function))
-            return result if isinstance(result, str) else result_text(self.name, await result)
-
-    def _run_blocking(self, function: Callable[[], Any]) -> str | Awaitable[Any]:
-        """The text of the result, made in the thread as well; or an awaitable, which a plain
-        function may return and only the event loop can run."""
-        result = function()
-        return result if inspect.isawaitable(result) else result_text(self.name, result)
+                return shape(await function())
+            result = await run_in_thread(functools.partial(_run_blocking, function, shape))
+            return shape(await result) if inspect.isawaitable(result) else result
 
     @contextmanager
     def _crashes_named(self) -> Iterator[None]:
@@ -234,6 +240,17 @@ class Tool(Generic[P, R]):
             raise
         except Exception as error:
             raise ToolCrashed(self.name, error) from error
+
+
+def _as_it_is(result: Any) -> Any:
+    return result
+
+
+def _run_blocking(function: Callable[[], Any], shape: Callable[[Any], Any]) -> Any:
+    """The result in its shape, made in the thread as well; or an awaitable, which a plain
+    function may return and only the event loop can run."""
+    result = function()
+    return result if inspect.isawaitable(result) else shape(result)
 
 
 @overload

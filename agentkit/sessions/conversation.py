@@ -16,6 +16,8 @@ from agentkit.sessions.records import (
     CallEnded,
     Charged,
     Instructed,
+    OutputBegan,
+    OutputEnded,
     Paused,
     Record,
     Reviewed,
@@ -34,6 +36,7 @@ class LoggedTurn:
     instructions: str | None = None
     calls: list[CallState] = field(default_factory=list)
     review: ReviewOutcome | None = None
+    output: CallState = field(default_factory=CallState)
 
     def messages(self) -> list[Message]:
         """Calls without an outcome have no message."""
@@ -44,6 +47,12 @@ class LoggedTurn:
             if state.outcome is not None
         ]
         return [*map(UserMessage, self.said), answer, *results]
+
+    @property
+    def waits_for_review(self) -> bool:
+        """Whether nothing is known of its review, or an output function began and did not end."""
+        is_open = self.output.has_begun and self.output.outcome is None
+        return self.review is None or is_open
 
     def open_calls(self) -> dict[int, ToolCall]:
         """Those without an outcome, by index."""
@@ -69,6 +78,10 @@ def turns_of(records: Sequence[Record]) -> list[LoggedTurn]:
                 turns[-1].calls[index] = state_after(turns[-1].calls[index], record)
             case Reviewed(passed, reason):
                 turns[-1].review = ReviewOutcome(passed, reason)
+            case OutputBegan():
+                turns[-1].output = replace(turns[-1].output, has_begun=True)
+            case OutputEnded(content, retry):
+                turns[-1].output = CallState(CallOutcome(content, retry, retry))
             case _:
                 pass
     return turns

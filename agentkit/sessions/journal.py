@@ -48,6 +48,8 @@ from agentkit.sessions.records import (
     Failed,
     Finished,
     Instructed,
+    OutputBegan,
+    OutputEnded,
     Paused,
     Record,
     Resumed,
@@ -168,6 +170,18 @@ class LoggedJournal(ABC):
 
     def decided_review(self) -> Decision | None:
         return None
+
+    def output_state(self) -> CallState:
+        return self._turns[self._turn].output
+
+    async def output_begins(self) -> None:
+        await checkpoint()
+        await self._write([OutputBegan()])
+
+    async def output_ended(self, outcome: CallOutcome) -> None:
+        self._turns[self._turn].output = CallState(outcome)
+        charges, self._charges = self._charges, []
+        await self._write([*charges, OutputEnded(outcome.content, outcome.retry)])
 
     async def pauses(self, pending: Mapping[int, PendingReason]) -> None:
         await self._write([Paused(tuple(pending.items()))], RunState.PAUSED)
@@ -306,7 +320,7 @@ class ResumedJournal(LoggedJournal):
     def _check_approvals(self) -> None:
         turn = self._turns[-1] if self._turns else None
         check_known({} if turn is None else turn.open_calls(), self._approvals)
-        waits = turn is not None and not turn.calls and turn.review is None
+        waits = turn is not None and not turn.calls and turn.waits_for_review
         if self._review is not None and (self._is_finished or not waits):
             raise DecisionError(f"nothing of run {self._run_id!r} waits for a review")
 

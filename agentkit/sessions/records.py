@@ -106,6 +106,20 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputBegan:
+    """The output function that the last answer calls is about to take effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputEnded:
+    """What came of that call: what the function returned, as JSON, or with `retry` why the answer
+    has to be written again."""
+
+    content: str
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Charged:
     """What an agent has used up that a call asked."""
 
@@ -152,6 +166,8 @@ Record = (
     | CallApproved
     | CallBegan
     | CallEnded
+    | OutputBegan
+    | OutputEnded
     | Charged
     | Resumed
     | Paused
@@ -170,6 +186,8 @@ _KINDS: Mapping[str, type[Any]] = MappingProxyType(
         "call approved": CallApproved,
         "call began": CallBegan,
         "call ended": CallEnded,
+        "output began": OutputBegan,
+        "output ended": OutputEnded,
         "charged": Charged,
         "resumed": Resumed,
         "paused": Paused,

@@ -1,0 +1,70 @@
+"""The call of an output function: made once, and remembered."""
+
+from typing import Any, NoReturn
+
+from agentkit.decisions import Decision, Denied, OnUnknown, Returned
+from agentkit.errors import DecisionError, ModelRetry, ToolError, UnknownOutput
+from agentkit.journal import CallOutcome
+from agentkit.output_function import OutputCall, OutputFunction
+from agentkit.run import Run
+
+_UNKNOWN = (
+    "The process stopped while this answer took effect. It may have done so or not: find out "
+    "before you repeat it."
+)
+
+
+async def call_output(run: Run, function: OutputFunction, call: OutputCall) -> Any:
+    """What the function returned: now, or when the run was here before.
+
+    Raises `ModelRetry` where the answer has to be written again, `UnknownOutcome` where the call
+    may have taken effect before, and what the function crashed with.
+    """
+    state = run.journal.output_state()
+    if state.outcome is not None:
+        if state.outcome.retry:
+            raise ModelRetry(state.outcome.content)
+        return function.read(state.outcome.content)
+    if state.has_begun and not function.tool.idempotent:
+        decision = run.journal.decided_review()
+        if decision is None:
+            decision = await _by_rule(run, call)
+        if isinstance(decision, Returned):
+            await run.journal.output_ended(CallOutcome(function.written(decision.value)))
+            return decision.value
+        if decision is not True:
+            await _refuse(run, decision)
+    await run.journal.output_begins()
+    try:
+        value = await function.call(call.arguments, run.context(call.name))
+    except ToolError as error:
+        await run.journal.output_ended(CallOutcome(str(error), is_error=True, retry=True))
+        raise ModelRetry(str(error)) from error
+    if run.definition.sessions is not None:
+        await run.journal.output_ended(CallOutcome(function.written(value)))
+    return value
+
+
+async def _by_rule(run: Run, call: OutputCall) -> Decision:
+    """What `OnUnknown` makes of a call whose outcome is not known."""
+    match run.journal.on_unknown:
+        case OnUnknown.REPEAT:
+            return True
+        case OnUnknown.TELL_MODEL:
+            return Denied(_UNKNOWN)
+        case OnUnknown.RAISE:
+            await run.journal.pauses({})
+            raise UnknownOutput(run.run_id, call)
+
+
+async def _refuse(run: Run, decision: Decision) -> NoReturn:
+    """Has the answer written again."""
+    if decision is False:
+        decision = Denied()
+    if not isinstance(decision, Denied):
+        raise DecisionError(
+            f"review: {decision!r} is no decision on an output function that began; give True, "
+            "False, Denied or Returned"
+        )
+    await run.journal.output_ended(CallOutcome(decision.reason, is_error=True, retry=True))
+    raise ModelRetry(decision.reason)
