@@ -12,8 +12,8 @@ class EngineStats:
 
     `forwards` counts calls of the network, however many sequences shared them, `rows` the tokens
     evaluated in them, of which each may have `max_forward_rows`. New, drafted, accepted and
-    forced tokens are those of requests that are over, prompt tokens those of requests that
-    began. `held_pages` includes what is kept for re-use, `shared_pages` are those that several
+    forced tokens and the time in which grammars' masks were computed are those of requests that
+    are over, prompt tokens those of requests that began. `held_pages` includes what is kept for re-use, `shared_pages` are those that several
     live sequences read, `evicted_pages` those given up so far. `profile` names the numerics;
     `pace` is what `Auto` decides by.
     """
@@ -37,6 +37,7 @@ class EngineStats:
     forced: int
     modes: dict[str, int]
     pace: PaceStats = PaceStats()
+    mask_microseconds: float = 0.0
 
     @property
     def hit_rate(self) -> float:
@@ -62,6 +63,7 @@ class Totals:
         self.drafted = 0
         self.accepted = 0
         self.forced = 0
+        self.mask_microseconds = 0.0
         self.modes: dict[str, int] = {}
 
     def admit(self, prompt_tokens: int, cached_prompt_tokens: int) -> None:
@@ -77,6 +79,7 @@ class Totals:
         self.drafted += stats.drafted
         self.accepted += stats.accepted
         self.forced += stats.forced
+        self.mask_microseconds += stats.mask_microseconds
         for mode, count in stats.modes.items():
             self.modes[mode] = self.modes.get(mode, 0) + count
 
@@ -113,5 +116,6 @@ class Totals:
             drafted=self.drafted,
             accepted=self.accepted,
             forced=self.forced,
+            mask_microseconds=self.mask_microseconds,
             modes=dict(self.modes),
         )

@@ -28,6 +28,8 @@ def check(result: RunResult[str], before: EngineStats, after: EngineStats) -> No
     for name in COUNTS:
         told = sum(getattr(step, name) for step in steps)
         assert told == getattr(after, name) - getattr(before, name), name
+    masks = sum(step.mask_microseconds for step in steps)
+    assert masks == pytest.approx(after.mask_microseconds - before.mask_microseconds)
     forwards = sum(step.forwards + step.prefill_forwards for step in steps)
     assert forwards == after.forwards - before.forwards
     modes: Counter[str] = Counter()
