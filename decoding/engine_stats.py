@@ -12,10 +12,10 @@ class EngineStats:
 
     `forwards` counts calls of the network, however many sequences shared them, `rows` the tokens
     evaluated in them, of which each may have `max_forward_rows`. New, drafted, accepted and
-    forced tokens and the time in which grammars' masks were computed are those of requests that
-    are over, prompt tokens those of requests that began. `held_pages` includes what is kept for re-use, `shared_pages` are those that several
-    live sequences read, `evicted_pages` those given up so far. `profile` names the numerics;
-    `pace` is what `Auto` decides by.
+    forced tokens and the time in which masks were computed are those of requests that are over,
+    prompt tokens those of requests that began. `held_pages` includes what is kept for re-use,
+    `shared_pages` are those that several live sequences read, `evicted_pages` those given up so
+    far. `profile` names the numerics; `pace` is what `Auto` decides by.
     """
 
     profile: str
