@@ -8,6 +8,7 @@ from decoding.async_engine import AsyncEngine, EventStream
 from decoding.engine import Engine, Profile
 from decoding.engine_stats import EngineStats
 from decoding.errors import (
+    BudgetTooSmall,
     CacheExhausted,
     ContextOverflow,
     DecodingError,
@@ -70,6 +71,7 @@ __all__ = [
     "Autoregressive",
     "Block",
     "BlockDiffusion",
+    "BudgetTooSmall",
     "CacheExhausted",
     "ChatMessage",
     "CombinedDrafter",

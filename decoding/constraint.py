@@ -4,6 +4,7 @@ import time
 
 from torch import Tensor
 
+from decoding.errors import BudgetTooSmall
 from decoding.grammar import Matcher
 
 
@@ -13,8 +14,8 @@ class Constraint:
     With `closing_budget` (tokens, the end token included) it keeps a *closing path*: tokens
     known to complete the grammar within what remains. Before a token is committed it asks
     for a path behind it; where none fits, the path kept so far is taken instead. By
-    induction the answer always closes once the first path fits. Raises `ValueError` where
-    it does not.
+    induction the answer always closes once the first path fits. Raises `BudgetTooSmall`
+    where it does not.
     """
 
     def __init__(self, matcher: Matcher, closing_budget: int | None = None) -> None:
@@ -25,10 +26,7 @@ class Constraint:
         if closing_budget is not None:
             self._path = matcher.closing_tokens(closing_budget)
             if self._path is None:
-                raise ValueError(
-                    f"no answer within max_new_tokens={closing_budget} was found under this "
-                    "grammar; raise max_new_tokens, or leave close_at_budget off"
-                )
+                raise BudgetTooSmall(closing_budget)
 
     def mask(self) -> Tensor:
         """Packed mask [W] of the tokens allowed next. Raises `GrammarDeadEnd` for none."""

@@ -6,6 +6,7 @@
       DeadlineExceeded   the request's time was over (in `decoding.request`, with its completion)
       ContextOverflow    the prompt does not fit the model's context
       GrammarError       the grammar cannot be compiled, or uses what we do not enforce
+      BudgetTooSmall     no answer under the grammar fits the token budget
       GrammarDeadEnd     no token of the vocabulary continues the text
       UnsupportedMode    this network cannot decode in that mode
       NotFinite          the network's numbers are no numbers
@@ -70,6 +71,18 @@ class GrammarError(DecodingError):
         super().__init__(f"{reason}{where}")
         self.reason = reason
         self.location = location
+
+
+class BudgetTooSmall(DecodingError, ValueError):
+    """Raised by `Engine.add` where `close_at_budget` asks for a valid end within `max_new_tokens`
+    and none was found."""
+
+    def __init__(self, budget: int) -> None:
+        super().__init__(
+            f"no answer within max_new_tokens={budget} was found under this grammar; raise "
+            "max_new_tokens, or leave close_at_budget off"
+        )
+        self.budget = budget
 
 
 class GrammarDeadEnd(DecodingError):

@@ -13,7 +13,8 @@ from agentkit.cli import local, once, picture
 from agentkit.cli.catalogue import catalogue
 from agentkit.cli.chat import CUT, Chat, piped_lines, typed_lines
 from agentkit.cli.failures import UsageError, sentences
-from agentkit.cli.served import serve
+from agentkit.cli.served import check_serving, serve_model
+from agentkit.cli.served import serve as serve_tools
 from agentkit.cli.show import shown
 from agentkit.cli.tool_names import load_tools
 from agentkit.models import Model, ModelSettings
@@ -29,6 +30,7 @@ Examples:
   agentkit run "Which day is it?" --tools my_tools:tools --json
   agentkit trace "What is 17 * 23?" -o trace.html
   agentkit mcp my_tools:search
+  agentkit serve --port 8000
 """
 _CHAT_EXAMPLES = """\b
 Examples:
@@ -46,6 +48,11 @@ _TRACE_EXAMPLES = """\b
 Examples:
   agentkit trace "Tell me about tides." --max-tokens 80
   agentkit trace "What is 17 * 23?" --tools tools:calculator --call-first --mode auto -o run.html
+"""
+_SERVE_EXAMPLES = """\b
+Examples:
+  agentkit serve
+  agentkit serve --model ./my-model --mode auto --host 0.0.0.0 --port 9000
 """
 _MCP_EXAMPLES = """\b
 Examples:
@@ -237,7 +244,31 @@ def mcp(
     Speaks over stdin and stdout until stdin ends; a client starts it as its server.
     """
     with sentences(_errors(), debug=debug):
-        serve(load_tools(tools), name)
+        serve_tools(load_tools(tools), name)
+
+
+@app.command(epilog=_SERVE_EXAMPLES)
+def serve(
+    model: ModelOption = local.DEFAULT_MODEL,
+    mode: ModeOption = "autoregressive",
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 for everybody."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", min=1, max=65535)] = 8000,
+    debug: DebugOption = False,
+) -> None:
+    """Serve a model to clients of the OpenAI API.
+
+    Chat completions with tools and JSON schemas, at /v1, until Ctrl-C. Nobody is asked who they
+    are.
+    """
+    errors = _errors()
+    with sentences(errors, debug=debug):
+        local.check_mode(mode)
+        check_serving()
+        with local.opened(model, mode, errors) as opened:
+            serve_model(opened, host, port, errors)
 
 
 def main() -> None:

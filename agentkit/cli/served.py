@@ -1,10 +1,13 @@
-"""`agentkit mcp`: tools for MCP clients."""
+"""`agentkit mcp` and `agentkit serve`: tools for MCP clients, a model for clients of OpenAI."""
 
+import importlib
 from collections.abc import Sequence
 from functools import partial
 
 import anyio
+from rich.console import Console
 
+from agentkit.models import Model
 from agentkit.tool import Tool
 
 
@@ -13,3 +16,19 @@ def serve(tools: Sequence[Tool], name: str) -> None:
     from agentkit.mcp_server import serve_mcp
 
     anyio.run(partial(serve_mcp, tools, name=name))
+
+
+def serve_model(model: Model, host: str, port: int, errors: Console) -> None:
+    """Until Ctrl-C. Raises `ImportError` without what the extra `serve` brings, and `OSError`
+    where the address cannot be had."""
+    from agentkit.openai_server import serve as serve_chat
+
+    place = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    told = f"{model.name} is served at {place}; Ctrl-C ends it"
+    errors.print(told, markup=False, highlight=False, soft_wrap=True)
+    anyio.run(partial(serve_chat, model, host=host, port=port))
+
+
+def check_serving() -> None:
+    """Raises `ImportError` without what `serve_model` needs."""
+    importlib.import_module("agentkit.openai_server")

@@ -101,6 +101,14 @@ async def test_a_plan_is_typed_and_its_tokens_are_counted() -> None:
     assert stats.cached_prompt_tokens == result.usage.cached_input_tokens
 
 
+async def test_a_budget_below_every_answer_is_an_error_of_the_model_s() -> None:
+    model = local()
+    agent = Agent(model, output_type=list[bool], settings=ModelSettings(max_tokens=1))
+    with pytest.raises(ModelError, match="no answer within max_new_tokens=1"):
+        await agent.run("hi")
+    await model._engine.aclose()
+
+
 async def test_leaving_early_frees_the_engine() -> None:
     model = local()
     request = ModelRequest((UserMessage("hi"),), settings=ModelSettings(max_tokens=1000))
