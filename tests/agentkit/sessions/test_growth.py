@@ -10,11 +10,20 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agentkit import Agent, AssistantMessage, ModelUsage, RunState, SQLiteSessions, UsageLimits
+from agentkit import (
+    Agent,
+    AssistantMessage,
+    ModelSettings,
+    ModelUsage,
+    RunState,
+    SQLiteSessions,
+    UsageLimits,
+)
 from agentkit.messages import ToolCall
 from agentkit.models import FunctionModel, ModelRequest, ModelResponse, TestModel
 from agentkit.sessions.records import Answered, Began, CallBegan, CallEnded
-from tests.agentkit.support import add
+from tests.agentkit.support import add, no_new_tasks
+from tests.agentkit.test_local import local
 
 pytestmark = pytest.mark.anyio
 CALL = ToolCall("call-1", "add", '{"a":1,"b":2}')
@@ -65,6 +74,56 @@ async def test_a_long_run_writes_each_turn_once(tmp_path: Path) -> None:
         assert run.info.state is RunState.FINISHED
         assert len(run.records) == 2 + 300 * 3 + 2  # its beginning, turns and end
         assert await sessions.messages("s") == result.messages
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_long_run_grows_its_file_linearly(tmp_path: Path) -> None:
+    """The same through the loop, whose own work for a turn must not grow with the turns before."""
+    path, sizes = tmp_path / "runs.db", []
+    numbers = itertools.count(1)
+
+    def answer(request: ModelRequest) -> ModelResponse:
+        number = next(numbers)
+        if number % 400 == 0:
+            sizes.append(size(path))
+        if number > 1600:
+            return ModelResponse(AssistantMessage("end"), ModelUsage(10))
+        call = ToolCall(f"call-{number:04}", "add", CALL.arguments)
+        return ModelResponse(AssistantMessage(tool_calls=(call,)), ModelUsage(10))
+
+    async with SQLiteSessions(path, fsync=False) as sessions:
+        agent = Agent(FunctionModel(answer), tools=[add], sessions=sessions)
+        await agent.run("go", usage_limits=UsageLimits(turns=None))
+    # By the first of these, what waits to be moved into the file has its full size.
+    growth = [later - before for before, later in itertools.pairwise(sizes)]
+    assert growth[-1] < 1.5 * growth[0]
+    assert max(growth) < 400 * 1000
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_thousand_decoded_runs_leave_nothing() -> None:
+    model = local(3)
+    agent = Agent(model, settings=ModelSettings(max_tokens=4))
+
+    async def run_all() -> tuple[int, int, int]:
+        """The same questions each time, since the double of a network keeps its answers."""
+        for ten in range(0, 500, 10):
+            async with anyio.create_task_group() as group:
+                for number in range(ten, ten + 10):
+                    group.start_soon(agent.run, f"question {number:03}")
+        gc.collect()
+        return len(gc.get_objects()), threading.active_count(), num_handles()
+
+    async with model:
+        async with no_new_tasks():
+            before = await run_all()
+            after = await run_all()
+        stats = model.stats()
+    await model._engine.aclose()
+    assert after[0] - before[0] < 500
+    assert after[1:] == before[1:]
+    assert stats.live_sequences == stats.waiting_requests == stats.shared_pages == 0
+    assert stats.evicted_pages > 0  # the cache was full, and went on to serve
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
