@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -41,7 +42,7 @@ from decoding.training.sampler import (
     watch,
 )
 from decoding.training.tasks import Kind, Task, read_instructions
-from decoding.training.tool_calling import tool_trainer, written
+from decoding.training.tool_calling import kept_talk, tool_trainer, written
 from decoding.training.tool_tasks import (
     HELD_OUT_DOMAINS,
     TRAINING_DOMAINS,
@@ -131,13 +132,7 @@ def _in_bulk(args: argparse.Namespace, how: Generation) -> Iterator[tuple[int, A
 def _tasks(args: argparse.Namespace, own: Callable[[int], Iterator[Task]]) -> list[Task]:
     """Free text under system messages of several kinds, and tools, in random order."""
     random = Random(args.seed)
-    tasks: list[Task] = []
-    for each in args.instructions:
-        kind, file = each.split(":", 1)
-        source = Path(file).name.split(".")[0]
-        read = list(read_instructions(Path(file), source, Kind(kind)))
-        random.shuffle(read)
-        tasks += read[: args.limit]
+    tasks = _instructions(args, random)
     domains = HELD_OUT_DOMAINS if args.held_out_tools else TRAINING_DOMAINS
     made = list(tool_tasks(args.seed, args.tool_tasks, domains))
     for number, task in enumerate(own(args.own_prompts), 1):
@@ -146,6 +141,17 @@ def _tasks(args: argparse.Namespace, own: Callable[[int], Iterator[Task]]) -> li
             _tell(f"{number} of {args.own_prompts} prompts of the model's own")
     tasks = [_with_system(task, random.choice(_SYSTEMS)) for task in tasks] + made
     random.shuffle(tasks)
+    return tasks
+
+
+def _instructions(args: argparse.Namespace, random: Random) -> list[Task]:
+    tasks: list[Task] = []
+    for each in args.instructions:
+        kind, file = each.split(":", 1)
+        source = Path(file).name.split(".")[0]
+        read = list(read_instructions(Path(file), source, Kind(kind)))
+        random.shuffle(read)
+        tasks += read[: args.limit]
     return tasks
 
 
@@ -165,12 +171,22 @@ def _adapter(args: argparse.Namespace) -> None:
 def _demonstrations(args: argparse.Namespace) -> None:
     tokenizer = Tokenizer.from_directory(_directory(args))
     domains = HELD_OUT_DOMAINS if args.held_out_tools else TRAINING_DOMAINS
-    shown = demonstrations(args.seed, args.count, domains)
+    shown = written(tokenizer, demonstrations(args.seed, args.count, domains))
     with args.out.open("w", encoding="utf-8") as file:
-        for number, answer in enumerate(written(tokenizer, shown), 1):
+        for number, answer in enumerate(chain(shown, _talk(args)), 1):
             file.write(answer.to_json() + "\n")
-            if number % 1000 == 0:
-                _tell(f"{number} of {args.count} demonstrations")
+            if number % 500 == 0:
+                _tell(f"{number} demonstrations")
+
+
+def _talk(args: argparse.Namespace) -> Iterator[Answer]:
+    """What the model says to questions that need no tool."""
+    if not args.instructions:
+        return
+    tasks = _instructions(args, Random(args.seed))
+    with Engine.load(args.model, profile="fast", adapter=None) as engine:
+        answers = generate(engine, tasks, replace(Generation(), temperatures=(0.0,)))
+        yield from kept_talk(engine.tokenizer, tasks, answers, args.seed)
 
 
 def _tools(args: argparse.Namespace) -> None:
@@ -269,14 +285,7 @@ def _parser() -> argparse.ArgumentParser:
 
     answers = command("answers", _answers, "let the model answer prompts")
     answers.add_argument("--out", type=Path, required=True, help="JSON Lines, appended to")
-    answers.add_argument(
-        "--instructions",
-        nargs="*",
-        default=[],
-        metavar="KIND:FILE",
-        help='prose or code, and a file of {"instruction", "input"} lines',
-    )
-    answers.add_argument("--limit", type=int, default=None, help="instructions of each file")
+    _add_instructions(answers)
     answers.add_argument("--tool-tasks", type=int, default=0, help="synthetic calls of tools")
     answers.add_argument("--own-prompts", type=int, default=0, help="that the model writes itself")
     answers.add_argument("--held-out-tools", action="store_true", help="of tools for evaluation")
@@ -311,6 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     shown = command("demonstrations", _demonstrations, "write right answers to tool tasks")
     shown.add_argument("--out", type=Path, required=True, help="JSON Lines")
     shown.add_argument("--count", type=int, default=16_000)
+    _add_instructions(shown)
     shown.add_argument("--held-out-tools", action="store_true", help="of tools for evaluation")
     shown.add_argument("--seed", type=int, default=0)
 
@@ -324,6 +334,17 @@ def _parser() -> argparse.ArgumentParser:
     sampler.add_argument("--states", type=int, default=60_000, help="of blocks, at most")
     sampler.add_argument("--dtype", choices=_DTYPES, default="bfloat16")
     return parser
+
+
+def _add_instructions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--instructions",
+        nargs="*",
+        default=[],
+        metavar="KIND:FILE",
+        help='prose or code, and a file of {"instruction", "input"} lines',
+    )
+    parser.add_argument("--limit", type=int, default=None, help="instructions of each file")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ the one that was published.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from random import Random
@@ -20,8 +21,8 @@ from decoding.training.answers import Answer
 from decoding.training.config import ToolTraining
 from decoding.training.draft_adapter import LowRankAdapter
 from decoding.training.streams import Example, Packed, read_text
-from decoding.training.tasks import Kind
-from decoding.training.tool_tasks import Demonstration
+from decoding.training.tasks import Kind, Task
+from decoding.training.tool_tasks import Demonstration, with_tools
 from decoding.training.trainer import Trainer
 
 
@@ -32,6 +33,24 @@ def written(tokenizer: Tokenizer, shown: Iterable[Demonstration]) -> Iterator[An
         prompt = tuple(tokenizer.encode_chat(each.task.chat))
         tokens = (*tokenizer.encode(each.answer), end)
         yield Answer(prompt, tokens, "0" * len(tokens), each.shape.value, Kind.TOOL)
+
+
+def kept_talk(
+    tokenizer: Tokenizer, asked: Sequence[Task], answers: Iterable[Answer], seed: int
+) -> Iterator[Answer]:
+    """The model's own answers to questions that need no tool, as demonstrations: every other one
+    with tools at hand. Without them a model that learned to call unlearns to talk.
+
+    `answers` answer some of `asked`, in any order.
+    """
+    random = Random(seed)
+    tasks = {tuple(tokenizer.encode_chat(task.chat)): task for task in asked}
+    for answer in answers:
+        prompt = answer.prompt
+        if random.random() < 0.5:
+            chat = with_tools(random, tasks[answer.prompt]).chat
+            prompt = tuple(tokenizer.encode_chat(chat))
+        yield replace(answer, prompt=prompt, source="talk")
 
 
 class ToolCalling:

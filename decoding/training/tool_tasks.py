@@ -6,7 +6,7 @@ nothing is taken from a published data set.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from random import Random
@@ -122,6 +122,16 @@ def _demonstrated(seed: int, names: Sequence[str]) -> Iterator[Demonstration]:
             yield _unfit(rng, needed, others, spelling)
         else:
             yield _fit(rng, domain, [needed, *others], spelling)
+
+
+def with_tools(rng: Random, task: Task, domains: Sequence[str] = TRAINING_DOMAINS) -> Task:
+    """The task with tools that it does not need shown before it."""
+    homes = [DOMAINS[name] for name in domains if name != _EXTRACTION]
+    home = rng.choice(homes)
+    first = make_tool(rng, home, rng.choice(home.actions))
+    shown = answering(rng, Format.TAGGED, [first, *_others(rng, first, home, homes)])
+    asked = [(role, text) for role, text in task.messages if role != "system"]
+    return replace(task, messages=(("system", shown.system), *asked))
 
 
 def _unfit(rng: Random, needed: Tool, tools: Sequence[Tool], spelling: Spelling) -> Demonstration:

@@ -51,7 +51,8 @@ def keep(directory: Path, write: Callable[[Path], None]) -> None:
 
 def files_of(directory: Path) -> list[Path]:
     """What was written there."""
-    return [file for file in sorted(directory.iterdir()) if file.name != _MANIFEST]
+    files = (each for each in sorted(directory.iterdir()) if each.is_file())
+    return [each for each in files if each.name != _MANIFEST]
 
 
 def _unwritable(directory: Path, error: OSError) -> WeightsError:
