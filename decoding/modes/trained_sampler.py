@@ -82,8 +82,11 @@ class TrainedSampler:
         network.requires_grad_(False)
         return cls(network.eval().to(device), features, threshold)
 
-    def save(self, directory: str | Path) -> None:
-        """Writes both files, making the folder where there is none. The threshold is not kept."""
+    def save(self, directory: str | Path, dtype: torch.dtype = torch.float16) -> None:
+        """Writes both files, making the folder where there is none. The threshold is not kept.
+
+        Scores change by thousandths in half precision.
+        """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         sizes, vectors_VD = self.network.sizes, self.features.vectors_VD
@@ -98,7 +101,7 @@ class TrainedSampler:
             tensors[_VECTORS] = vectors_VD
         text = json.dumps(config, indent=2) + "\n"
         (folder / CONFIG).write_text(text, encoding="utf-8")
-        kept = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        kept = {key: each.detach().to("cpu", dtype).contiguous() for key, each in tensors.items()}
         save_file(kept, folder / WEIGHTS)
 
     def check_vocabulary(self, vocab_size: int, model: str) -> None:

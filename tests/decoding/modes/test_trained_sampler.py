@@ -269,11 +269,18 @@ def test_features_and_network_must_fit() -> None:
 @pytest.mark.parametrize("features", [tuple(Feature), SCALARS, (Feature.THIRD_VECTOR,)])
 def test_what_is_saved_loads_the_same(features: tuple[Feature, ...], tmp_path: Path) -> None:
     saved = sampler(features)
-    saved.save(tmp_path / "new" / "folder")
+    saved.save(tmp_path / "new" / "folder", torch.float32)
     loaded = TrainedSampler.load(tmp_path / "new" / "folder", threshold=0.25)
     assert loaded.scores(BLOCK) == saved.scores(BLOCK)
     assert loaded.threshold == 0.25
     assert not any(each.requires_grad for each in loaded.network.parameters())
+
+
+def test_half_precision_changes_scores_by_thousandths(tmp_path: Path) -> None:
+    saved = sampler(tuple(Feature))
+    saved.save(tmp_path)
+    scores = TrainedSampler.load(tmp_path).scores(BLOCK)
+    assert scores == pytest.approx(saved.scores(BLOCK), abs=1e-2)
 
 
 def edit_config(**changes: Any) -> Callable[[Path], object]:
