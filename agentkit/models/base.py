@@ -1,6 +1,7 @@
 """The seam to a language model: one streaming method."""
 
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
@@ -45,6 +46,8 @@ class ModelSettings:
     `temperature`, `top_p` and `seed`. With `best_of` so many answers are decoded and the one
     that the decoder was surest of is taken (`agentkit.confidence.mean_logprob`); nothing is told
     of it before all are complete. Models elsewhere refuse `mode`, `sampling` and `best_of`.
+
+    Raises `ValueError` for a number out of its range and `TypeError` for what is none.
     """
 
     max_tokens: int | None = None
@@ -56,6 +59,16 @@ class ModelSettings:
     sampling: Any = None
     best_of: int | None = None
 
+    def __post_init__(self) -> None:
+        _check("max_tokens", self.max_tokens, lambda value: value >= 1, "1 or more")
+        _check("temperature", self.temperature, lambda value: 0 <= value < math.inf, "0 or more")
+        _check("top_p", self.top_p, lambda value: 0 < value <= 1, "above 0, at most 1")
+        _check("best_of", self.best_of, lambda value: value >= 1, "1 or more")
+        if isinstance(self.stop, str) or not all(self.stop or ()):
+            raise ValueError(
+                f"ModelSettings.stop is {self.stop!r}; give a tuple of strings, none of them empty"
+            )
+
     def updated(self, over: "ModelSettings") -> "ModelSettings":
         """These settings with what `over` decides."""
         decided = {
@@ -64,6 +77,15 @@ class ModelSettings:
             if (value := getattr(over, setting.name)) is not None
         }
         return replace(self, **decided) if decided else self
+
+
+def _check(name: str, value: float | None, is_good: Callable[[float], bool], what: str) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"ModelSettings.{name} is {value!r}; give a number, {what}, or None")
+    if not is_good(value):
+        raise ValueError(f"ModelSettings.{name} is {value!r}; give {what}, or None")
 
 
 @dataclass(frozen=True, slots=True)

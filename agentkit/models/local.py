@@ -148,13 +148,9 @@ class LocalModel:
 
     def _candidates(self, request: ModelRequest) -> list[Request]:
         """The answers to decode; the engine encodes what they begin with once."""
-        number = request.settings.best_of
-        if number is not None and number < 1:
-            raise ModelError(f"best_of is {number}; give 1 or more, or None")
         first = self._decoding_request(request)
-        return [
-            replace(first, sampling=_variant(first.sampling, index)) for index in range(number or 1)
-        ]
+        number = request.settings.best_of or 1
+        return [replace(first, sampling=_variant(first.sampling, index)) for index in range(number)]
 
     def _decoding_request(self, request: ModelRequest) -> Request:
         settings = request.settings

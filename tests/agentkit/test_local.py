@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from enum import Enum
+from typing import Any
 
 import anyio
 import pytest
@@ -317,11 +318,28 @@ async def test_greedy_best_of_is_repeatable() -> None:
     assert first.message.token_ids == second.message.token_ids
 
 
-async def test_there_is_no_best_of_none() -> None:
-    model = local(3)
-    with pytest.raises(ModelError, match="best_of is 0"):
-        await answer_of(model, ModelSettings(best_of=0))
-    await model._engine.aclose()
+def test_there_is_no_best_of_none() -> None:
     with pytest.raises(ValueError, match="best_of"):
         Step(best_of=0)
     assert Step(best_of=2).settings.best_of == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"max_tokens": 0}, ValueError),
+        ({"temperature": -0.1}, ValueError),
+        ({"temperature": float("nan")}, ValueError),
+        ({"top_p": 0}, ValueError),
+        ({"top_p": 1.1}, ValueError),
+        ({"best_of": 0}, ValueError),
+        ({"stop": "end"}, ValueError),
+        ({"stop": ("",)}, ValueError),
+        ({"max_tokens": "9"}, TypeError),
+        ({"temperature": True}, TypeError),
+    ],
+)
+def test_settings_that_mean_nothing(given: dict[str, Any], error: type[Exception]) -> None:
+    [name] = given
+    with pytest.raises(error, match=name):
+        ModelSettings(**given)
