@@ -255,7 +255,9 @@ def serve(
         str,
         typer.Option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 for everybody."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="N", min=1, max=65535)] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 for any.")
+    ] = 8000,
     debug: DebugOption = False,
 ) -> None:
     """Serve a model to clients of the OpenAI API.

@@ -23,10 +23,11 @@ def serve_model(model: Model, host: str, port: int, errors: Console) -> None:
     where the address cannot be had."""
     from agentkit.openai_server import serve as serve_chat
 
-    place = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-    told = f"{model.name} is served at {place}; Ctrl-C ends it"
-    errors.print(told, markup=False, highlight=False, soft_wrap=True)
-    anyio.run(partial(serve_chat, model, host=host, port=port))
+    def listening(url: str) -> None:
+        told = f"{model.name} is served at {url}; Ctrl-C ends it"
+        errors.print(told, markup=False, highlight=False, soft_wrap=True)
+
+    anyio.run(partial(serve_chat, model, host=host, port=port, listening=listening))
 
 
 def check_serving() -> None:

@@ -1,5 +1,6 @@
 """The trace of a run: what it says of its steps adds up to what the engine counted."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -104,3 +105,27 @@ async def test_models_that_do_not_tell() -> None:
 def test_rates_of_nothing() -> None:
     assert DecodingStats().hit_rate == 0.0
     assert DecodingStats(prompt_tokens=4, cached_prompt_tokens=1).hit_rate == 0.25
+
+
+async def test_no_turn_encodes_again_what_an_earlier_one_did() -> None:
+    """Plan, calls, verdicts and the answer are in one cache: what a run encodes grows with its
+    length, and not with the length of every turn."""
+    model = local(5, positions=8000)
+    strategy = PlanActReflect(
+        plan=Step(mode=SelfSpeculation(block_length=6, drafter=LookupDrafter())),
+        reflect=Step(mode=SelfSpeculation(block_length=4, drafter=LookupDrafter())),
+        max_rounds=2,
+    )
+    settings = ModelSettings(max_tokens=120)
+    agent = Agent(model, tools=[weather], strategy=strategy, settings=settings)
+    result = await agent.run("hello", usage_limits=UsageLimits(turns=40))
+    stats = model.stats()
+    await model._engine.aclose()
+    assert len(result.trace) > 3
+    tail = 8  # at most so many tokens at an answer's end were forced or guessed, and not read yet
+    for before, step in itertools.pairwise(result.trace):
+        known = before.usage.input_tokens + before.usage.output_tokens
+        assert step.usage.cached_input_tokens >= known - tail
+    last, num_turns = result.trace[-1].usage, len(result.trace)
+    encoded = stats.prompt_tokens - stats.cached_prompt_tokens
+    assert encoded <= last.input_tokens + tail * num_turns
