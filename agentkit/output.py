@@ -2,8 +2,8 @@
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, Generic, Union
 
@@ -68,6 +68,14 @@ class OutputSpec(Generic[T]):
         return cls(
             OutputFormat(python_type, json_type.schema), json_type, MappingProxyType(functions)
         )
+
+    def with_functions(self, change: Callable[[Tool], Tool]) -> "OutputSpec[T]":
+        """The same output, its functions' tools changed to others of the same description."""
+        functions = {
+            name: replace(function, tool=change(function.tool))
+            for name, function in self.functions.items()
+        }
+        return replace(self, functions=MappingProxyType(functions))
 
     def validate(self, text: str) -> T | str:
         """The output that a model's `text` stands for. Raises `ModelRetry` saying what to

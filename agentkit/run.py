@@ -212,7 +212,7 @@ class Run:
 
     def output_of(self, step: Step) -> OutputSpec:
         if step.output_type is None:
-            return self.definition.output
+            return self.look(self.definition).output
         return OutputSpec.of(step.output_type)
 
     def begin_turn(self, step: Step) -> None:

@@ -2,7 +2,8 @@
 
     invoke_agent NAME            one run
       chat MODEL                 one answer of the model, with the decoder's figures
-      execute_tool TOOL          one call; current while the tool runs, in threads too
+      execute_tool TOOL          one call, or that of an output function; current while it runs, in
+                                 threads too
 
 Needs `opentelemetry-api` (extra `otel`) and, to see anything, an SDK that the program sets up.
 Without either nothing happens.
@@ -13,10 +14,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from pydantic_core import to_json
 
 from agentkit import genai_names as names
 from agentkit.context import RunContext
@@ -88,6 +91,7 @@ class _Spans:
             definition,
             model=_WatchedModel(definition.model, self),
             tools=MappingProxyType(tools),
+            output=definition.output.with_functions(partial(_watched_tool, spans=self)),
         )
 
     @contextmanager
@@ -168,6 +172,21 @@ class _WatchedTool(Tool):
     spans: _Spans = None  # type: ignore[assignment]  # always given; fields before it have defaults
 
     async def call(self, arguments: dict[str, Any], context: RunContext[Any]) -> str:
+        with self._span(arguments, context) as span:
+            result = await Tool.call(self, arguments, context)
+            if self.spans.content:
+                span.set_attribute(names.TOOL_CALL_RESULT, result)
+            return result
+
+    async def invoke(self, arguments: dict[str, Any], context: RunContext[Any]) -> Any:
+        with self._span(arguments, context) as span:
+            result = await Tool.invoke(self, arguments, context)
+            if self.spans.content:
+                span.set_attribute(names.TOOL_CALL_RESULT, to_json(result, fallback=str).decode())
+            return result
+
+    @contextmanager
+    def _span(self, arguments: dict[str, Any], context: RunContext[Any]) -> Iterator["Span"]:
         attributes = {
             names.OPERATION_NAME: names.EXECUTE_TOOL,
             names.TOOL_NAME: self.name,
@@ -178,10 +197,7 @@ class _WatchedTool(Tool):
         with self.spans.span(f"{names.EXECUTE_TOOL} {self.name}", attributes) as span:
             if self.spans.content:
                 span.set_attribute(names.TOOL_CALL_ARGUMENTS, json.dumps(arguments, default=str))
-            result = await Tool.call(self, arguments, context)
-            if self.spans.content:
-                span.set_attribute(names.TOOL_CALL_RESULT, result)
-            return result
+            yield span
 
 
 def _as_it_is(definition: Definition) -> Definition:

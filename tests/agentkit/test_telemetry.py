@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -451,3 +452,14 @@ def test_without_the_package_nothing_happens() -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+async def test_the_call_of_an_output_function_is_a_span(collected: Collected) -> None:
+    answer = '{"name":"add","arguments":{"a":1,"b":2}}'
+    telemetry = replace(collected.telemetry, content=True)
+    agent = Agent(ScriptedModel([answer]), output=add, telemetry=telemetry)
+    assert (await agent.run("go")).output == 3
+    assert collected.names == ["chat scripted", "execute_tool add", "invoke_agent agent"]
+    span = collected.one("execute_tool add")
+    assert is_child(span, collected.one("invoke_agent agent"))
+    assert collected.attributes("execute_tool add")["gen_ai.tool.call.result"] == "3"
