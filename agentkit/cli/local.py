@@ -14,6 +14,7 @@ from agentkit.cli.failures import UsageError
 from agentkit.models import Model
 
 DEFAULT_MODEL = "smollm2-135m"
+TOOLS_MODEL = "smollm2-135m-tools"
 
 MODES = {
     "autoregressive": "Autoregressive",
