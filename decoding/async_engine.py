@@ -57,6 +57,7 @@ class AsyncEngine:
         profile: Profile = "exact",
         adapter: str | Path | None = DEFAULT_ADAPTER,
         cache_tokens: int = 32768,
+        kept_tokens: int | None = None,
         max_live: int = 64,
         max_waiting: int | None = None,
         max_forward_rows: int = 512,
@@ -74,6 +75,7 @@ class AsyncEngine:
                 profile=profile,
                 adapter=adapter,
                 cache_tokens=cache_tokens,
+                kept_tokens=kept_tokens,
                 max_live=max_live,
                 max_waiting=max_waiting,
                 max_forward_rows=max_forward_rows,
@@ -209,6 +211,16 @@ class AsyncEngine:
                 engine.switch(stream.ticket.request_id, mode)
 
         self._running.post(command)
+
+    def forget(self, keep: str) -> None:
+        """Keeps no pages any longer for requests with that `keep`, from one of the next steps
+        on. Before `start` and for an unknown name it does nothing."""
+        if self._worker is not None:
+
+            def command(engine: Engine) -> None:
+                engine.forget(keep)
+
+            self._worker.post(command)
 
     @asynccontextmanager
     async def _opened(self, add: Add) -> AsyncIterator["EventStream"]:

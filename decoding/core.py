@@ -32,7 +32,8 @@ class Core:
     `add` queues a request, `step` runs one forward over the live sequences and returns what
     happened, `abort` ends a request between two forwards, `close` ends all.
 
-    `cache_tokens` bounds the tokens of all sequences together, in pages of `page_size`;
+    `cache_tokens` bounds the tokens of all sequences together, in pages of `page_size`, and
+    `kept_tokens` those of them that are kept by name for a next turn, half of all by default;
     `max_live` the sequences decoded at once, `max_waiting` those that wait, and
     `max_forward_rows` the rows of a forward: long prompts are read in pieces that fit in.
     `profile` names the numerics in statistics. `clock` tells seconds, for deadlines.
@@ -46,6 +47,7 @@ class Core:
         tokenizer: Tokenizer,
         *,
         cache_tokens: int = 32768,
+        kept_tokens: int | None = None,
         page_size: int = 16,
         max_live: int = 64,
         max_waiting: int | None = None,
@@ -63,7 +65,10 @@ class Core:
         self.tokenizer = tokenizer
         # Modes that write masks are refused by networks without a mask token.
         self._mask_token = MASK if network.mask_token_id is None else network.mask_token_id
-        self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size)
+        if kept_tokens is not None and (type(kept_tokens) is not int or kept_tokens < 0):
+            raise ValueError(f"kept_tokens must be a whole number >= 0, not {kept_tokens!r}")
+        most_kept = (cache_tokens // 2 if kept_tokens is None else kept_tokens) // page_size
+        self._cache = PagedCache(network.allocate_cache(cache_tokens), page_size, most_kept)
         given = forward_cost if isinstance(forward_cost, ForwardCost) else None
         self._pace = Pace(given)
         self._measure_cost = calibrate if isinstance(forward_cost, ForwardCost) else forward_cost
@@ -145,6 +150,13 @@ class Core:
             self._finish(sequence)
         return sequence is not None
 
+    def forget(self, keep: str) -> bool:
+        """Keeps no pages any longer for requests with that `keep`; False where none were kept.
+
+        Their tokens stay encoded until the pages are needed.
+        """
+        return self._cache.forget(keep)
+
     def calibrate(self) -> ForwardCost:
         """Measures what forwards cost, in about two seconds, unless it is known; returns it.
 
@@ -223,6 +235,7 @@ class Core:
             held_pages=pool.num_pages - pool.num_free,
             shared_pages=self._cache.num_shared,
             evicted_pages=self._cache.index.num_evicted,
+            kept_pages=self._cache.index.num_kept,
             pace=self._pace.stats(),
         )
 
@@ -336,7 +349,8 @@ class Core:
         if self._live.pop(sequence.request_id, None) is None:
             self._waiting.remove(sequence)
         if sequence.lease is not None:
-            self._cache.close(sequence.lease, sequence.tokens, sequence.num_cached)
+            keep = sequence.request.keep
+            self._cache.close(sequence.lease, sequence.tokens, sequence.num_cached, keep)
 
     # --- beginnings
 

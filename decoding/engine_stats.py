@@ -14,8 +14,9 @@ class EngineStats:
     evaluated in them, of which each may have `max_forward_rows`. New, drafted, accepted and
     forced tokens and the time in which masks were computed are those of requests that are over,
     prompt tokens those of requests that began. `held_pages` includes what is kept for re-use,
-    `shared_pages` are those that several live sequences read, `evicted_pages` those given up so
-    far. `profile` names the numerics; `pace` is what `Auto` decides by.
+    `shared_pages` are those that several live sequences read, `kept_pages` those kept by name for
+    a next turn, `evicted_pages` those given up so far. `profile` names the numerics; `pace` is
+    what `Auto` decides by.
     """
 
     profile: str
@@ -26,6 +27,7 @@ class EngineStats:
     held_pages: int
     shared_pages: int
     evicted_pages: int
+    kept_pages: int
     deadline_misses: int
     rows: int
     forwards: int
@@ -94,6 +96,7 @@ class Totals:
         held_pages: int,
         shared_pages: int,
         evicted_pages: int,
+        kept_pages: int,
         pace: PaceStats,
     ) -> EngineStats:
         """The counters beside what is live now."""
@@ -106,6 +109,7 @@ class Totals:
             held_pages=held_pages,
             shared_pages=shared_pages,
             evicted_pages=evicted_pages,
+            kept_pages=kept_pages,
             pace=pace,
             deadline_misses=self.deadline_misses,
             rows=self.rows,

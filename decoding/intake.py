@@ -74,6 +74,7 @@ class Intake:
             mode=mode or parent.request.mode,
             sampling=sampling or parent.request.sampling,
             max_new_tokens=limit,
+            keep=None,
         )
         self._check_fits(parent.length + limit)
         return parent.fork(

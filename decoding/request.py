@@ -37,6 +37,10 @@ class Request:
     A request of higher `priority` starts sooner; what runs is not stopped for it. `deadline` is
     in seconds from being added: when they are over, the request ends between two forwards with
     `DeadlineExceeded`.
+
+    `keep` names a conversation that will go on: what is encoded at the end of this request stays
+    in the cache for its next turn, in place of what the last one left, within the engine's
+    `kept_tokens`; what others left goes first. `Engine.forget` ends that.
     """
 
     prompt: Prompt = field(hash=False)
@@ -49,6 +53,7 @@ class Request:
     close_at_budget: bool = False
     priority: int = 0
     deadline: float | None = None
+    keep: str | None = None
 
     def __post_init__(self) -> None:
         if not hasattr(self.prompt, "__len__"):
@@ -75,6 +80,8 @@ class Request:
             raise ValueError(f"stop_token_ids must be token ids, not {self.stop_token_ids!r}")
         if self.close_at_budget and self.grammar is None:
             raise ValueError("close_at_budget needs a grammar: free text has no valid end")
+        if self.keep is not None and not (isinstance(self.keep, str) and self.keep):
+            raise ValueError(f"keep must be a name, or None, not {self.keep!r}")
         if type(self.priority) is not int:
             raise ValueError(f"priority must be a whole number, not {self.priority!r}")
         is_number = isinstance(self.deadline, int | float) and self.deadline is not True

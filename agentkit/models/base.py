@@ -96,7 +96,8 @@ class ModelRequest:
     like those that may, and re-use what is encoded. With `allow_calls` False the answer is
     final; `allow_final` False asks for at least one call. `grammar`, a record of the in-process
     decoder, is the whole language of an answer without calls, in place of the output's; remote
-    models, which cannot hold to it, raise `ModelError`.
+    models, which cannot hold to it, raise `ModelError`. `session` names the conversation that the
+    turn belongs to, which may go on.
     """
 
     messages: tuple[Message, ...]
@@ -106,6 +107,7 @@ class ModelRequest:
     allow_calls: bool = True
     allow_final: bool = True
     grammar: Any = field(default=None, hash=False)
+    session: str | None = None
 
     @property
     def callable_tools(self) -> tuple[ToolDefinition, ...]:

@@ -53,9 +53,10 @@ class LocalModel:
     runs, tasks and event loops; all of them share one cache.
 
     `mode` is the decoding mode for answers whose settings name none. `device`, `profile`,
-    `adapter`, `cache_tokens`, `max_live` and `max_waiting` are those of `decoding.Engine.load`;
-    with a `max_waiting`, answers beyond it wait before they take memory. `engine` is an engine
-    of your own to use instead of loading one; its owner closes it.
+    `adapter`, `cache_tokens`, `kept_tokens`, `max_live` and `max_waiting` are those of
+    `decoding.Engine.load`; with a `max_waiting`, answers beyond it wait before they take memory.
+    `engine` is an engine of your own to use instead of loading one; its owner closes it.
+    What a session's turn encoded is kept for its next one, within `kept_tokens`.
 
     With `spaced_json`, a space stands behind each comma and colon of calls and typed answers. Very
     small models then copy values from the question much better, for some more tokens; but they
@@ -71,6 +72,7 @@ class LocalModel:
         profile: Profile = "exact",
         adapter: str | Path | None = "linear_spec_lora",
         cache_tokens: int = 32768,
+        kept_tokens: int | None = None,
         max_live: int = 64,
         max_waiting: int | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -87,6 +89,7 @@ class LocalModel:
             profile=profile,
             adapter=adapter,
             cache_tokens=cache_tokens,
+            kept_tokens=kept_tokens,
             max_live=max_live,
             max_waiting=max_waiting,
             progress=progress,
@@ -121,6 +124,11 @@ class LocalModel:
     ) -> None:
         await self.aclose()
 
+    def forget(self, session: str) -> None:
+        """Keeps no pages for a session any longer; for one that will not go on. Without it they
+        go when other sessions' turns need the room."""
+        self._engine.forget(session)
+
     def stats(self) -> EngineStats:
         """The engine's counters: live sequences, pages, hit rate, tokens by mode."""
         return self._engine.stats()
@@ -150,7 +158,14 @@ class LocalModel:
         """The answers to decode; the engine encodes what they begin with once."""
         first = self._decoding_request(request)
         number = request.settings.best_of or 1
-        return [replace(first, sampling=_variant(first.sampling, index)) for index in range(number)]
+        return [
+            replace(
+                first,
+                sampling=_variant(first.sampling, index),
+                keep=first.keep if index == 0 else None,
+            )
+            for index in range(number)
+        ]
 
     def _decoding_request(self, request: ModelRequest) -> Request:
         settings = request.settings
@@ -166,6 +181,7 @@ class LocalModel:
             max_new_tokens=settings.max_tokens or _MAX_TOKENS,
             close_at_budget=grammar is not None,
             stop=settings.stop or (),
+            keep=request.session,
         )
 
     async def _read(self, events: AsyncIterator[Any]) -> AsyncGenerator[ModelEvent, None]:

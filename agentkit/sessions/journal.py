@@ -11,6 +11,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -71,8 +72,11 @@ class LoggedJournal(ABC):
     gives a meaning (instructions, what agents used up) is written with the next of them.
     """
 
-    def __init__(self, log: RunLog, run_id: str, on_unknown: OnUnknown) -> None:
+    def __init__(
+        self, log: RunLog, run_id: str, on_unknown: OnUnknown, session: str | None = None
+    ) -> None:
         self.on_unknown = on_unknown
+        self._session = session
         self._log = log
         self._run_id = run_id
         self._turns: list[LoggedTurn] = []
@@ -135,7 +139,7 @@ class LoggedJournal(ABC):
         else:
             self._check_unfinished()
             async with (
-                model.stream(request) as parts,
+                model.stream(replace(request, session=self._session)) as parts,
                 aclosing(self._written(parts, messages)) as written,
             ):
                 yield written
@@ -247,9 +251,8 @@ class NewJournal(LoggedJournal):
     """Of a run that begins: after the conversation of `session`, if it has one."""
 
     def __init__(self, log: RunLog, run_id: str, agent: str, session: str | None) -> None:
-        super().__init__(log, run_id, OnUnknown.RAISE)
+        super().__init__(log, run_id, OnUnknown.RAISE, session)
         self._began = Began(agent, "")
-        self._session = session
         self._parent: str | None = None
 
     async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning:
@@ -293,6 +296,7 @@ class ResumedJournal(LoggedJournal):
         led = (turn.instructions for turn in self._turns)
         self._told_instructions = iter([text for text in led if text is not None])
         self._check_approvals()
+        self._session = run.info.session
         began = beginning_of(run)
         history = began.history
         if run.info.parent is not None:

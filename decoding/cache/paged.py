@@ -1,6 +1,7 @@
 """The cache of an engine: one storage, one pool of pages, one prefix index."""
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -46,9 +47,14 @@ class Lease:
 
 
 class PagedCache:
-    """Hands out pages, shares encoded prefixes, and takes pages back."""
+    """Hands out pages, shares encoded prefixes, and takes pages back.
 
-    def __init__(self, storage: Storage, page_size: int) -> None:
+    What a sequence leaves may be kept for one who comes back, by name: at most `most_kept`
+    pages for all together, of which those who came last have the first claim. Kept pages are
+    given up last, but before any sequence is refused.
+    """
+
+    def __init__(self, storage: Storage, page_size: int, most_kept: int = 0) -> None:
         if storage.num_slots < page_size:
             raise ValueError(
                 f"a cache of {storage.num_slots} tokens holds no page of {page_size}; "
@@ -63,6 +69,8 @@ class PagedCache:
         self.pool = PagePool(storage.num_slots // page_size, page_size)
         self.index = PrefixIndex(self.pool)
         self.num_shared = 0
+        self._most_kept = most_kept
+        self._kept: OrderedDict[str, tuple[Node, ...]] = OrderedDict()
         self._readers = [0] * self.pool.num_pages
 
     def pages_for(self, num_tokens: int) -> int:
@@ -132,9 +140,14 @@ class PagedCache:
         """As `publish`, with the partial page at the end, which stays the sequence's to fill."""
         self._index(lease, tokens, num_encoded, writing=True)
 
-    def close(self, lease: Lease, tokens: Sequence[int], num_encoded: int) -> None:
-        """Ends a lease. What was encoded stays indexed until its pages are needed."""
-        self._index(lease, tokens, num_encoded, writing=False)
+    def close(
+        self, lease: Lease, tokens: Sequence[int], num_encoded: int, keep: str | None = None
+    ) -> None:
+        """Ends a lease. What was encoded stays indexed until its pages are needed; with a name
+        to `keep` it for, it does so before others, in place of what was kept by that name."""
+        last = self._index(lease, tokens, num_encoded, writing=False)
+        if keep is not None:
+            self._keep(keep, last.path)
         for depth in reversed(range(len(lease.pages))):
             page = lease.pages[depth]
             self._readers[page] -= 1
@@ -143,16 +156,41 @@ class PagedCache:
             if depth in lease.twins:
                 self.index.release(lease.twins[depth])
 
+    def forget(self, name: str) -> bool:
+        """Keeps nothing by that name any longer; False where nothing was."""
+        nodes = self._kept.pop(name, None)
+        for node in reversed(nodes or ()):
+            self.index.unkeep(node)
+        return nodes is not None
+
+    def kept(self) -> Mapping[str, int]:
+        """Pages kept by name, those first that will be given up first. Some may be gone."""
+        return {name: len(nodes) for name, nodes in self._kept.items()}
+
+    def _keep(self, name: str, path: Sequence[Node]) -> None:
+        nodes = tuple(path[: self._most_kept])
+        for node in nodes:
+            self.index.keep(node)
+        self.forget(name)
+        if nodes:
+            self._kept[name] = nodes
+        # Names count, too: the pages of some may be gone long since.
+        while max(self.index.num_kept, len(self._kept)) > self._most_kept:
+            self.forget(next(iter(self._kept)))
+
     def _index(
         self, lease: Lease, tokens: Sequence[int], num_encoded: int, *, writing: bool
-    ) -> None:
+    ) -> Node:
+        """Gives the last node on the way."""
         self.publish(lease, tokens, num_encoded)
         rest = tuple(tokens[lease.num_indexed * self.pool.page_size : num_encoded])
-        if rest:
-            page = lease.pages[lease.num_indexed]
-            node = self.index.add(lease.last, rest, page)
-            if node.page == page:
-                node.writer = writing
+        if not rest:
+            return lease.last
+        page = lease.pages[lease.num_indexed]
+        node = self.index.add(lease.last, rest, page)
+        if node.page == page:
+            node.writer = writing
+        return node
 
     def _copy(self, source: int, target: int, count: int) -> None:
         size = self.pool.page_size

@@ -7,6 +7,9 @@ token depend on all tokens before it, so a page is found only behind the same pr
 A page that nobody but the index holds is *idle*. Whoever holds a node's page holds the pages of
 all nodes above it as well, and pages become idle from the deepest node upwards; so the page
 that has been idle longest is always a leaf, and evicting it looks at nothing else.
+
+A page may be *kept* for somebody who will come back, together with all pages above it. Idle
+pages that are kept are evicted after all others.
 """
 
 from collections import OrderedDict
@@ -20,7 +23,8 @@ Key = tuple[int, ...]
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One indexed page. `writer` marks that a live sequence appends behind `tokens`.
+    """One indexed page. `writer` marks that a live sequence appends behind `tokens`, `keepers`
+    counts those it is kept for.
 
     `children` are found by their first token, then by all their tokens.
     """
@@ -30,6 +34,16 @@ class Node:
     parent: "Node | None"
     children: dict[int, dict[Key, "Node"]] = field(default_factory=dict)
     writer: bool = False
+    keepers: int = 0
+
+    @property
+    def path(self) -> "list[Node]":
+        """The nodes from the first page down to this one; none for the root."""
+        nodes, node = [], self
+        while node.parent is not None:
+            nodes.append(node)
+            node = node.parent
+        return nodes[::-1]
 
     def alike(self, tokens: Sequence[int]) -> dict[Key, "Node"]:
         """The children that share at least their first token with `tokens`."""
@@ -54,8 +68,10 @@ class PrefixIndex:
         self._pool = pool
         self._node_of: dict[int, Node] = {}
         self._idle: OrderedDict[int, Node] = OrderedDict()
+        self._idle_kept: OrderedDict[int, Node] = OrderedDict()
         self.root = Node(page=-1, tokens=(), parent=None)
         self.num_evicted = 0
+        self.num_kept = 0
 
     def __len__(self) -> int:
         return len(self._node_of)
@@ -63,7 +79,7 @@ class PrefixIndex:
     @property
     def num_idle(self) -> int:
         """Pages that `evict` can free."""
-        return len(self._idle)
+        return len(self._idle) + len(self._idle_kept)
 
     def match(self, tokens: Sequence[int]) -> Match:
         """The longest encoded prefix of `tokens`. Holds nothing and changes nothing."""
@@ -108,23 +124,40 @@ class PrefixIndex:
     def hold(self, page: int) -> None:
         """Adds a holder to an indexed page, whose node's ancestors the holder holds, too."""
         self._pool.hold(page)
-        self._idle.pop(page, None)
+        self._wake(page)
 
     def release(self, page: int) -> None:
         """Drops a holder of any page. Deepest pages first: see the head of this file."""
         self._pool.release(page)
         node = self._node_of.get(page)
         if node is not None and self._pool.holders(page) == 1:
-            self._idle[page] = node
+            self._rest(node)
+
+    def keep(self, node: Node) -> None:
+        """Adds somebody a node is kept for; the nodes above it come first, and are held or kept
+        for the same."""
+        node.keepers += 1
+        if node.keepers == 1:
+            self.num_kept += 1
+            self._move_if_idle(node)
+
+    def unkeep(self, node: Node) -> None:
+        """Drops somebody a node was kept for; the nodes below it come first. The page may be
+        gone."""
+        node.keepers -= 1
+        if node.keepers == 0 and self._node_of.get(node.page) is node:
+            self.num_kept -= 1
+            self._move_if_idle(node)
 
     def evict(self, num_pages: int) -> int:
-        """Frees up to `num_pages` idle pages, those first that became idle first.
+        """Frees up to `num_pages` idle pages: those that are not kept before those that are, and
+        of both those first that became idle first.
 
         Returns how many were freed.
         """
-        count = min(num_pages, len(self._idle))
+        count = min(num_pages, self.num_idle)
         for _ in range(count):
-            _, node = self._idle.popitem(last=False)
+            _, node = (self._idle or self._idle_kept).popitem(last=False)
             assert not node.children, "an idle page is followed by one that is held"
             self._remove(node)
         self.num_evicted += count
@@ -142,8 +175,21 @@ class PrefixIndex:
         if not alike:
             del node.parent.children[node.tokens[0]]
         del self._node_of[node.page]
-        self._idle.pop(node.page, None)
+        self._wake(node.page)
+        self.num_kept -= node.keepers > 0
         self._pool.release(node.page)
+
+    def _rest(self, node: Node) -> None:
+        (self._idle_kept if node.keepers else self._idle)[node.page] = node
+
+    def _wake(self, page: int) -> None:
+        self._idle.pop(page, None)
+        self._idle_kept.pop(page, None)
+
+    def _move_if_idle(self, node: Node) -> None:
+        if node.page in self._idle or node.page in self._idle_kept:
+            self._wake(node.page)
+            self._rest(node)
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -348,3 +348,134 @@ def test_eviction_takes_what_a_full_scan_would_take(script: list[tuple]) -> None
     for lease, tokens in live:
         cache.close(lease, tokens, len(tokens))
     assert cache.num_available == NUM_PAGES
+
+
+# --- pages kept by name
+
+MOST_KEPT = 5
+
+
+def keeping_cache(most_kept: int = MOST_KEPT) -> PagedCache:
+    cache = new_cache()
+    return PagedCache(cache.storage, PAGE, most_kept)
+
+
+def say(cache: PagedCache, tokens: list[int], keep: str | None = None) -> int:
+    """As `run`, for a turn of a conversation."""
+    lease = cache.open(tokens, len(tokens))
+    assert lease is not None
+    encode(cache, lease, tokens, lease.num_cached)
+    cache.close(lease, tokens, len(tokens), keep)
+    return lease.num_cached
+
+
+def test_what_is_kept_goes_last_and_goes_all_the_same() -> None:
+    cache = keeping_cache()
+    kept = list(range(10))
+    say(cache, kept, "talk")
+    for start in range(100, 400, 20):
+        say(cache, list(range(start, start + 3 * PAGE)))
+    assert cache.index.num_kept == 3
+    assert say(cache, [*kept, 77], "talk") == len(kept)
+    whole = list(range(500, 500 + NUM_PAGES * PAGE))
+    assert say(cache, whole) == 0  # everything, so what was kept has to make room
+    assert cache.index.num_kept == 0
+    assert say(cache, [*kept, 77]) == 0
+
+
+def test_a_turn_takes_the_place_of_the_last_one() -> None:
+    cache = keeping_cache()
+    say(cache, list(range(6)), "talk")
+    say(cache, list(range(9)), "talk")
+    assert cache.kept() == {"talk": 3}
+    say(cache, [50, 51, 52], "talk")
+    assert cache.kept() == {"talk": 1}
+    assert cache.index.num_kept == 1
+
+
+def test_the_budget_goes_to_those_who_came_last() -> None:
+    cache = keeping_cache()
+    say(cache, list(range(2 * PAGE)), "a")
+    say(cache, list(range(50, 50 + 2 * PAGE)), "b")
+    say(cache, [*range(2 * PAGE), 9], "a")
+    say(cache, list(range(90, 90 + 2 * PAGE)), "c")
+    assert cache.kept() == {"a": 3, "c": 2}
+    say(cache, list(range(200, 200 + 9 * PAGE)), "d")
+    assert cache.kept() == {"d": MOST_KEPT}
+
+
+def test_a_prefix_that_two_keep_counts_once_and_stays_until_both_forget() -> None:
+    cache = keeping_cache()
+    shared = list(range(2 * PAGE))
+    say(cache, [*shared, 50], "a")
+    say(cache, [*shared, 60], "b")
+    assert cache.index.num_kept == 4
+    assert cache.forget("a")
+    assert not cache.forget("a")
+    assert cache.index.num_kept == 3
+    assert cache.forget("b")
+    assert cache.index.num_kept == 0
+    assert say(cache, [*shared, 70]) == len(shared)  # still encoded, until it is needed
+
+
+def test_nothing_is_kept_where_nothing_may_be() -> None:
+    cache = keeping_cache(0)
+    for number in range(20):
+        say(cache, [number, 1, 2, 3, 4], f"talk {number}")
+    assert cache.kept() == {}
+    assert cache.index.num_kept == 0
+
+
+keeping = st.lists(
+    st.one_of(
+        st.tuples(st.just("open"), tokens_lists, st.integers(0, 6)),
+        st.tuples(st.just("close"), st.integers(0, 9), st.sampled_from([None, "a", "b", "c", "d"])),
+        st.tuples(st.just("close"), st.integers(0, 9), st.sampled_from([None, "a", "b", "c", "d"])),
+        st.tuples(st.just("forget"), st.sampled_from("abcd"), st.just(0)),
+        st.tuples(st.just("evict"), st.integers(1, 4), st.just(0)),
+    ),
+    min_size=4,
+    max_size=50,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(script=keeping, most_kept=st.integers(0, 7))
+def test_kept_pages_stay_within_the_budget_and_are_evicted_last(
+    script: list[tuple], most_kept: int
+) -> None:
+    cache = keeping_cache(most_kept)
+    index, pool = cache.index, cache.pool
+    live: list[tuple[Lease, list[int]]] = []
+    for name, what, more in script:
+        if name == "open":
+            lease = cache.open(what, len(what) + more)
+            if lease is not None:
+                encode(cache, lease, what, lease.num_cached)
+                live.append((lease, what))
+        elif name == "close" and live:
+            lease, tokens = live.pop(what % len(live))
+            assert seen(cache, lease, len(tokens)) == tokens
+            cache.close(lease, tokens, len(tokens), more)
+        elif name == "forget":
+            cache.forget(what)
+        elif name == "evict":
+            idle = {node for node in index.nodes() if pool.holders(node.page) == 1}
+            index.evict(what)
+            left = set(index.nodes())
+            if any(node.keepers for node in idle - left):
+                assert all(node.keepers for node in idle & left)
+        pool.check()
+        nodes = set(index.nodes())
+        assert index.num_kept == sum(node.keepers > 0 for node in nodes) <= most_kept
+        assert len(cache.kept()) <= most_kept
+        for node in nodes:
+            assert node.parent is index.root or node.parent in nodes
+            assert not node.keepers or all(each.keepers for each in node.path)
+    for lease, tokens in live:
+        cache.close(lease, tokens, len(tokens))
+    for name in "abcd":
+        cache.forget(name)
+    assert index.num_kept == 0
+    index.evict(NUM_PAGES)
+    assert pool.num_free == NUM_PAGES

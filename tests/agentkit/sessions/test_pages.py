@@ -15,6 +15,31 @@ from tests.decoding.tiny import byte_tokenizer
 pytestmark = pytest.mark.anyio
 
 
+async def test_a_session_finds_its_pages_after_a_crowd(tmp_path: Path) -> None:
+    """Also the turn that another process resumes is kept for the session."""
+
+    def make() -> Engine:
+        return Engine(
+            ScriptedNetwork(288, seed=3, max_positions=4000), byte_tokenizer(), cache_tokens=1024
+        )
+
+    model = LocalModel("scripted", engine=AsyncEngine(make))
+    async with SQLiteSessions(tmp_path / "runs.db", fsync=False) as sessions:
+        agent = Agent(model, sessions=sessions, settings=ModelSettings(max_tokens=20))
+        first = await agent.run("hi there, how are you today?", session="user-42")
+        for number in range(12):
+            await Agent(model, settings=ModelSettings(max_tokens=20)).run(f"{number} " * 30)
+        second = await agent.run("and again?", session="user-42")
+        assert model.stats().evicted_pages > 0
+        spent, told = second.usage, first.usage
+        assert spent.cached_input_tokens >= told.input_tokens + told.output_tokens - 1
+        assert model.stats().kept_pages > 0
+        model.forget("user-42")
+        await Agent(model, settings=ModelSettings(max_tokens=2)).run("bye")
+        assert model.stats().kept_pages == 0
+    await model._engine.aclose()
+
+
 async def test_a_second_run_encodes_its_suffix(tmp_path: Path) -> None:
     def make() -> Engine:
         return Engine(
