@@ -7,10 +7,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Generic
+from typing import Any, Generic, get_args
 
 import anyio
 
+from agentkit.arguments import (
+    check_able,
+    check_instructions,
+    check_kind,
+    check_least,
+    check_messages,
+    check_name,
+    check_seconds,
+)
 from agentkit.cancel import CancelToken
 from agentkit.compaction import Compaction
 from agentkit.context import DepsT, RunContext
@@ -103,13 +112,20 @@ class Agent(Generic[DepsT, OutputT]):
         telemetry: Watcher | None = None,
     ) -> None:
         check_model(model)
-        _check_least("retries", retries, 0)
-        _check_least("output_retries", output_retries, 0)
-        _check_least("max_concurrent_tools", max_concurrent_tools, 1)
-        _check_least("model_retries", model_retries, 0)
-        _check_least("max_result_chars", max_result_chars, 1)
-        _check_seconds("tool_timeout", tool_timeout)
-        _check_seconds("model_timeout", model_timeout)
+        check_least("retries", retries, 0)
+        check_least("output_retries", output_retries, 0)
+        check_least("max_concurrent_tools", max_concurrent_tools, 1)
+        check_least("model_retries", model_retries, 0)
+        check_least("max_result_chars", max_result_chars, 1)
+        check_seconds("tool_timeout", tool_timeout)
+        check_seconds("model_timeout", model_timeout)
+        check_instructions(instructions)
+        check_name(name)
+        check_able("strategy", strategy, "steps", "a strategy, such as PlanAct()")
+        check_able("compaction", compaction, "compact", "DropMiddle(max_tokens=...)")
+        check_able("telemetry", telemetry, "watch", "Telemetry()")
+        check_kind("settings", settings, ModelSettings, "ModelSettings(...)")
+        check_kind("sessions", sessions, Sessions, "sessions, such as SQLiteSessions(path)")
         self._definition = Definition(
             model=model,
             tools=toolbox(tools, retries, tool_timeout, max_result_chars),
@@ -385,9 +401,14 @@ class Agent(Generic[DepsT, OutputT]):
         cancel: CancelToken | None = None,
         session: str | None = None,
     ) -> Run:
+        check_messages(history, get_args(Message))
+        check_kind("usage_limits", limits, UsageLimits, "UsageLimits(...)")
+        check_kind("settings", settings, ModelSettings, "ModelSettings(...)")
+        check_kind("cancel", cancel, CancelToken, "a CancelToken()")
+        check_kind("session", session, str, "the name of a session")
         if session is not None and history:
             raise ValueError("give a session or a message_history, not both")
-        _check_seconds("timeout", timeout)
+        check_seconds("timeout", timeout)
         run_id = uuid.uuid4().hex
         stand_in = self._stand_in()
         return Run.open(
@@ -415,7 +436,8 @@ class Agent(Generic[DepsT, OutputT]):
         timeout: float | None,
         cancel: CancelToken | None,
     ) -> Run:
-        _check_seconds("timeout", timeout)
+        check_seconds("timeout", timeout)
+        check_kind("approvals", approvals, Mapping, "decisions by call id, such as {id: True}")
         stand_in = self._stand_in()
         return Run.open(
             stand_in.definition,
@@ -437,16 +459,6 @@ def _output(output_type: Any, output: Any) -> Any:
     if output_type is not str:
         raise ValueError("give output_type or output, not both; a list in output holds types too")
     return output
-
-
-def _check_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ValueError(f"{name} is {value}; give {least} or more")
-
-
-def _check_seconds(name: str, seconds: float | None) -> None:
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"{name} is {seconds}; give seconds above 0, or None")
 
 
 def _in_event_loop() -> bool:

@@ -72,7 +72,8 @@ class ForwardTrace:
 class DecodingStats:
     """What an answer cost. `drafted` counts the tokens that were guessed and sent to be
     verified, `accepted` those that were kept; forced tokens are neither. `modes` and `regions`
-    count tokens."""
+    count tokens. Of `candidates` answers that were decoded this is the one numbered `chosen`,
+    from 0; their counts are those of the chosen one alone."""
 
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
@@ -87,6 +88,8 @@ class DecodingStats:
     mask_microseconds: float = 0.0
     seconds_to_first_token: float = 0.0
     seconds: float = 0.0
+    candidates: int = 1
+    chosen: int = 0
 
     @property
     def tokens_per_forward(self) -> float:

@@ -53,6 +53,8 @@ DECODING_TOKENS_PER_FORWARD = "agentkit.decoding.tokens_per_forward"
 DECODING_FORCED_TOKENS = "agentkit.decoding.forced_tokens"
 DECODING_DRAFTED_TOKENS = "agentkit.decoding.drafted_tokens"
 DECODING_ACCEPTED_TOKENS = "agentkit.decoding.accepted_tokens"
+DECODING_CANDIDATES = "agentkit.decoding.candidates"
+DECODING_CHOSEN_CANDIDATE = "agentkit.decoding.chosen_candidate"
 
 
 def tokens_in_mode(mode: str) -> str:

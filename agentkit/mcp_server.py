@@ -12,7 +12,7 @@ from uuid import uuid4
 from agentkit.agent import Agent
 from agentkit.context import RunContext
 from agentkit.definition import toolbox
-from agentkit.errors import AgentError, ToolError, UnknownTool
+from agentkit.errors import AgentError, ToolDefinitionError, ToolError, UnknownTool
 from agentkit.tool import Tool
 from agentkit.usage import Usage
 
@@ -45,11 +45,12 @@ async def serve_mcp(
     tools print goes to stderr, since stdout belongs to the protocol.
 
     Each call has a `RunContext` of its own with `deps`, the name of the tool, no messages and
-    no usage. Nobody is asked before a tool runs: that is the client's to do. Needs the extra
-    `mcp`. Raises `ToolDefinitionError` for what cannot be a tool and for two of one name.
+    no usage. Nobody is asked before a tool runs: that is the client's to do. So an agent's tools
+    that wait for an approval, or for a result from elsewhere, are left out, which is logged.
+    Needs the extra `mcp`. Raises `ToolDefinitionError` for what cannot be a tool, for two of one
+    name, and for such a tool that was given by itself.
     """
-    given = tools.tools if isinstance(tools, Agent) else tools
-    serving = _Serving(toolbox(given, retries=0, timeout=None), deps)
+    serving = _Serving(_served(tools), deps)
     server: Server[Any] = Server(
         name,
         instructions=instructions,
@@ -60,6 +61,23 @@ async def serve_mcp(
     async with stdio_server() as (received, sent):
         with redirect_stdout(sys.stderr):
             await server.run(received, sent, server.create_initialization_options())
+
+
+def _served(
+    tools: Agent[Any, Any] | Iterable[Tool | Callable[..., Any]],
+) -> Mapping[str, Tool]:
+    """Those that can run without anybody's decision."""
+    offered = tools.tools if isinstance(tools, Agent) else tools
+    given = toolbox(offered, retries=0, timeout=None)
+    waiting = [name for name, tool in given.items() if tool.may_wait]
+    if waiting and not isinstance(tools, Agent):
+        raise ToolDefinitionError(
+            f"{', '.join(map(repr, waiting))}: waits for an approval or a result, and nobody can "
+            "give one to a client of this server; leave it out"
+        )
+    for name in waiting:
+        logger.warning("tool %r is not served: it waits for an approval or a result", name)
+    return {name: tool for name, tool in given.items() if not tool.may_wait}
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,6 +251,11 @@ def _response_attributes(response: ModelResponse) -> dict[str, Value]:
             names.DECODING_DRAFTED_TOKENS: stats.drafted,
             names.DECODING_ACCEPTED_TOKENS: stats.accepted,
         }
+        if stats.candidates > 1:
+            attributes |= {
+                names.DECODING_CANDIDATES: stats.candidates,
+                names.DECODING_CHOSEN_CANDIDATE: stats.chosen,
+            }
     return attributes
 
 

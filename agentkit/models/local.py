@@ -20,7 +20,7 @@ from agentkit.decoding_trace import (
     TokenTrace,
 )
 from agentkit.errors import ModelError
-from agentkit.messages import AssistantMessage, ModelUsage
+from agentkit.messages import AssistantMessage, Message, ModelUsage
 from agentkit.models.base import ModelEvent, ModelRequest, ModelResponse, ModelSettings
 from agentkit.models.dialect import Spelling, TurnReader, chat_messages, turn_grammar
 from agentkit.usage import Usage
@@ -147,7 +147,9 @@ class LocalModel:
                     await stack.enter_async_context(self._engine.stream(each))
                     for each in candidates
                 ]
-                parts = self._read(streams[0]) if len(streams) == 1 else self._best(streams)
+                reader = TurnReader(self._call_prefix(request.messages), self._spelling)
+                many = len(streams) > 1
+                parts = self._best(reader, streams) if many else self._read(reader, streams[0])
                 yield await stack.enter_async_context(aclosing(parts))
         except UnsupportedMode as error:  # names the model itself
             raise ModelError(str(error)) from error
@@ -184,8 +186,20 @@ class LocalModel:
             keep=request.session,
         )
 
-    async def _read(self, events: AsyncIterator[Any]) -> AsyncGenerator[ModelEvent, None]:
-        reader = TurnReader(f"call-{next(self._turns)}-", self._spelling)
+    def _call_prefix(self, messages: Sequence[Message]) -> str:
+        """What the ids of a turn's calls begin with: other than all in its history, which may
+        have been written by another process."""
+        taken = {
+            call.call_id.rpartition("-")[0]
+            for message in messages
+            if isinstance(message, AssistantMessage)
+            for call in message.tool_calls
+        }
+        return next(name for number in self._turns if (name := f"call-{number}") not in taken) + "-"
+
+    async def _read(
+        self, reader: TurnReader, events: AsyncIterator[Any]
+    ) -> AsyncGenerator[ModelEvent, None]:
         async for event in events:
             if isinstance(event, Finished):
                 reader.finish()
@@ -195,17 +209,21 @@ class LocalModel:
                     yield part
 
     async def _best(
-        self, streams: Sequence[AsyncIterator[Any]]
+        self, reader: TurnReader, streams: Sequence[AsyncIterator[Any]]
     ) -> AsyncGenerator[ModelEvent, None]:
         """The answer that the decoder was surest of, told once all are complete."""
         answers = [await _completion(events) for events in streams]
-        tokenizer = self._engine.tokenizer
-        best = max(answers, key=lambda answer: mean_logprob(decoding_trace(tokenizer, answer)))
-        reader = TurnReader(f"call-{next(self._turns)}-")
-        for part in reader.push(best.text):
+        traces = [decoding_trace(self._engine.tokenizer, answer) for answer in answers]
+        chosen = max(range(len(answers)), key=lambda index: mean_logprob(traces[index]))
+        for part in reader.push(answers[chosen].text):
             yield part
         reader.finish()
-        yield replace(self._response(reader, best), usage=_usage_of_all(answers))
+        stats = replace(traces[chosen].stats, candidates=len(answers), chosen=chosen)
+        yield replace(
+            self._response(reader, answers[chosen]),
+            usage=_usage_of_all(answers),
+            trace=replace(traces[chosen], stats=stats),
+        )
 
     def _response(self, reader: TurnReader, completion: Completion) -> ModelResponse:
         message = AssistantMessage(

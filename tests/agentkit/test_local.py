@@ -18,7 +18,7 @@ from agentkit.decoding_trace import (
     TokenRegion,
     TokenTrace,
 )
-from agentkit.messages import AssistantMessage, Message, SystemMessage, UserMessage
+from agentkit.messages import AssistantMessage, Message, SystemMessage, ToolCall, UserMessage
 from agentkit.models import LocalModel
 from agentkit.models.base import ModelRequest, ModelResponse, ToolCallEnd
 from agentkit.models.local import decoding_trace, encode_history
@@ -300,6 +300,35 @@ async def test_several_answers_encode_their_prompt_once() -> None:
     assert stats.prompt_tokens - stats.cached_prompt_tokens <= prompt + 3
     assert response.usage.cached_input_tokens == 0
     assert response.usage.output_tokens == stats.new_tokens
+
+
+async def test_the_trace_tells_which_candidate_was_chosen() -> None:
+    model, alone = local(3), local(3)
+    response = await answer_of(
+        model, ModelSettings(max_tokens=60, best_of=4, seed=5, temperature=1.0)
+    )
+    first = await answer_of(alone, ModelSettings(max_tokens=60, seed=5, temperature=1.0))
+    for each in (model, alone):
+        await each._engine.aclose()
+    assert response.trace is not None
+    assert first.trace is not None
+    stats = response.trace.stats
+    assert stats.candidates == 4
+    assert (stats.chosen == 0) == (response.message == first.message)
+    assert (first.trace.stats.candidates, first.trace.stats.chosen) == (1, 0)
+
+
+async def test_calls_are_named_otherwise_than_those_of_the_history() -> None:
+    """A conversation may have begun in another process, whose count began at 1, too."""
+    model = local(3)
+    said = AssistantMessage(
+        "", (ToolCall("call-1-1", "add", "{}"), ToolCall("call-3-2", "add", "{}"))
+    )
+    assert [model._call_prefix([UserMessage("hi"), said]) for _ in range(2)] == [
+        "call-2-",
+        "call-4-",
+    ]
+    await model._engine.aclose()
 
 
 async def test_leaving_early_ends_all_candidates() -> None:

@@ -15,6 +15,9 @@ pytest.importorskip("mcp", reason="the package mcp is not installed (the extra `
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
+from agentkit import Agent, ToolDefinitionError, mcp_server, tool
+from agentkit.models import TestModel
+
 pytestmark = pytest.mark.anyio
 
 TOOLS = '''
@@ -120,3 +123,27 @@ async def _try_everything(server: Client, folder: Path) -> None:
     with anyio.move_on_after(0.5):
         await server.call_tool("waits", {"path": str(folder / "cancelled")})
     assert text_of(await server.call_tool("add", {"a": 1, "b": 1})) == "2"
+
+
+async def test_tools_that_wait_for_somebody_are_not_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @tool(requires_approval=True)
+    def pay(amount: int) -> str:
+        """Pays."""
+        return "paid"
+
+    @tool(deferred=True)
+    def ask(question: str) -> str:
+        """Asks a person."""
+        raise NotImplementedError
+
+    def add(a: int, b: int) -> int:
+        """Adds."""
+        return a + b
+
+    served = mcp_server._served(Agent(TestModel(), tools=[pay, ask, add]))
+    assert list(served) == ["add"]
+    assert [record.args for record in caplog.records] == [("pay",), ("ask",)]
+    with pytest.raises(ToolDefinitionError, match="'pay', 'ask'"):
+        mcp_server._served([pay, ask, add])

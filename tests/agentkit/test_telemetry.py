@@ -141,7 +141,7 @@ async def test_a_watched_run_is_told_the_same(collected: Collected) -> None:
 
 
 async def test_the_decoders_figures(collected: Collected) -> None:
-    stats = DecodingStats(prefill_forwards=2, drafted=10, accepted=7)
+    stats = DecodingStats(prefill_forwards=2, drafted=10, accepted=7, candidates=3, chosen=1)
     response = ModelResponse(AssistantMessage("4"), USAGE, trace=DecodingTrace((), stats=stats))
     settings = ModelSettings(max_tokens=50, temperature=0.5, top_p=0.9, seed=7)
     agent = Agent(
@@ -176,6 +176,8 @@ async def test_the_decoders_figures(collected: Collected) -> None:
         "agentkit.decoding.prefill_forwards": 2,
         "agentkit.decoding.drafted_tokens": 10,
         "agentkit.decoding.accepted_tokens": 7,
+        "agentkit.decoding.candidates": 3,
+        "agentkit.decoding.chosen_candidate": 1,
     }
     assert collected.attributes("invoke_agent agent")["gen_ai.usage.input_tokens"] == 30
 
