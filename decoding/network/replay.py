@@ -1,6 +1,6 @@
 """Everything that is CUDA's own about a captured forward; a CPU does the same without it.
 
-Not yet run on a GPU: what these few lines promise is tested with their CPU halves only.
+Tests run its CPU halves only; `benchmarks.gpu` checks captured forwards on a GPU (`docs/log.md`).
 """
 
 from collections.abc import Callable
