@@ -24,9 +24,9 @@ from decoding.training.tool_tasks import HELD_OUT_DOMAINS, tool_tasks
 from decoding.weights.embedded import ASSETS
 from tests.decoding.batches import Part, forward_batch
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.timeout(180)]
 _MOST_BYTES = 25_000_000
-_TOKENS = 24
+_TOKENS = 16
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_the_adapter_changes_drafts_and_makes_them_right(
     on, off = (logits(engine, prompt, masks=7, adapter=adapter) for adapter in (True, False))
     assert not torch.equal(on.argmax(-1), off.argmax(-1))
     adapted, bare = (
-        decoded(engine, questions[:12], SelfSpeculation(8, DiffusionDrafter(adapter)))
+        decoded(engine, questions[:8], SelfSpeculation(8, DiffusionDrafter(adapter)))
         for adapter in (True, False)
     )
     accepted = [sum(each.stats.accepted for each in done) for done in (adapted, bare)]

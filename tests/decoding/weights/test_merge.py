@@ -101,6 +101,8 @@ def test_a_draft_adapter_is_refused(tmp_path: Path) -> None:
         merge(tmp_path / "base", tmp_path / "drafts", tmp_path)
 
 
+@pytest.mark.embedded
+@pytest.mark.timeout(180)
 def test_the_model_for_tools_is_another_one_with_the_same_draft_adapter() -> None:
     prompt = [{"role": "user", "content": "Name three rivers of Europe."}]
     with Engine.load(EMBEDDED_TOOLS) as engine:
@@ -111,6 +113,8 @@ def test_the_model_for_tools_is_another_one_with_the_same_draft_adapter() -> Non
         assert drafted.stats.drafted > 0
 
 
+@pytest.mark.embedded
+@pytest.mark.timeout(180)
 def test_the_copy_with_the_adapter_is_made_once_and_named_by_it() -> None:
     directory = embedded.tools_directory(None, None)
     made = (directory / WEIGHTS).stat().st_mtime_ns
