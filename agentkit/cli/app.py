@@ -89,7 +89,7 @@ ModeOption = Annotated[
         "--mode",
         metavar="MODE",
         help=f"How to decode: {', '.join(local.MODES)}. diffusion needs a model with a diffusion "
-        "pathway (Nemotron-Labs-Diffusion).",
+        "pathway: an embedded one, or Nemotron-Labs-Diffusion.",
     ),
 ]
 InstructionsOption = Annotated[

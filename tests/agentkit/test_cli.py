@@ -523,7 +523,7 @@ def test_models_tells_what_can_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize("command", ["chat", "run", "trace"])
 def test_help_tells_what_diffusion_needs(command: str) -> None:
     told = " ".join(invoke(command, "--help").stdout.split())
-    assert "diffusion needs a model with a diffusion pathway (Nemotron-Labs-Diffusion)" in told
+    assert "diffusion needs a model with a diffusion pathway: an embedded one, or Nemotron" in told
 
 
 def test_models_tells_how_to_install_the_embedded_weights(
