@@ -1,7 +1,7 @@
 """How far drafts get: tokens per cycle of draft and verification, and per forward.
 
     python -m benchmarks.drafters [--json] [--profile fast] [--limit 24] [--bfcl WHEEL]
-        [--prompts prose:FILE ...]
+        [--side-guesses 16 48] [--prompts prose:FILE ...]
 
 Every drafter decodes the same questions with every block length, and all give the text that
 autoregressive decoding gives. A cycle is a forward that commits tokens, with the drafts before
@@ -157,9 +157,15 @@ def _rows(args: argparse.Namespace) -> list[Row]:
             rows += measure(engine, tasks, "untrained mask", modes)
     with _engine(args, args.adapter) as engine:
         for name in ("adapter", "adapter + lookup"):
-            modes = {n: SelfSpeculation(n, _DRAFTERS[name]) for n in lengths}
-            rows += measure(engine, tasks, name, modes)
+            for beside in (0, *args.side_guesses):
+                modes = {n: _speculation(n, name, beside) for n in lengths}
+                label = f"{name}, {beside} beside" if beside else name
+                rows += measure(engine, tasks, label, modes)
     return rows
+
+
+def _speculation(block_length: int, drafter: str, side_guesses: int) -> DecodeMode:
+    return SelfSpeculation(block_length, _DRAFTERS[drafter], side_guesses=side_guesses)
 
 
 def _engine(args: argparse.Namespace, adapter: str | None) -> Engine:
@@ -193,6 +199,13 @@ def main() -> None:
     parser.add_argument("--profile", choices=["exact", "fast"], default="fast")
     parser.add_argument("--limit", type=positive, default=24, help="questions of each kind")
     parser.add_argument("--block-lengths", type=positive, nargs="+", default=[4, 8, 16])
+    parser.add_argument(
+        "--side-guesses",
+        type=positive,
+        nargs="*",
+        default=[16, 48],
+        help="of the adapter's drafts, each number by itself",
+    )
     parser.add_argument("--adapter", default="linear_spec_lora", help="a name or a folder")
     parser.add_argument("--bfcl", type=Path, help=f"the wheel of bfcl-eval ({bfcl.INSTALL})")
     parser.add_argument("--prompts", nargs="*", default=[], metavar="KIND:FILE")

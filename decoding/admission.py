@@ -87,7 +87,7 @@ class Admission:
         if available <= waiting.refused_at or (not now and self._is_put_off(waiting, live)):
             return False
         sequence = waiting.sequence
-        lease = self._cache.open(sequence.tokens, sequence.max_length)
+        lease = self._cache.open(sequence.tokens, sequence.max_length, sequence.most_side_guesses)
         if lease is None:
             waiting.refused_at = available
             return False

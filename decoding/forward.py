@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from decoding.cache.paged import Lease
 from decoding.live import Live
 from decoding.sampling import Choice
-from decoding.span import MASK, ForwardBatch, Segment
+from decoding.span import MASK, Branch, ForwardBatch, Segment, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
     rows: list[int] = []
     segments: list[Segment] = []
     for one in live:
-        span, sequence, num_rows = one.span, one.sequence, one.num_rows
+        span, sequence = one.span, one.sequence
+        num_rows = min(one.num_rows, len(span.tokens) - one.num_done)
         lease, tokens = sequence.lease, span.tokens
         assert lease is not None
         first_row, start = len(token_ids), span.start + one.num_done
@@ -45,6 +47,16 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
         segments.append(
             Segment(first_row, num_rows, start, lease.slots(end), span.attention, span.adapter)
         )
+        branches = span.branches if one.is_ending else ()
+        for branch, own in zip(branches, _slots_of_branches(span, lease, branches), strict=True):
+            before, count = span.start + branch.num_before, len(branch.tokens)
+            slots_L = torch.cat([lease.slots_C[:before], torch.tensor(own)])
+            segments.append(
+                Segment(len(token_ids), count, before, slots_L, span.attention, span.adapter, True)
+            )
+            token_ids += branch.tokens
+            positions += range(before, before + count)
+            slots += own
         if one.num_picks:
             first_row -= one.num_done
             rows += [first_row + pick.row for pick in span.picks]
@@ -58,6 +70,18 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
         segments=tuple(segments),
     )
     return Forward(batch, count)
+
+
+def _slots_of_branches(span: Span, lease: Lease, branches: Many[Branch]) -> list[list[int]]:
+    """Where the rows of each branch are written: in scratch blocks of their own."""
+    found: list[list[int]] = []
+    num_blocks = 0
+    for branch in branches:
+        start = span.start + branch.num_before
+        own = lease.scratch(num_blocks, start, start + len(branch.tokens))
+        num_blocks += len({slot // lease.block_size for slot in own})
+        found.append(own)
+    return found
 
 
 def choices_of(live: Many[Live]) -> list[Choice]:

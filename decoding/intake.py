@@ -7,7 +7,7 @@ from dataclasses import replace
 from decoding.cache.paged import PagedCache
 from decoding.constraint import Constraint
 from decoding.errors import CacheExhausted, ContextOverflow
-from decoding.modes import DecodeMode
+from decoding.modes import DecodeMode, most_side_guesses
 from decoding.network.base import Network
 from decoding.prompt import read_prompt
 from decoding.request import Prompt, Request
@@ -40,7 +40,7 @@ class Intake:
         if room < 1:
             raise ContextOverflow(len(prompt_ids), self._network.max_positions)
         max_new_tokens = min(request.max_new_tokens, room)
-        self._check_fits(len(prompt_ids) + max_new_tokens)
+        self._check_fits(len(prompt_ids) + max_new_tokens, mode)
         constraint = None
         if request.grammar is not None:
             compiled = request.grammar.compile(self._tokenizer, self._network.vocab_size)
@@ -76,17 +76,18 @@ class Intake:
             max_new_tokens=limit,
             keep=None,
         )
-        self._check_fits(parent.length + limit)
+        fitted = parent.mode if mode is None else self._fit(mode)
+        self._check_fits(parent.length + limit, fitted)
         return parent.fork(
             request_id,
             request,
-            parent.mode if mode is None else self._fit(mode),
+            fitted,
             _seed(request.sampling),
             self._tokenizer.detokenizer(),
         )
 
-    def _check_fits(self, num_tokens: int) -> None:
-        needed = self._cache.pages_for(num_tokens)
+    def _check_fits(self, num_tokens: int, mode: DecodeMode) -> None:
+        needed = self._cache.pages_for(num_tokens, most_side_guesses(mode))
         if needed > self._cache.pool.num_pages:
             raise CacheExhausted(needed, self._cache.pool.num_pages)
 

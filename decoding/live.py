@@ -80,7 +80,7 @@ class Live:
     @property
     def num_left(self) -> int:
         """Rows of the span that are still to be evaluated."""
-        return len(self.span.tokens) - self.num_done
+        return self.span.num_rows - self.num_done
 
     @property
     def is_ending(self) -> bool:

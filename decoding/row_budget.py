@@ -18,9 +18,8 @@ def share_rows(live: Iterable[Live], budget: int) -> list[Live]:
     everyone = list(live)
     total = 0
     for one in everyone:
-        num_left = len(one.span.tokens) - one.num_done
-        one.num_rows, one.num_picks = num_left, len(one.span.picks)
-        total += num_left
+        one.take(one.num_left)
+        total += one.num_rows
     if total <= budget:
         return everyone
     for one in everyone:

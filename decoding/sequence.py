@@ -8,7 +8,7 @@ from decoding.cache.paged import Lease
 from decoding.constraint import Constraint, Lookahead
 from decoding.copies import CopyIndex
 from decoding.detokenizer import Detokenizer
-from decoding.modes import DecodeMode
+from decoding.modes import DecodeMode, most_side_guesses
 from decoding.pace import Account, Pace
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import Committed, Completion, FinishReason, Request
@@ -55,6 +55,7 @@ class Sequence:
         self.outlook: Account = Pace().account()
         self.copies = CopyIndex(self.tokens)
         self.max_length = len(prompt_ids) + max_new_tokens
+        self.most_side_guesses = most_side_guesses(mode)
         self._records: list[TokenRecord] = []
         self._forwards: list[ForwardRecord] = []
         self._num_prefills = 0
@@ -89,6 +90,10 @@ class Sequence:
     @property
     def room(self) -> int:
         return self.max_length - self.length
+
+    @property
+    def num_scratch(self) -> int:
+        return 0 if self.lease is None else self.lease.num_scratch
 
     @property
     def region(self) -> Region:

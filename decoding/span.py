@@ -58,6 +58,18 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """Another way to go on behind the first `num_before` rows of a causal span, at least one.
+
+    The rows see what is cached, those rows of the span and, causally, each other. What they
+    write to the cache is scratch.
+    """
+
+    num_before: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """One sequence's share of a forward: encode `tokens` at positions `start`, `start`+1, ...
 
@@ -68,6 +80,9 @@ class Span:
     A causal span may be evaluated in pieces: rows before the first pick, if they hold final
     tokens, in earlier forwards than the rest. `num_cached` moves with them, so a mode that needs
     it from before notes it before.
+
+    The rows of `branches` are counted behind the span's own, one branch after the other. They
+    need room that the sequence has leased (`Decodable.num_scratch`).
     """
 
     tokens: tuple[int, ...]
@@ -77,6 +92,12 @@ class Span:
     adapter: bool = False
     ranks: int = 0
     purpose: Purpose = Purpose.PREFILL
+    branches: tuple[Branch, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the span and its branches."""
+        return len(self.tokens) + sum(len(branch.tokens) for branch in self.branches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +132,9 @@ class Segment:
 
     Rows [first_row, first_row + num_rows) of the batch; `start` cached positions before them.
     `slots_L` maps positions [0, start + num_rows) to cache slots: a slice where they lie
-    side by side, else an int64 tensor.
+    side by side, else an int64 tensor. `is_branch`: the positions before `start` are another
+    segment's, which may be of the same batch; its own lie apart, at the same places of blocks of
+    `Storage.page_multiple` slots.
     """
 
     first_row: int
@@ -120,6 +143,7 @@ class Segment:
     slots_L: slice | Tensor
     attention: Attention
     adapter: bool
+    is_branch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

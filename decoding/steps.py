@@ -36,7 +36,7 @@ def _step(sequence: Sequence) -> Step:
     yield from _followed(sequence, mode.step(sequence))
     forwards = sequence.forwards(first_forward)
     _judge_copies(sequence, region, first)
-    if any(each.purpose is Purpose.DRAFT for each in forwards):
+    if _is_chain(mode) and any(each.purpose is Purpose.DRAFT for each in forwards):
         _judge_denoising(sequence, region, first, sequence.num_drafted - drafted)
     if not reads_prompt:
         tokens = sum(each.origin not in _NOT_PICKED for each in sequence.records(first))
@@ -49,7 +49,7 @@ def _followed(sequence: Sequence, step: Step) -> Step:
         span = next(step)
         while True:
             prompt = max(sequence.num_prompt - span.start, 0)
-            sequence.outlook.waits_for(max(len(span.tokens) - prompt, 1))
+            sequence.outlook.waits_for(max(span.num_rows - prompt, 1))
             span = step.send((yield span))
     except StopIteration:
         return
@@ -74,6 +74,11 @@ def _judge_denoising(sequence: Sequence, region: Region, first: int, num_checked
     accepted = sum(each.origin is Origin.ACCEPTED for each in sequence.records(first))
     for place in range(1, min(accepted + 1, num_checked) + 1):
         sequence.outlook.guessed(Guesser.DENOISE, region, place, place <= accepted)
+
+
+def _is_chain(mode: DecodeMode) -> bool:
+    """Whether what was accepted says how far a draft without branches gets."""
+    return not (isinstance(mode, SelfSpeculation) and mode.side_guesses)
 
 
 def _denoises(mode: DecodeMode) -> bool:

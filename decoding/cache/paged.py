@@ -21,6 +21,9 @@ class Lease:
     the first slot where all pages lie side by side, else None. The rest is the cache's:
     `last` is the node of the last full page that is indexed, `num_indexed` counts the pages up
     to it, and `twins` holds the pages of nodes on the way whose tokens lie in an own page, too.
+
+    Behind the `capacity` positions `num_scratch` blocks of `block_size` slots serve whatever is
+    only of use within one forward.
     """
 
     pages: tuple[int, ...]
@@ -30,6 +33,9 @@ class Lease:
     run: int | None
     last: Node
     num_indexed: int
+    capacity: int
+    num_scratch: int
+    block_size: int
     twins: dict[int, int] = field(default_factory=dict)
 
     def slots(self, num_positions: int) -> slice | Tensor:
@@ -44,6 +50,14 @@ class Lease:
             return range(self.run + start, self.run + end)
         size = self.page_size
         return [self.pages[at // size] * size + at % size for at in range(start, end)]
+
+    def scratch(self, first: int, start: int, end: int) -> list[int]:
+        """Slots of the scratch blocks from block `first` on, for positions [start, end): each at
+        the place in its block that its position has in a block of the sequence."""
+        size = self.block_size
+        assert first + (end - 1) // size - start // size < self.num_scratch, "too few blocks"
+        begin = -(-self.capacity // size) + first - start // size
+        return list(self.numbers(begin * size + start, begin * size + end))
 
 
 class PagedCache:
@@ -73,9 +87,11 @@ class PagedCache:
         self._kept: OrderedDict[str, tuple[Node, ...]] = OrderedDict()
         self._readers = [0] * self.pool.num_pages
 
-    def pages_for(self, num_tokens: int) -> int:
-        """Pages that `num_tokens` positions need."""
-        return -(-num_tokens // self.pool.page_size)
+    def pages_for(self, num_tokens: int, num_scratch: int = 0) -> int:
+        """Pages that `num_tokens` positions need, with so many scratch blocks behind."""
+        block = self.storage.page_multiple
+        num_slots = num_tokens if num_scratch == 0 else -(-num_tokens // block) * block
+        return -(-(num_slots + num_scratch * block) // self.pool.page_size)
 
     @property
     def num_available(self) -> int:
@@ -86,8 +102,9 @@ class PagedCache:
         """How many of the first tokens are encoded, in whole pages."""
         return len(self.index.match(tokens).nodes) * self.pool.page_size
 
-    def open(self, tokens: Sequence[int], capacity: int) -> Lease | None:
-        """Leases pages for `capacity` positions, re-using what is encoded of `tokens`.
+    def open(self, tokens: Sequence[int], capacity: int, num_scratch: int = 0) -> Lease | None:
+        """Leases pages for `capacity` positions and `num_scratch` scratch blocks, re-using what is
+        encoded of `tokens`.
 
         At least the last token is left to encode. Returns None where too few pages can be freed
         at present; what it would have re-used then counts as used. With no other lease open,
@@ -103,7 +120,7 @@ class PagedCache:
             self.index.hold(tail.page)
             whole = match.num_tail == len(tail.tokens) < self.pool.page_size
             takes_over = whole and not tail.writer
-        needed = self.pages_for(capacity) - len(path) - takes_over
+        needed = self.pages_for(capacity, num_scratch) - len(path) - takes_over
         if tail is not None and not takes_over and needed > self.num_available:
             self.index.release(tail.page)  # it may have to make room for what would be its copy
             tail = None
@@ -120,7 +137,7 @@ class PagedCache:
         fresh = self.pool.allocate(needed, after=path[-1] if path else None)
         if tail is not None and not takes_over:
             self._copy(tail.page, fresh[0], match.num_tail)
-        return self._lease((*path, *fresh), num_cached, match)
+        return self._lease((*path, *fresh), num_cached, match, capacity, num_scratch)
 
     def publish(self, lease: Lease, tokens: Sequence[int], num_encoded: int) -> None:
         """Makes the full pages among the first `num_encoded` tokens of a live sequence available
@@ -201,7 +218,14 @@ class PagedCache:
         for page in reversed(pages):
             self.index.release(page)
 
-    def _lease(self, pages: tuple[int, ...], num_cached: int, match: Match) -> Lease:
+    def _lease(
+        self,
+        pages: tuple[int, ...],
+        num_cached: int,
+        match: Match,
+        capacity: int,
+        num_scratch: int,
+    ) -> Lease:
         for page in pages:
             self._readers[page] += 1
             self.num_shared += self._readers[page] == 2
@@ -210,4 +234,15 @@ class PagedCache:
         slots_C = (first_P[:, None] + torch.arange(size)).flatten()
         side_by_side = all(b == a + 1 for a, b in pairwise(pages))
         run = pages[0] * size if side_by_side else None
-        return Lease(pages, size, num_cached, slots_C, run, match.last, len(match.nodes))
+        return Lease(
+            pages,
+            size,
+            num_cached,
+            slots_C,
+            run,
+            match.last,
+            len(match.nodes),
+            capacity,
+            num_scratch,
+            self.storage.page_multiple,
+        )

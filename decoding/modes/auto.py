@@ -7,6 +7,7 @@ from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.fastest import Fastest
 from decoding.modes.fitting import check_record
+from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
 from decoding.record import Region
 
@@ -51,6 +52,15 @@ def decides_by_cost(mode: DecodeMode) -> bool:
     if isinstance(mode, Auto):
         return any(isinstance(each, Fastest) for each in (mode.constrained, mode.free))
     return isinstance(mode, Fastest)
+
+
+def most_side_guesses(mode: DecodeMode) -> int:
+    """How many guesses a step may have beside its draft's own: what scratch is leased for."""
+    if isinstance(mode, Auto):
+        return max(
+            (most_side_guesses(each) for each in (mode.constrained, mode.free) if each), default=0
+        )
+    return mode.side_guesses if isinstance(mode, SelfSpeculation) else 0
 
 
 def _fitted(mode: DecodeMode | None, network: Network) -> DecodeMode:

@@ -79,6 +79,11 @@ class Decodable(Protocol):
         ...
 
     @property
+    def num_scratch(self) -> int:
+        """Rows that the branches of a span may have together."""
+        ...
+
+    @property
     def region(self) -> Region:
         """Where the next token stands."""
         ...

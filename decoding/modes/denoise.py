@@ -6,6 +6,7 @@ Fast-dLLM, arXiv 2505.22618. The walk under a grammar is ours.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from decoding.modes.base import Decodable
@@ -59,6 +60,7 @@ def denoise(
     """
     draft = empty_draft(sequence)
     cells: list[Cell] = [None] * count
+    proposals: list[tuple[Candidate, ...]] = []
     for step in range(1, max_steps + 1):
         masked = [place for place, cell in enumerate(cells) if cell is None]
         scores = yield _span(sequence, cells, masked, draft, purpose, adapter)
@@ -80,7 +82,7 @@ def denoise(
         cells = _decided(draft.guesses, proposals)
         if not draft.is_open or None not in cells:
             break
-    return draft
+    return replace(draft, proposals=tuple(proposals))
 
 
 def hinted_first(

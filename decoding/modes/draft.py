@@ -49,11 +49,15 @@ class Draft:
 
     `mask_W` is the mask of the position behind the last guess. `is_open` says whether a token
     may be picked there: not behind an end token, where no room is left, or in a dead end.
+    `proposals` are what the guesses were chosen from, by place, best first; empty where nothing
+    else was proposed. `sides` are other ways to go on, checked beside the guesses.
     """
 
     guesses: tuple[Guess, ...]
     mask_W: Tensor | None
     is_open: bool = True
+    proposals: tuple[Sequence[Candidate], ...] = ()
+    sides: tuple["SideDraft", ...] = ()
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -63,6 +67,14 @@ class Draft:
     def num_chosen(self) -> int:
         """Guesses that the grammar did not force."""
         return sum(not guess.is_forced for guess in self.guesses)
+
+
+@dataclass(frozen=True, slots=True)
+class SideDraft:
+    """Guesses behind the first `place` ones of another draft, in place of its next."""
+
+    place: int
+    draft: Draft
 
 
 Propose = Callable[[Sequence[Guess]], Sequence[Candidate]]
@@ -90,16 +102,32 @@ def extend(sequence: Decodable, draft: Draft, count: int, propose: Propose) -> D
         if candidate is None:
             break
         guesses.append(Guess(candidate, mask_W))
-        ahead.accept(candidate.token)
-        try:
-            guesses += _forced(ahead, sequence.room - len(guesses))
-            is_open = not ahead.over and len(guesses) < sequence.room
-            mask_W = ahead.mask() if is_open else None
-        except (GrammarDeadEnd, GrammarError):
-            is_open, mask_W = False, None
+        forced, mask_W, is_open = follow(ahead, candidate.token, sequence.room - len(guesses))
+        guesses += forced
         if not is_open:
             return Draft(tuple(guesses), None, is_open=False)
     return Draft(tuple(guesses), mask_W)
+
+
+def follow(ahead: Preview, token: int, room: int) -> tuple[list[Guess], Tensor | None, bool]:
+    """Moves over a token that is allowed: the guesses that are forced behind it, at most `room`,
+    the mask of the position behind them, and whether a token may be picked there."""
+    ahead.accept(token)
+    forced: list[Guess] = []
+    try:
+        forced = _forced(ahead, room)
+        is_open = not ahead.over and len(forced) < room
+        return forced, ahead.mask() if is_open else None, is_open
+    except (GrammarDeadEnd, GrammarError):
+        return forced, None, False
+
+
+def allowed(candidates: Sequence[Candidate], mask_W: Tensor | None) -> Sequence[Candidate]:
+    """Those that the mask allows."""
+    if mask_W is None:
+        return candidates
+    words: NDArray[np.int32] = mask_W.numpy()
+    return [each for each in candidates if _allows(words, each.token)]
 
 
 def _forced(ahead: Preview, room: int) -> list[Guess]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 5  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 6  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -78,6 +78,7 @@ class Segment(ctypes.Structure):
         ("start", c_int64),
         ("is_block", c_int64),
         ("first_page", c_int64),
+        ("shared_page", c_int64),
     )
 
 

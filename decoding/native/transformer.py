@@ -303,14 +303,17 @@ def _widened(numbers_E: Tensor) -> Tensor:
 
 def _layout(segments: Sequence[Segment]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The segments' fields, and the pages of all, one after the other."""
-    rows: list[tuple[int, int, int, bool, int]] = []
+    rows: list[tuple[int, int, int, bool, int, int]] = []
     pages: list[int] = []
     for segment in segments:
         is_block = segment.attention is Attention.BLOCK
-        rows.append((segment.first_row, segment.num_rows, segment.start, is_block, len(pages)))
-        slots_L = segment.slots_L
+        first, shared, start, slots_L = len(pages), -1, segment.start, segment.slots_L
         if isinstance(slots_L, slice):
             pages += range(slots_L.start // PAGE, -(-slots_L.stop // PAGE))
         else:
             pages += (slots_L.numpy()[::PAGE] // PAGE).tolist()
+            if segment.is_branch and start % PAGE:
+                shared = pages[first + start // PAGE]
+                pages[first + start // PAGE] = int(slots_L[start]) // PAGE
+        rows.append((segment.first_row, segment.num_rows, start, is_block, first, shared))
     return np.array(rows, dtype=np.int64), np.array(pages, dtype=np.int32)

@@ -32,6 +32,7 @@ struct Network {
 
 struct Segment {
     int64_t first_row, num_rows, start, is_block, first_page;
+    int64_t shared_page;  // of another segment: its first start % PAGE positions are this one's, too; or -1
 };
 
 struct Forward {
@@ -167,6 +168,7 @@ template <int PLANES, class Value> class Run {
         });
         Value *keys = static_cast<Value *>(ask.keys[index]), *values = static_cast<Value *>(ask.values[index]);
         pool.each(opened, count, [&](int row) { turn_and_keep(layer, row, keys, values); });
+        share_pages(keys, values);
         if (index + 1 == net.num_layers) find_read();
         attend_all(layer, keys, values);
         if (index + 1 == net.num_layers) drop_unread();
@@ -223,6 +225,23 @@ template <int PLANES, class Value> class Run {
                 keep(values + page + size_t(slot % PAGE) * dim + d, value[d]);
             }
         }
+    }
+
+    // A branch begins within a page of what it leaves: the positions before it are copied to its own.
+    void share_pages(Value *keys, Value *values) {
+        const size_t dim = size_t(net.head_dim), page = size_t(net.num_kv_heads) * PAGE * dim;
+        pool.each(opened, int(ask.num_segments), [&](int index) {
+            const Segment &segment = ask.segments[index];
+            if (segment.shared_page < 0) return;
+            const size_t some = size_t(segment.start % PAGE), block = size_t(segment.start / PAGE);
+            const size_t from = size_t(segment.shared_page) * page;
+            const size_t to = size_t(ask.pages[size_t(segment.first_page) + block]) * page;
+            for (size_t head = 0; head < page; head += PAGE * dim) {
+                for (size_t d = 0; d < dim; ++d)
+                    std::memcpy(keys + to + head + d * PAGE, keys + from + head + d * PAGE, some * sizeof(Value));
+                std::memcpy(values + to + head, values + from + head, some * dim * sizeof(Value));
+            }
+        });
     }
 
     void attend_all(const Layer &layer, const Value *keys, const Value *values) {
@@ -327,7 +346,7 @@ template <int PLANES> void run_planes(const Network &network, const Forward &for
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 5; }
+int trimode_version() { return 6; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {

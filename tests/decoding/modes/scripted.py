@@ -69,6 +69,7 @@ speculations = st.builds(
     block_length=block_lengths,
     drafter=drafters,
     draft_threshold=st.sampled_from([0.0, 0.0, 0.3]),
+    side_guesses=st.sampled_from([0, 0, 1, 6, 20]),
 )
 lossless_modes: st.SearchStrategy[DecodeMode] = st.one_of(
     st.just(Autoregressive()),

@@ -65,7 +65,11 @@ drafters = st.sampled_from(
     [DiffusionDrafter(), DiffusionDrafter(adapter=False), LookupDrafter(), CombinedDrafter()]
 )
 speculations = st.builds(
-    SelfSpeculation, block_lengths, drafters, draft_threshold=st.sampled_from([0.0, 0.5])
+    SelfSpeculation,
+    block_lengths,
+    drafters,
+    draft_threshold=st.sampled_from([0.0, 0.5]),
+    side_guesses=st.sampled_from([0, 1, 6, 20]),
 )
 lossless: st.SearchStrategy[DecodeMode] = st.one_of(st.just(Autoregressive()), speculations)
 diffusions = st.builds(BlockDiffusion, block_lengths, st.sampled_from([None, 0.4, 0.9]))

@@ -81,6 +81,7 @@ speculations = st.builds(
     st.sampled_from([2, 5, 16]),
     drafters,
     draft_threshold=st.sampled_from([0.0, 0.5]),
+    side_guesses=st.sampled_from([0, 1, 6, 20]),
 )
 lossless: st.SearchStrategy[DecodeMode] = st.one_of(st.just(Autoregressive()), speculations)
 diffusions = st.builds(BlockDiffusion, st.sampled_from([2, 8]), st.sampled_from([None, 0.4]))
