@@ -164,7 +164,7 @@ def _rows(args: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _speculation(block_length: int, drafter: str, side_guesses: int) -> DecodeMode:
+def _speculation(block_length: int, drafter: str, side_guesses: int) -> SelfSpeculation:
     return SelfSpeculation(block_length, _DRAFTERS[drafter], side_guesses=side_guesses)
 
 

@@ -22,6 +22,7 @@ class Part:
     attention: Attention = Attention.CAUSAL
     adapter: bool = False
     read: Sequence[int] | None = field(default=None)
+    is_branch: bool = False
 
 
 def forward_batch(parts: Sequence[Part], *, gather: bool = False) -> ForwardBatch:
@@ -43,9 +44,10 @@ def forward_batch(parts: Sequence[Part], *, gather: bool = False) -> ForwardBatc
                 first_row=first_row,
                 num_rows=len(part.tokens),
                 start=part.start,
-                slots_L=_slots(part.slots[:end], gather),
+                slots_L=_slots(part.slots[:end], gather or part.is_branch),
                 attention=part.attention,
                 adapter=part.adapter,
+                is_branch=part.is_branch,
             )
         )
     return ForwardBatch(

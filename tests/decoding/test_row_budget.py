@@ -21,7 +21,7 @@ from decoding import (
     Step,
 )
 from decoding.network.base import Network
-from decoding.span import ForwardBatch, Attention, ForwardBatch
+from decoding.span import Attention, ForwardBatch
 from decoding.testing import ScriptedNetwork
 from tests.decoding.modes.scripted import (
     TOKENIZER,

@@ -19,7 +19,7 @@ from decoding import (
 from decoding.engine import Profile
 from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter
 from decoding.modes.trained_sampler import TrainedSampler
-from decoding.span import Attention
+from decoding.span import Attention, Purpose
 from decoding.training.tool_tasks import HELD_OUT_DOMAINS, tool_tasks
 from decoding.weights.embedded import ASSETS
 from tests.decoding.batches import Part, forward_batch
@@ -72,6 +72,19 @@ def test_fifty_answers_are_those_of_autoregressive_decoding(
     drafted = decoded(engine, questions, SelfSpeculation(8, drafter))
     assert [each.token_ids for each in drafted] == [each.token_ids for each in expected]
     assert sum(each.stats.accepted for each in drafted) > 0
+
+
+def test_branches_leave_the_answers_and_need_fewer_forwards(
+    engine: Engine, questions: list[Request], expected: list[Completion]
+) -> None:
+    def cycles(side_guesses: int) -> int:
+        mode = SelfSpeculation(8, DiffusionDrafter(), side_guesses=side_guesses)
+        drafted = decoded(engine, questions[::5], mode)
+        assert [each.token_ids for each in drafted] == [each.token_ids for each in expected[::5]]
+        forwards = [forward for each in drafted for forward in each.forwards]
+        return sum(each.purpose in (Purpose.VERIFY, Purpose.NEXT) for each in forwards)
+
+    assert cycles(12) < 0.9 * cycles(0)
 
 
 def logits(engine: Engine, tokens: Sequence[int], masks: int = 0, adapter: bool = False) -> Tensor:

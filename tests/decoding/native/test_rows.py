@@ -128,6 +128,37 @@ def test_a_draft_and_its_verification_leave_what_single_rows_leave(
     assert_stored(storage, [slots], [alone])
 
 
+@settings(max_examples=4, deadline=None)
+@given(
+    start=st.integers(0, LENGTH - 20),
+    shared=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    count=st.integers(1, 10),
+    threads=st.integers(1, 3),
+)
+def test_a_branch_gives_what_its_path_gives_alone(
+    subject: Subject, start: int, shared: list[int], count: int, threads: int
+) -> None:
+    """Branches off a verified draft, at any place of a page, beside each other."""
+    alone, network = subject.sequences[0], subject.network
+    torch.set_num_threads(threads)
+    storage, slots = nan_cache(network, (1 + len(shared)) * LENGTH), list(range(LENGTH))
+    if start:
+        network.forward(forward_batch([Part(alone.tokens[:start], slots, read=[])]), storage)
+    right = alone.tokens[start : start + max(shared)]
+    parts = [Part([*right, 70, 70], slots, start)]
+    for number, before in enumerate(shared, 1):
+        at = start + before
+        own = [*slots[:at], *(slot + number * LENGTH for slot in slots[at:])]
+        parts.append(Part(alone.tokens[at : at + count], own, at, is_branch=True))
+    found_RV = network.forward(forward_batch(parts), storage)
+    found = found_RV.split([len(part.tokens) for part in parts])
+    for part, logits_RV in zip(parts[1:], found[1:], strict=True):
+        assert torch.equal(logits_RV, alone.logits_RV[part.start : part.start + count])
+    for index, store in enumerate(by_slot(storage)):
+        kept = start + max(shared)
+        assert torch.equal(store[:kept], alone.stored[index][:kept])
+
+
 def test_more_rows_than_a_panel_holds(build: ctypes.CDLL) -> None:
     """Rows lie in panels of up to 96; sums of many sequences still are those of each."""
     plain = random_network(CONFIGS["llama-odd"], rank=5)

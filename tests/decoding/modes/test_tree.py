@@ -1,0 +1,201 @@
+"""Branches off a draft: which guesses are sent beside it, and that they earn what they cost."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decoding import (
+    Auto,
+    Decodable,
+    Engine,
+    Grammar,
+    Purpose,
+    Request,
+    SelfSpeculation,
+)
+from decoding.constraint import Constraint, Lookahead
+from decoding.errors import CacheExhausted
+from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend
+from decoding.modes.drafters import Drafter, Drafting
+from decoding.modes.tree import branch_out
+from decoding.network.base import Network
+from decoding.record import Origin
+from decoding.sequence import Sequence
+from tests.decoding.modes.scripted import TOKENIZER, VOCAB, scripted_engine
+from tests.decoding.soundness import assert_all_pages_back
+
+WORDS = Grammar.regex(r"[abc]+(de)?f")
+
+
+def sequence(grammar: Grammar | None, room: int) -> Sequence:
+    constraint = None
+    if grammar is not None:
+        constraint = Constraint(grammar.compile(TOKENIZER, VOCAB).matcher())
+    return Sequence(
+        0,
+        Request([1]),
+        (1,),
+        mode=SelfSpeculation(),
+        seed=0,
+        max_new_tokens=room,
+        end_token_ids=frozenset(TOKENIZER.eos_token_ids),
+        detokenizer=TOKENIZER.detokenizer(),
+        constraint=constraint,
+    )
+
+
+LETTERS = [TOKENIZER.encode(letter)[0] for letter in "abcdef"]
+
+
+@st.composite
+def rankings(draw: st.DrawFn) -> tuple[tuple[Candidate, ...], ...]:
+    """Some letters for each of a few places, with probabilities."""
+    places = []
+    for _ in range(draw(st.integers(1, 6))):
+        tokens = draw(st.permutations(LETTERS))[: draw(st.integers(2, 6))]
+        weights = sorted((draw(st.integers(1, 50)) for _ in tokens), reverse=True)
+        places.append(
+            tuple(
+                Candidate(token, Origin.ACCEPTED, math.log(weight / (sum(weights) + 1)))
+                for token, weight in zip(tokens, weights, strict=True)
+            )
+        )
+    return tuple(places)
+
+
+@given(rankings(), st.integers(0, 12), st.integers(1, 10), st.sampled_from([None, WORDS]))
+def test_branches_are_legal_different_and_within_what_is_allowed(
+    proposals: tuple[tuple[Candidate, ...], ...], most: int, room: int, grammar: Grammar | None
+) -> None:
+    own = sequence(grammar, room)
+    count = min(len(proposals), room)
+    trunk = extend(own, empty_draft(own), count, lambda guesses: proposals[len(guesses)])
+    draft = Draft(trunk.guesses, trunk.mask_W, trunk.is_open, proposals)
+    branched = branch_out(own, draft, most)
+    assert branched.guesses == draft.guesses
+    assert sum(len(side.draft.guesses) for side in branched.sides) <= most
+    firsts = [(side.place, side.draft.guesses[0].token) for side in branched.sides]
+    assert len(set(firsts)) == len(firsts)
+    for side in branched.sides:
+        assert not draft.guesses[side.place].is_forced
+        assert side.draft.guesses[0].token != draft.guesses[side.place].token
+        assert side.place + len(side.draft.guesses) <= room
+        path = [*draft.tokens[: side.place], *side.draft.tokens]
+        if grammar is not None:
+            assert grammar.compile(TOKENIZER, VOCAB).matcher().validate(path) == len(path)
+        ahead = own.preview()
+        for token in path:
+            ahead.accept(token)
+        if side.draft.is_open:
+            assert _words(side.draft, ahead)
+
+
+def _words(draft: Draft, ahead: Lookahead) -> bool:
+    """Whether the mask behind the draft is the grammar's."""
+    mask_W, right_W = draft.mask_W, ahead.mask()
+    if mask_W is None or right_W is None:
+        return mask_W is right_W
+    return bool((mask_W == right_W).all())
+
+
+@given(rankings(), st.integers(1, 12))
+def test_the_likeliest_paths_are_taken_first(
+    proposals: tuple[tuple[Candidate, ...], ...], most: int
+) -> None:
+    own = sequence(None, 20)
+    trunk = Draft(tuple(Guess(ranked[0]) for ranked in proposals), None, True, proposals)
+    fewer, more = (branch_out(own, trunk, count) for count in (most, most + 1))
+
+    def paths(draft: Draft) -> dict[tuple[int, ...], float]:
+        found = {}
+        for side in draft.sides:
+            before = sum(ranked[0].logprob for ranked in proposals[: side.place])
+            for end in range(1, len(side.draft.guesses) + 1):
+                guesses = side.draft.guesses[:end]
+                path = (*trunk.tokens[: side.place], *(guess.token for guess in guesses))
+                found[path] = before + sum(guess.candidate.logprob for guess in guesses)
+        return found
+
+    left, right = paths(fewer), paths(more)
+    assert left.items() <= right.items()
+    new = [logprob for path, logprob in right.items() if path not in left]
+    assert all(logprob <= least + 1e-9 for logprob in new for least in left.values())
+
+
+@dataclass(frozen=True)
+class SecondBest:
+    """Knows the answer. Says so everywhere but at the first place, where it comes second."""
+
+    answer: tuple[int, ...]
+
+    def fit(self, network: Network) -> Drafter:
+        return self
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        yield from ()
+        behind = self.answer[sequence.length - sequence.num_prompt :][: block_length - 1]
+        proposals = [
+            (
+                Candidate(token, Origin.ACCEPTED, math.log(0.5 if place else 0.4)),
+                Candidate((token + 1) % 256, Origin.ACCEPTED, math.log(0.01 if place else 0.5)),
+            )
+            for place, token in enumerate(behind)
+        ]
+        if proposals:
+            proposals[0] = proposals[0][::-1]
+        count = min(len(proposals), sequence.room)
+        draft = extend(
+            sequence, empty_draft(sequence), count, lambda so_far: proposals[len(so_far)]
+        )
+        return Draft(draft.guesses, draft.mask_W, draft.is_open, tuple(proposals))
+
+
+def run(engine: Engine, side_guesses: int) -> tuple[tuple[int, ...], int]:
+    """The answer, and the forwards that committed to it behind the first."""
+    answer = engine.generate([1, 2, 3], max_new_tokens=41).token_ids
+    mode = SelfSpeculation(5, SecondBest(answer), side_guesses=side_guesses)
+    done = engine.generate([1, 2, 3], mode=mode, max_new_tokens=41)
+    assert done.token_ids == answer
+    return answer, sum(each.purpose is not Purpose.PREFILL for each in done.forwards)
+
+
+@pytest.mark.parametrize("page_size", [1, 4, 16])
+def test_a_branch_that_is_right_is_committed_whole(page_size: int) -> None:
+    engine = scripted_engine(skill=1.0, page_size=page_size)
+    answer, chain = run(engine, 0)
+    assert chain == len(answer)
+    assert run(engine, 4)[1] == -(-len(answer) // 5)
+    assert run(engine, 1)[1] == -(-len(answer) // 2)
+    assert_all_pages_back(engine)
+
+
+def test_scratch_is_leased_with_the_answer() -> None:
+    engine = scripted_engine(page_size=4, cache_tokens=64)
+    mode = SelfSpeculation(8, side_guesses=8)
+    with pytest.raises(CacheExhausted):
+        engine.add(Request([1] * 20, mode=mode, max_new_tokens=40))
+    engine.add(Request([1] * 20, mode=Auto(free=mode), max_new_tokens=36))
+    engine.step()
+    assert engine.stats().free_pages == 0
+
+
+def test_a_mode_taken_up_on_the_way_does_with_what_is_leased() -> None:
+    engine = scripted_engine(skill=1.0, page_size=4)
+    request = engine.add(Request([1, 2, 3], max_new_tokens=30))
+    engine.step()
+    assert engine.switch(request, SelfSpeculation(8, side_guesses=8))
+    spans = []
+    while not engine.is_idle:
+        engine.step()
+        spans += [one.span for one in engine._live.values()]
+    assert any(span.purpose is Purpose.VERIFY for span in spans)
+    assert not any(span.branches for span in spans)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.0, True, "8"])
+def test_side_guesses_are_a_count(wrong: int) -> None:
+    with pytest.raises(ValueError, match="side_guesses must be a whole number >= 0"):
+        SelfSpeculation(side_guesses=wrong)
