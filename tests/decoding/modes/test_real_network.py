@@ -33,6 +33,7 @@ from decoding.network.transformer import Transformer
 from decoding.sampling import apply_masks
 from decoding.span import Attention
 from tests.decoding.batches import Part, forward_batch
+from tests.decoding.branching import Sure, assert_branches_pay
 from tests.decoding.modes.scripted import JSON, block_lengths
 from tests.decoding.nemotron import EOS, FIRST_BYTE, MASK, reference, write_nemotron
 from tests.decoding.soundness import assert_all_pages_back, without_times
@@ -62,7 +63,13 @@ def fresh(engine: Engine) -> Engine:
 
 
 drafters = st.sampled_from(
-    [DiffusionDrafter(), DiffusionDrafter(adapter=False), LookupDrafter(), CombinedDrafter()]
+    [
+        DiffusionDrafter(),
+        DiffusionDrafter(adapter=False),
+        LookupDrafter(),
+        CombinedDrafter(),
+        Sure(),
+    ]
 )
 speculations = st.builds(
     SelfSpeculation,
@@ -295,3 +302,9 @@ def test_quadratic_self_speculation_equals_autoregressive(engine: Engine, block:
         tokens, forwards = quadratic(network, prompt, 30, block)
         assert tokens[: len(expected.token_ids)] == list(expected.token_ids)
         assert forwards <= 31
+
+
+def test_branches_that_are_right_are_committed(engine: Engine) -> None:
+    own = fresh(engine)
+    assert_branches_pay(fresh(engine), own, list(range(FIRST_BYTE, FIRST_BYTE + 6)))
+    assert_all_pages_back(own)

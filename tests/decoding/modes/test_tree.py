@@ -1,7 +1,6 @@
 """Branches off a draft: which guesses are sent beside it, and that they earn what they cost."""
 
 import math
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -9,8 +8,6 @@ from hypothesis import strategies as st
 
 from decoding import (
     Auto,
-    Decodable,
-    Engine,
     Grammar,
     Purpose,
     Request,
@@ -19,11 +16,10 @@ from decoding import (
 from decoding.constraint import Constraint, Lookahead
 from decoding.errors import CacheExhausted
 from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend
-from decoding.modes.drafters import Drafter, Drafting
 from decoding.modes.tree import branch_out
-from decoding.network.base import Network
 from decoding.record import Origin
 from decoding.sequence import Sequence
+from tests.decoding.branching import assert_branches_pay
 from tests.decoding.modes.scripted import TOKENIZER, VOCAB, scripted_engine
 from tests.decoding.soundness import assert_all_pages_back
 
@@ -125,50 +121,10 @@ def test_the_likeliest_paths_are_taken_first(
     assert all(logprob <= least + 1e-9 for logprob in new for least in left.values())
 
 
-@dataclass(frozen=True)
-class SecondBest:
-    """Knows the answer. Says so everywhere but at the first place, where it comes second."""
-
-    answer: tuple[int, ...]
-
-    def fit(self, network: Network) -> Drafter:
-        return self
-
-    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
-        yield from ()
-        behind = self.answer[sequence.length - sequence.num_prompt :][: block_length - 1]
-        proposals = [
-            (
-                Candidate(token, Origin.ACCEPTED, math.log(0.5 if place else 0.4)),
-                Candidate((token + 1) % 256, Origin.ACCEPTED, math.log(0.01 if place else 0.5)),
-            )
-            for place, token in enumerate(behind)
-        ]
-        if proposals:
-            proposals[0] = proposals[0][::-1]
-        count = min(len(proposals), sequence.room)
-        draft = extend(
-            sequence, empty_draft(sequence), count, lambda so_far: proposals[len(so_far)]
-        )
-        return Draft(draft.guesses, draft.mask_W, draft.is_open, tuple(proposals))
-
-
-def run(engine: Engine, side_guesses: int) -> tuple[tuple[int, ...], int]:
-    """The answer, and the forwards that committed to it behind the first."""
-    answer = engine.generate([1, 2, 3], max_new_tokens=41).token_ids
-    mode = SelfSpeculation(5, SecondBest(answer), side_guesses=side_guesses)
-    done = engine.generate([1, 2, 3], mode=mode, max_new_tokens=41)
-    assert done.token_ids == answer
-    return answer, sum(each.purpose is not Purpose.PREFILL for each in done.forwards)
-
-
 @pytest.mark.parametrize("page_size", [1, 4, 16])
 def test_a_branch_that_is_right_is_committed_whole(page_size: int) -> None:
     engine = scripted_engine(skill=1.0, page_size=page_size)
-    answer, chain = run(engine, 0)
-    assert chain == len(answer)
-    assert run(engine, 4)[1] == -(-len(answer) // 5)
-    assert run(engine, 1)[1] == -(-len(answer) // 2)
+    assert_branches_pay(engine, engine, [1, 2, 3])
     assert_all_pages_back(engine)
 
 

@@ -27,6 +27,7 @@ from decoding.engine import Profile
 from decoding.native.transformer import NativeTransformer, Precision
 from decoding.tokenizer import Tokenizer
 from decoding.weights.checkpoint import read_network
+from tests.decoding.branching import Sure, assert_branches_pay
 from tests.decoding.modes.scripted import JSON
 from tests.decoding.native.networks import packable
 from tests.decoding.nemotron import ADAPTER, FIRST_BYTE, write_nemotron
@@ -74,7 +75,13 @@ def autoregressive(engine: Engine, request: Request) -> Completion:
 
 
 drafters = st.sampled_from(
-    [DiffusionDrafter(), DiffusionDrafter(adapter=False), LookupDrafter(), CombinedDrafter()]
+    [
+        DiffusionDrafter(),
+        DiffusionDrafter(adapter=False),
+        LookupDrafter(),
+        CombinedDrafter(),
+        Sure(),
+    ]
 )
 speculations = st.builds(
     SelfSpeculation,
@@ -170,6 +177,14 @@ def test_drafts_are_sometimes_right(engine: Engine) -> None:
     """Else the tests above would prove little."""
     out = fresh(engine).generate(PROMPT, mode=SPECULATION, max_new_tokens=60)
     assert 0 < out.stats.accepted < out.stats.drafted
+
+
+@pytest.mark.parametrize("page_size", [16, 32])
+@pytest.mark.parametrize("length", [3, 15, 21])
+def test_branches_at_any_place_of_a_page(engine: Engine, length: int, page_size: int) -> None:
+    own = Engine(engine.network, engine.tokenizer, cache_tokens=1024, page_size=page_size)
+    assert_branches_pay(fresh(engine), own, PROMPT[:length])
+    assert_all_pages_back(own)
 
 
 @pytest.mark.parametrize("page_size", [1, 4, 24])

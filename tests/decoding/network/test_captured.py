@@ -36,6 +36,7 @@ from decoding.span import Attention, ForwardBatch
 from decoding.tokenizer import Tokenizer
 from decoding.weights.checkpoint import read_network
 from tests.decoding.batches import Part, forward_batch
+from tests.decoding.branching import assert_branches_pay
 from tests.decoding.checkpoints import save_checkpoint
 from tests.decoding.nemotron import ALL_TARGETS, MASK, write_adapter, write_nemotron
 
@@ -369,6 +370,16 @@ def test_an_engine_answers_the_same(tmp_path: Path) -> None:
     assert captured.num_replayed > 10
     assert captured.num_plain == 0
     assert recorder.recorded == 2  # with the adapter and without
+
+
+def test_branches_are_replayed(tmp_path: Path) -> None:
+    directory = write_nemotron(tmp_path)
+    tokenizer = Tokenizer.from_directory(directory)
+    network = nemotron_like(directory)
+    captured = CapturedNetwork(network, buckets=Buckets((8,), (16,), (64,)), record=Recorder())
+    plain, replaying = (Engine(each, tokenizer, cache_tokens=512) for each in (network, captured))
+    assert_branches_pay(plain, replaying, [20, 30, 40])
+    assert captured.num_plain == 0
 
 
 def nemotron_like(directory: Path) -> Transformer:

@@ -213,6 +213,24 @@ def test_a_draft_and_its_verification_leave_what_single_rows_leave(
 
 
 @settings(max_examples=10, deadline=None)
+@given(start=st.integers(0, LENGTH - 14), before=st.integers(1, 8), count=st.integers(1, 5))
+def test_a_branch_gives_what_its_path_gives_alone(
+    subject: Subject, start: int, before: int, count: int
+) -> None:
+    alone, network = subject.sequences[0], subject.network
+    storage, slots = nan_cache(network, 2 * LENGTH), list(range(LENGTH))
+    if start:
+        network.forward(forward_batch([Part(alone.tokens[:start], slots, read=[])]), storage)
+    at = start + before
+    trunk = Part([*alone.tokens[start:at], 70, 70], slots, start, read=[])
+    own = [*slots[:at], *(slot + LENGTH for slot in slots[at:])]
+    branch = Part(alone.tokens[at : at + count], own, at, is_branch=True)
+    found_RV = network.forward(forward_batch([trunk, branch]), storage)
+    assert torch.equal(found_RV, alone.logits_RV[at : at + count])
+    assert_stored(storage, slots, at, alone)
+
+
+@settings(max_examples=10, deadline=None)
 @given(start=st.integers(0, LENGTH - 20), num_rows=st.integers(1, 20), before=st.integers(1, 30))
 def test_a_block_is_the_same_in_any_company(
     subject: Subject, start: int, num_rows: int, before: int
