@@ -68,7 +68,7 @@ drafters = st.sampled_from(
         DiffusionDrafter(adapter=False),
         LookupDrafter(),
         CombinedDrafter(),
-        Sure(),
+        Sure(DiffusionDrafter()),
     ]
 )
 speculations = st.builds(

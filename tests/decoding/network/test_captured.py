@@ -378,7 +378,7 @@ def test_branches_are_replayed(tmp_path: Path) -> None:
     network = nemotron_like(directory)
     captured = CapturedNetwork(network, buckets=Buckets((8,), (16,), (64,)), record=Recorder())
     plain, replaying = (Engine(each, tokenizer, cache_tokens=512) for each in (network, captured))
-    assert_branches_pay(plain, replaying, [20, 30, 40])
+    assert_branches_pay(plain, replaying, [20, 30, 40], exact=False)
     assert captured.num_plain == 0
 
 
