@@ -1,13 +1,12 @@
 """Self-speculation: draft a block, verify it causally, commit what agrees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from torch import Tensor
 
 from decoding.modes.base import Decodable, DecodeMode, Step
-from decoding.modes.draft import Draft, Guess, SideDraft
+from decoding.modes.draft import Draft, Guess
 from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter, Drafter, LookupDrafter
 from decoding.modes.fitting import check_block_fits, check_count, check_record
 from decoding.modes.tree import branch_out
@@ -85,88 +84,72 @@ def verify(sequence: Decodable, draft: Draft) -> Step:
 
     A side that was taken is encoded again in the next step: its rows were scratch.
     """
-    start, tail, length = sequence.num_cached, sequence.tail, sequence.length
+    start, tail = sequence.num_cached, sequence.tail
     tokens = (*tail, *draft.tokens)
-    checks = [_Checks.of(draft.guesses, draft)]
-    picks = [Pick(len(tail) - 1 + place, length + place, mask) for place, mask in checks[0].picked]
-    branches, row = [], len(tokens)
+    tree, branches, row = _Tree(sequence.length), [], len(tokens)
+    tree.add((), draft, len(tail) - 1)
     for side in draft.sides:
-        guesses = side.draft.guesses
         branches.append(Branch(len(tail) + side.place, side.draft.tokens))
-        checks.append(_Checks.of(guesses[1:], side.draft))
-        at = length + side.place + 1
-        picks += [Pick(row + place, at + place, mask) for place, mask in checks[-1].picked]
-        row += len(guesses)
+        tree.add(draft.tokens[: side.place], side.draft, row - 1)
+        row += len(side.draft.guesses)
     scores = yield Span(
         tokens,
         start=start,
-        picks=tuple(picks),
+        picks=tuple(tree.picks.values()),
         purpose=Purpose.VERIFY if draft.guesses else Purpose.NEXT,
         branches=tuple(branches),
     )
-    sequence.num_drafted += sum(check.num_checked for check in checks) + len(draft.sides)
-    answers = iter(zip(scores.tokens, scores.logprobs, strict=True))
-    answered = [list(islice(answers, len(check.picked))) for check in checks]
-    wrong = _commit(sequence, checks[0], answered[0], draft.sides)
-    if wrong is not None:
-        _commit(sequence, checks[wrong + 1], answered[wrong + 1], ())
+    sequence.num_drafted += sum(not guess.is_forced for guess in tree.guesses.values())
+    picked = zip(scores.tokens, scores.logprobs, strict=True)
+    _commit(sequence, tree, dict(zip(tree.picks, picked, strict=True)))
     agreed = _common_prefix(tokens, sequence.tokens[start:])
     sequence.num_cached = min(start + agreed, sequence.length - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Checks:
-    """Guesses in a row, and where a token is picked: a place, its mask, and none for what is
-    forced. The place behind the last guess is among them where the draft is open."""
+_Path = tuple[int, ...]
+"""Tokens behind those that are committed."""
 
-    guesses: tuple[Guess, ...]
-    picked: tuple[tuple[int, Tensor | None], ...]
 
-    @classmethod
-    def of(cls, guesses: tuple[Guess, ...], draft: Draft) -> "_Checks":
-        picked = [
-            (place, guess.mask_W) for place, guess in enumerate(guesses) if not guess.is_forced
-        ]
+class _Tree:
+    """What is guessed and what is asked behind the committed tokens, by the path there."""
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+        self.guesses: dict[_Path, Guess] = {}
+        self.picks: dict[_Path, Pick] = {}
+
+    def add(self, path: _Path, draft: Draft, row: int) -> None:
+        """Guesses behind `path`, whose last token's row is `row`; theirs follow. What was asked
+        before is not asked again."""
+        for guess in draft.guesses:
+            if not guess.is_forced:
+                self._ask(path, guess.mask_W, row)
+            path += (guess.token,)
+            self.guesses.setdefault(path, guess)
+            row += 1
         if draft.is_open:
-            picked.append((len(guesses), draft.mask_W))
-        return cls(guesses, tuple(picked))
+            self._ask(path, draft.mask_W, row)
 
-    @property
-    def num_checked(self) -> int:
-        return sum(place < len(self.guesses) for place, _ in self.picked)
+    def _ask(self, path: _Path, mask_W: Tensor | None, row: int) -> None:
+        self.picks.setdefault(path, Pick(row, self._position + len(path), mask_W))
 
 
-def _commit(
-    sequence: Decodable,
-    checks: _Checks,
-    answers: Sequence[tuple[int, float]],
-    sides: Sequence[SideDraft],
-) -> int | None:
-    """Commits picks up to the first that is not what was guessed; the number of the side that
-    guessed it, if one did and the sequence goes on."""
-    for (place, _), (token, logprob) in zip(checks.picked, answers, strict=True):
-        guess = checks.guesses[place] if place < len(checks.guesses) else None
-        if guess is None:
-            sequence.commit(token, logprob, Origin.AUTOREGRESSIVE)
-        elif token == guess.token:
+def _commit(sequence: Decodable, tree: _Tree, picked: Mapping[_Path, tuple[int, float]]) -> None:
+    """Follows the network's picks through the tree, until one was not guessed."""
+    forced = {path[:-1]: path for path, guess in tree.guesses.items() if guess.is_forced}
+    places = {path[:-1] for path in tree.guesses}
+    path: _Path = ()
+    while path in picked and not sequence.finished:
+        token, logprob = picked[path]
+        guess = tree.guesses.get((*path, token))
+        if guess is not None:
             sequence.commit(token, logprob, guess.candidate.origin)
         else:
-            return _correct(sequence, place, token, logprob, sides)
-        if sequence.finished:
-            return None
-    return None
-
-
-def _correct(
-    sequence: Decodable, place: int, token: int, logprob: float, sides: Sequence[SideDraft]
-) -> int | None:
-    for number, side in enumerate(sides):
-        first = side.draft.guesses[0]
-        if side.place == place and first.token == token:
-            sequence.commit(token, logprob, first.candidate.origin)
-            return None if sequence.finished else number
-    sequence.commit(token, logprob, Origin.CORRECTED)
-    return None
+            missed = path in places
+            sequence.commit(token, logprob, Origin.CORRECTED if missed else Origin.AUTOREGRESSIVE)
+        path += (token,)
+        while path in forced:
+            path = forced[path]
 
 
 def _common_prefix(ours: tuple[int, ...], final: Sequence[int]) -> int:
