@@ -1,7 +1,8 @@
 """Other ways a draft may go on: a tree of guesses, its likeliest nodes first.
 
 The draft's own guesses are the trunk. Wherever something else was likely as well, a branch leaves
-it and follows the best candidates of the positions to its right, as the trunk does. One forward
+it and follows the best candidates of the positions to its right, as the trunk does; a branch that
+differs twice repeats the rows of the one that it differs from. One forward
 denoises all positions at once, so that any of their candidates can be combined: the probability
 of a path is the product over its tokens. Source: SpecInfer, arXiv 2305.09781; the choice of nodes
 is that of a best-first search.
@@ -56,12 +57,19 @@ class _Side:
 
 @dataclass(order=True, slots=True)
 class _Node:
-    """A candidate that could be added: to a branch, or as the first of a new one at `place`."""
+    """A candidate that could be added: to `side`, or as the end of a new one, behind `prefix`.
 
-    surprise: float  # minus the logarithm of the path's probability
+    The cheapest comes first: `cost` is the logarithm of the rows it needs, less that of the
+    probability of its path.
+    """
+
+    cost: float
     number: int
     candidate: Candidate = field(compare=False)
+    logprob: float = field(compare=False)  # of the path
     place: int = field(compare=False)
+    mask_W: Tensor | None = field(compare=False)
+    prefix: tuple[Guess, ...] = field(default=(), compare=False)
     side: _Side | None = field(default=None, compare=False)
 
 
@@ -70,43 +78,64 @@ def branch_out(sequence: Decodable, draft: Draft, most: int) -> Draft:
     if most < 1 or not draft.proposals:
         return draft
     numbers = count()
-    nodes = [
-        _Node(-logprob, next(numbers), candidate, place)
-        for place, candidate, logprob in _off_trunk(draft)
-    ]
+    nodes = list(_off_trunk(draft, numbers))
     heapify(nodes)
     sides: list[_Side] = []
-    while nodes and most > 0:
+    while nodes and len(nodes[0].prefix) < most:
         node = heappop(nodes)
         side = node.side
         if side is None:
-            side = _opened(sequence, draft, node.place)
+            side = _opened(sequence, draft, node)
             sides.append(side)
-        most -= side.grow(node.candidate, most)
-        if side.is_open and side.end < len(draft.proposals):
-            best = _judged(draft.proposals[side.end], side.mask_W)[:1]
-            for candidate, logprob in best:
-                if logprob - node.surprise > _LEAST:
-                    following = _Node(
-                        node.surprise - logprob, next(numbers), candidate, side.end, side
-                    )
-                    heappush(nodes, following)
+        most -= len(node.prefix) + side.grow(node.candidate, most - len(node.prefix))
+        for following in _following(draft, side, node.logprob, numbers):
+            heappush(nodes, following)
     return replace(draft, sides=tuple(side.done() for side in sides))
 
 
-def _off_trunk(draft: Draft) -> Iterator[tuple[int, Candidate, float]]:
-    """What else was proposed at each place of the trunk, with the path's log-probability."""
+def _off_trunk(draft: Draft, numbers: Iterator[int]) -> Iterator[_Node]:
+    """What else was proposed at each place of the trunk."""
     path = 0.0
     for place, (guess, proposals) in enumerate(zip(draft.guesses, draft.proposals, strict=False)):
         if guess.is_forced:
             continue
         own = guess.candidate.logprob
-        for candidate, logprob in _judged(proposals, guess.mask_W):
+        for candidate, share in _judged(proposals, guess.mask_W):
+            logprob = path + share
             if candidate.token == guess.token:
-                own = logprob
-            elif path + logprob > _LEAST:
-                yield place, candidate, path + logprob
+                own = share
+            elif logprob > _LEAST:
+                yield _Node(-logprob, next(numbers), candidate, logprob, place, guess.mask_W)
         path += own
+
+
+def _following(draft: Draft, side: _Side, path: float, numbers: Iterator[int]) -> Iterator[_Node]:
+    """What may follow a side: its best candidate in it, others in sides that repeat it."""
+    if not side.is_open or side.end >= len(draft.proposals):
+        return
+    prefix = tuple(side.guesses)
+    ranked = _judged(draft.proposals[side.end], side.mask_W)
+    for rank, (candidate, share) in enumerate(ranked):
+        logprob = path + share
+        if logprob > _LEAST:
+            repeated = prefix if rank else ()
+            yield _Node(
+                math.log(1 + len(repeated)) - logprob,
+                next(numbers),
+                candidate,
+                logprob,
+                side.place,
+                side.mask_W,
+                repeated,
+                None if rank else side,
+            )
+
+
+def _opened(sequence: Decodable, draft: Draft, node: _Node) -> _Side:
+    ahead = sequence.preview()
+    for guess in (*draft.guesses[: node.place], *node.prefix):
+        ahead.accept(guess.token)
+    return _Side(node.place, ahead, sequence.room, list(node.prefix), node.mask_W)
 
 
 def _judged(
@@ -120,10 +149,3 @@ def _judged(
     top = max(each.logprob for each in left)
     total = top + math.log(sum(math.exp(each.logprob - top) for each in left))
     return [(each, each.logprob - total) for each in left]
-
-
-def _opened(sequence: Decodable, draft: Draft, place: int) -> _Side:
-    ahead = sequence.preview()
-    for guess in draft.guesses[:place]:
-        ahead.accept(guess.token)
-    return _Side(place, ahead, sequence.room, mask_W=draft.guesses[place].mask_W)

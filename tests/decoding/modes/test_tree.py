@@ -73,8 +73,8 @@ def test_branches_are_legal_different_and_within_what_is_allowed(
     branched = branch_out(own, draft, most)
     assert branched.guesses == draft.guesses
     assert sum(len(side.draft.guesses) for side in branched.sides) <= most
-    firsts = [(side.place, side.draft.guesses[0].token) for side in branched.sides]
-    assert len(set(firsts)) == len(firsts)
+    paths = [(*draft.tokens[: side.place], *side.draft.tokens) for side in branched.sides]
+    assert len(set(paths)) == len(paths)
     for side in branched.sides:
         assert not draft.guesses[side.place].is_forced
         assert side.draft.guesses[0].token != draft.guesses[side.place].token
@@ -98,27 +98,55 @@ def _words(draft: Draft, ahead: Lookahead) -> bool:
 
 
 @given(rankings(), st.integers(1, 12))
-def test_the_likeliest_paths_are_taken_first(
+def test_more_guesses_are_those_of_fewer_and_less_likely_ones(
     proposals: tuple[tuple[Candidate, ...], ...], most: int
 ) -> None:
     own = sequence(None, 20)
     trunk = Draft(tuple(Guess(ranked[0]) for ranked in proposals), None, True, proposals)
-    fewer, more = (branch_out(own, trunk, count) for count in (most, most + 1))
+    first, fewer, more = (
+        set(paths(branch_out(own, trunk, count))) for count in (1, most, most + 1)
+    )
+    assert first <= fewer <= more
+    alternatives = [
+        sum(ranked[0].logprob for ranked in proposals[:place]) + candidate.logprob
+        for place, ranked in enumerate(proposals)
+        for candidate in ranked[1:]
+    ]
+    likely = [each for each in alternatives if each > math.log(0.002)]
+    assert len(first) == bool(likely)
+    for path in first:
+        logprobs = [
+            next(each.logprob for each in ranked if each.token == token)
+            for token, ranked in zip(path, proposals, strict=False)
+        ]
+        assert sum(logprobs) == pytest.approx(max(likely))
 
-    def paths(draft: Draft) -> dict[tuple[int, ...], float]:
-        found = {}
-        for side in draft.sides:
-            before = sum(ranked[0].logprob for ranked in proposals[: side.place])
-            for end in range(1, len(side.draft.guesses) + 1):
-                guesses = side.draft.guesses[:end]
-                path = (*trunk.tokens[: side.place], *(guess.token for guess in guesses))
-                found[path] = before + sum(guess.candidate.logprob for guess in guesses)
-        return found
 
-    left, right = paths(fewer), paths(more)
-    assert left.items() <= right.items()
-    new = [logprob for path, logprob in right.items() if path not in left]
-    assert all(logprob <= least + 1e-9 for logprob in new for least in left.values())
+def paths(draft: Draft) -> list[tuple[int, ...]]:
+    """All that the sides say, from the first place on."""
+    return [
+        (*draft.tokens[: side.place], *side.draft.tokens[:end])
+        for side in draft.sides
+        for end in range(1, len(side.draft.guesses) + 1)
+    ]
+
+
+def test_a_branch_that_differs_twice_repeats_the_one_it_differs_from() -> None:
+    proposals = tuple(
+        (
+            Candidate(LETTERS[0], Origin.ACCEPTED, math.log(0.51)),
+            Candidate(LETTERS[1], Origin.ACCEPTED, math.log(0.49)),
+        )
+        for _ in range(2)
+    )
+    trunk = Draft(tuple(Guess(ranked[0]) for ranked in proposals), None, True, proposals)
+    branched = branch_out(sequence(None, 20), trunk, 5)
+    a, b = LETTERS[:2]
+    assert [(side.place, side.draft.tokens) for side in branched.sides] == [
+        (0, (b, a)),
+        (1, (b,)),
+        (0, (b, b)),
+    ]
 
 
 @pytest.mark.parametrize("page_size", [1, 4, 16])
