@@ -43,6 +43,7 @@ _TOKENS = 128
 _AT_ONCE = 16
 _DRAFTERS: Mapping[str, Drafter] = {
     "adapter": DiffusionDrafter(),
+    "adapter + hints": DiffusionDrafter(hints=LookupDrafter(min_match=2)),
     "lookup": LookupDrafter(),
     "adapter + lookup": CombinedDrafter(),
 }
@@ -156,7 +157,7 @@ def _rows(args: argparse.Namespace) -> list[Row]:
             modes = {n: SelfSpeculation(n, DiffusionDrafter()) for n in lengths}
             rows += measure(engine, tasks, "untrained mask", modes)
     with _engine(args, args.adapter) as engine:
-        for name in ("adapter", "adapter + lookup"):
+        for name in ("adapter", "adapter + hints", "adapter + lookup"):
             for beside in (0, *args.side_guesses):
                 modes = {n: _speculation(n, name, beside) for n in lengths}
                 label = f"{name}, {beside} beside" if beside else name
