@@ -29,8 +29,8 @@ class CacheExhausted(DecodingError):
     def __init__(self, needed: int, total: int) -> None:
         super().__init__(
             f"the request needs {needed} cache pages and the engine has {total}; "
-            "shorten the prompt, lower max_new_tokens or side_guesses, or load the engine with more "
-            "cache_tokens"
+            "shorten the prompt, lower max_new_tokens or side_guesses, or load the engine with "
+            "more cache_tokens"
         )
         self.needed = needed
         self.total = total
