@@ -204,7 +204,7 @@ def main() -> None:
         "--side-guesses",
         type=positive,
         nargs="*",
-        default=[16, 48],
+        default=[],
         help="of the adapter's drafts, each number by itself",
     )
     parser.add_argument("--adapter", default="linear_spec_lora", help="a name or a folder")

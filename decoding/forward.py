@@ -52,7 +52,15 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
             before, count = span.start + branch.num_before, len(branch.tokens)
             slots_L = torch.cat([lease.slots_C[:before], torch.tensor(own)])
             segments.append(
-                Segment(len(token_ids), count, before, slots_L, span.attention, span.adapter, True)
+                Segment(
+                    len(token_ids),
+                    count,
+                    before,
+                    slots_L,
+                    span.attention,
+                    span.adapter,
+                    is_branch=True,
+                )
             )
             token_ids += branch.tokens
             positions += range(before, before + count)

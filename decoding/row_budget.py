@@ -18,8 +18,9 @@ def share_rows(live: Iterable[Live], budget: int) -> list[Live]:
     everyone = list(live)
     total = 0
     for one in everyone:
-        one.take(one.num_left)
-        total += one.num_rows
+        num_left = one.num_left
+        one.num_rows, one.num_picks = num_left, len(one.span.picks)
+        total += num_left
     if total <= budget:
         return everyone
     for one in everyone:

@@ -97,6 +97,8 @@ class Span:
     @property
     def num_rows(self) -> int:
         """Rows of the span and its branches."""
+        if not self.branches:
+            return len(self.tokens)
         return len(self.tokens) + sum(len(branch.tokens) for branch in self.branches)
 
 

@@ -4,7 +4,7 @@ The masks met on the way are kept with the guesses: whoever checks them applies 
 and no mask is computed twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +98,7 @@ def extend(sequence: Decodable, draft: Draft, count: int, propose: Propose) -> D
     for guess in guesses:
         ahead.accept(guess.token)
     while len(guesses) < count:
-        candidate = _first_allowed(propose(guesses), mask_W)
+        candidate = next(allowed(propose(guesses), mask_W), None)
         if candidate is None:
             break
         guesses.append(Guess(candidate, mask_W))
@@ -122,12 +122,15 @@ def follow(ahead: Preview, token: int, room: int) -> tuple[list[Guess], Tensor |
         return forced, None, False
 
 
-def allowed(candidates: Sequence[Candidate], mask_W: Tensor | None) -> Sequence[Candidate]:
-    """Those that the mask allows."""
+def allowed(candidates: Sequence[Candidate], mask_W: Tensor | None) -> Iterator[Candidate]:
+    """Those that the mask allows, in their order."""
     if mask_W is None:
-        return candidates
+        yield from candidates
+        return
     words: NDArray[np.int32] = mask_W.numpy()
-    return [each for each in candidates if _allows(words, each.token)]
+    for each in candidates:
+        if (int(words[each.token // 32]) >> (each.token % 32)) & 1:
+            yield each
 
 
 def _forced(ahead: Preview, room: int) -> list[Guess]:
@@ -136,14 +139,3 @@ def _forced(ahead: Preview, room: int) -> list[Guess]:
         ahead.accept(token)
         guesses.append(Guess(Candidate(token, Origin.FORCED)))
     return guesses
-
-
-def _first_allowed(candidates: Sequence[Candidate], mask_W: Tensor | None) -> Candidate | None:
-    if mask_W is None:
-        return candidates[0] if candidates else None
-    words: NDArray[np.int32] = mask_W.numpy()
-    return next((each for each in candidates if _allows(words, each.token)), None)
-
-
-def _allows(words: NDArray[np.int32], token: int) -> bool:
-    return bool((int(words[token // 32]) >> (token % 32)) & 1)

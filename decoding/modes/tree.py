@@ -143,7 +143,7 @@ def _judged(
 ) -> list[tuple[Candidate, float]]:
     """Those allowed, with their log-probabilities: where a grammar forbids some, among those that
     are left."""
-    left = allowed(candidates, mask_W)
+    left = list(allowed(candidates, mask_W))
     if mask_W is None or not left:
         return [(each, each.logprob) for each in left]
     top = max(each.logprob for each in left)

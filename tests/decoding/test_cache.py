@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from decoding.cache.paged import Lease, PagedCache
 from decoding.cache.pages import PagePool
 from decoding.cache.prefix import Node, PrefixIndex
-from decoding.cache.storage import KVStorage, Storage
+from decoding.cache.storage import KVStorage
 from tests.decoding.counted import num_calls
 
 PAGE = 4
@@ -479,47 +479,3 @@ def test_kept_pages_stay_within_the_budget_and_are_evicted_last(
     assert index.num_kept == 0
     index.evict(NUM_PAGES)
     assert pool.num_free == NUM_PAGES
-
-
-@given(
-    capacity=st.integers(1, 20),
-    num_scratch=st.integers(1, 6),
-    block=st.sampled_from([1, 2, 4]),
-    data=st.data(),
-)
-def test_scratch_lies_apart_at_the_places_of_its_positions(
-    capacity: int, num_scratch: int, block: int, data: st.DataObject
-) -> None:
-    cache = new_cache()
-    cache.storage = InBlocks(cache.storage, block)
-    lease = cache.open(list(range(capacity)), capacity, num_scratch)
-    assert lease is not None
-    taken = set(lease.slots_C[:capacity].tolist())
-    first = 0
-    while first < num_scratch:
-        start = data.draw(st.integers(1, capacity + 3))
-        room = (num_scratch - first) * block - start % block
-        end = start + data.draw(st.integers(1, room))
-        slots = lease.scratch(first, start, end)
-        assert [slot % block for slot in slots] == [at % block for at in range(start, end)]
-        assert taken.isdisjoint(slots)
-        assert len(set(slots)) == len(slots)
-        assert set(slots) <= set(lease.slots_C.tolist())
-        taken.update(slots)
-        first += (end - 1) // block - start // block + 1
-    with pytest.raises(AssertionError, match="too few blocks"):
-        lease.scratch(first, 1, 2)
-    cache.close(lease, list(range(capacity)), 0)
-    assert cache.pool.num_free == NUM_PAGES
-
-
-class InBlocks:
-    """A storage whose slots come in blocks."""
-
-    def __init__(self, storage: Storage, page_multiple: int) -> None:
-        self._storage = storage
-        self.num_slots, self.device = storage.num_slots, storage.device
-        self.page_multiple = page_multiple
-
-    def copy(self, source: int, target: int, count: int) -> None:
-        self._storage.copy(source, target, count)

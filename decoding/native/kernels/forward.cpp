@@ -2,6 +2,7 @@
 //
 // Called from Python through plain pointers; `decoding/native/library.py` mirrors the structures.
 // Widths are padded to multiples of 32 with zeros; what is padded stays zero throughout.
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -229,10 +230,12 @@ template <int PLANES, class Value> class Run {
 
     // A branch begins within a page of what it leaves: the positions before it are copied to its own.
     void share_pages(Value *keys, Value *values) {
+        const auto shares = [](const Segment &segment) { return segment.shared_page >= 0; };
+        if (std::none_of(ask.segments, ask.segments + ask.num_segments, shares)) return;
         const size_t dim = size_t(net.head_dim), page = size_t(net.num_kv_heads) * PAGE * dim;
         pool.each(opened, int(ask.num_segments), [&](int index) {
             const Segment &segment = ask.segments[index];
-            if (segment.shared_page < 0) return;
+            if (!shares(segment)) return;
             const size_t some = size_t(segment.start % PAGE), block = size_t(segment.start / PAGE);
             const size_t from = size_t(segment.shared_page) * page;
             const size_t to = size_t(ask.pages[size_t(segment.first_page) + block]) * page;

@@ -19,6 +19,7 @@ from decoding import (
     SelfSpeculation,
 )
 from decoding.testing import ScriptedNetwork
+from tests.decoding.branching import Sure
 from tests.decoding.tiny import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
@@ -63,6 +64,7 @@ drafters = st.one_of(
     ),
     st.builds(LookupDrafter, max_match=st.integers(2, 4), min_match=st.integers(1, 2)),
     st.builds(CombinedDrafter, enough=st.integers(1, 3)),
+    st.just(Sure(DiffusionDrafter())),
 )
 speculations = st.builds(
     SelfSpeculation,

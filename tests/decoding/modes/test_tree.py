@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 
 from decoding import (
     Auto,
+    Autoregressive,
+    DecodeMode,
+    DiffusionDrafter,
     Grammar,
     Purpose,
     Request,
     SelfSpeculation,
+    Span,
 )
 from decoding.constraint import Constraint, Lookahead
 from decoding.errors import CacheExhausted
@@ -19,7 +23,7 @@ from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend
 from decoding.modes.tree import branch_out
 from decoding.record import Origin
 from decoding.sequence import Sequence
-from tests.decoding.branching import assert_branches_pay
+from tests.decoding.branching import Sure, assert_branches_pay
 from tests.decoding.modes.scripted import TOKENIZER, VOCAB, scripted_engine
 from tests.decoding.soundness import assert_all_pages_back
 
@@ -167,16 +171,23 @@ def test_scratch_is_leased_with_the_answer() -> None:
 
 
 def test_a_mode_taken_up_on_the_way_does_with_what_is_leased() -> None:
-    engine = scripted_engine(skill=1.0, page_size=4)
-    request = engine.add(Request([1, 2, 3], max_new_tokens=30))
-    engine.step()
-    assert engine.switch(request, SelfSpeculation(8, side_guesses=8))
-    spans = []
-    while not engine.is_idle:
+    mode = SelfSpeculation(8, Sure(DiffusionDrafter()), side_guesses=8)
+
+    def verified(first: DecodeMode) -> list[Span]:
+        engine = scripted_engine(skill=1.0, page_size=4)
+        request = engine.add(Request([1, 2, 3], mode=first, max_new_tokens=30))
         engine.step()
-        spans += [one.span for one in engine._live.values()]
-    assert any(span.purpose is Purpose.VERIFY for span in spans)
-    assert not any(span.branches for span in spans)
+        assert engine.switch(request, mode)
+        spans = []
+        while not engine.is_idle:
+            engine.step()
+            spans += [one.span for one in engine._live.values()]
+        return [span for span in spans if span.purpose is Purpose.VERIFY]
+
+    assert any(span.branches for span in verified(mode))
+    without = verified(Autoregressive())
+    assert without
+    assert not any(span.branches for span in without)
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.0, True, "8"])
