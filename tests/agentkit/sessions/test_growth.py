@@ -35,6 +35,16 @@ def num_handles() -> int:
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
+def held() -> tuple[int, int, int]:
+    """Objects, threads and handles, without the threads that anyio lends out.
+
+    Of those there are as many as work at once by chance, and they end when they have been idle.
+    """
+    gc.collect()
+    threads = [one for one in threading.enumerate() if one.name != "AnyIO worker thread"]
+    return len(gc.get_objects()), len(threads), num_handles()
+
+
 def size(path: Path) -> int:
     """Of the log, what waits beside it to be moved into it included."""
     return sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))
@@ -111,8 +121,7 @@ async def test_a_thousand_decoded_runs_leave_nothing() -> None:
             async with anyio.create_task_group() as group:
                 for number in range(ten, ten + 10):
                     group.start_soon(agent.run, f"question {number:03}")
-        gc.collect()
-        return len(gc.get_objects()), threading.active_count(), num_handles()
+        return held()
 
     async with model:
         async with no_new_tasks():
@@ -121,7 +130,8 @@ async def test_a_thousand_decoded_runs_leave_nothing() -> None:
         stats = model.stats()
     await model._engine.aclose()
     assert after[0] - before[0] < 500
-    assert after[1:] == before[1:]
+    assert after[1] <= before[1]  # those of earlier tests may end meanwhile
+    assert after[2] <= before[2]
     assert stats.live_sequences == stats.waiting_requests == stats.shared_pages == 0
     assert stats.evicted_pages > 0  # the cache was full, and went on to serve
 
@@ -134,8 +144,7 @@ async def test_a_thousand_runs_leave_nothing(tmp_path: Path) -> None:
         async def run(times: int) -> tuple[int, int, int]:
             for _ in range(times):
                 await agent.run("go")
-            gc.collect()
-            return len(gc.get_objects()), threading.active_count(), num_handles()
+            return held()
 
         objects, threads, handles = await run(100)
         after_objects, after_threads, after_handles = await run(1000)
