@@ -38,6 +38,7 @@ class FreeNetwork:
     max_positions = 1 << 20
     mask_token_id = None
     has_adapter = False
+    ngrams = None
 
     def __init__(self, vocab_size: int, token: int) -> None:
         self.vocab_size = vocab_size

@@ -42,8 +42,10 @@ from decoding.modes.drafters import (
     Drafter,
     Drafting,
     LookupDrafter,
+    NgramDrafter,
 )
 from decoding.modes.trained_sampler import TrainedSampler
+from decoding.ngrams import NgramTable
 from decoding.pace import Curve, ForwardCost, KeptCost, Outlook, PaceStats, calibrate
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import (
@@ -105,6 +107,8 @@ __all__ = [
     "KeptCost",
     "LookupDrafter",
     "Matcher",
+    "NgramDrafter",
+    "NgramTable",
     "NotFinite",
     "Origin",
     "Outlook",

@@ -36,6 +36,7 @@ def _step(sequence: Sequence) -> Step:
     yield from _followed(sequence, mode.step(sequence))
     forwards = sequence.forwards(first_forward)
     _judge_copies(sequence, region, first)
+    _judge_ngrams(sequence, region, first)
     if _is_chain(mode) and any(each.purpose is Purpose.DRAFT for each in forwards):
         _judge_denoising(sequence, region, first, sequence.num_drafted - drafted)
     if not reads_prompt:
@@ -68,6 +69,20 @@ def _judge_copies(sequence: Sequence, region: Region, first: int) -> None:
             sequence.outlook.guessed(Guesser.COPY, region, match.length + offset, right)
         if not right:
             return
+
+
+def _judge_ngrams(sequence: Sequence, region: Region, first: int) -> None:
+    """As for copies, of the table's guesses."""
+    table, tokens = sequence.ngrams, sequence.tokens
+    if table is None:
+        return
+    for at, record in enumerate(sequence.records(first), first):
+        if record.origin in _NOT_PICKED:
+            continue
+        guess = table.after(tokens[at - 2] if at > 1 else None, tokens[at - 1])
+        if guess is not None:
+            right = guess.token == tokens[at]
+            sequence.outlook.guessed(Guesser.NGRAM, region, guess.level, right)
 
 
 def _judge_denoising(sequence: Sequence, region: Region, first: int, num_checked: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
+from decoding.ngrams import NgramTable
 from decoding.span import Attention, ForwardBatch, Segment
 
 _SPREAD = 3.0
@@ -41,6 +42,7 @@ class ScriptedNetwork:
         self.vocab_size = vocab_size
         self.max_positions = max_positions
         self.mask_token_id = mask_token_id
+        self.ngrams: NgramTable | None = None
         self.has_adapter = has_adapter
         self.num_forwards = 0
         self._script = script or _hashed(vocab_size, seed)

@@ -9,6 +9,7 @@ from decoding.modes.fastest import Fastest
 from decoding.modes.fitting import check_record
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
+from decoding.ngrams import NgramTable
 from decoding.record import Region
 
 
@@ -61,6 +62,13 @@ def most_side_guesses(mode: DecodeMode) -> int:
             (most_side_guesses(each) for each in (mode.constrained, mode.free) if each), default=0
         )
     return mode.side_guesses if isinstance(mode, SelfSpeculation) else 0
+
+
+def ngrams_of(mode: DecodeMode) -> NgramTable | None:
+    """The table that its steps may be drafted from: what is to be judged."""
+    modes = (mode.constrained, mode.free) if isinstance(mode, Auto) else (mode,)
+    drafters = (each.ngrams for each in modes if isinstance(each, Fastest))
+    return next((each.table for each in drafters if each is not None), None)
 
 
 def _fitted(mode: DecodeMode | None, network: Network) -> DecodeMode:

@@ -1,19 +1,22 @@
 """The fastest way to the same text, chosen step by step from what was measured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count
+from typing import TypeVar
 
 from decoding.errors import UnsupportedMode
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.denoise import can_denoise
-from decoding.modes.drafters import DiffusionDrafter, Drafter, LookupDrafter
+from decoding.modes.drafters import DiffusionDrafter, Drafter, LookupDrafter, NgramDrafter
 from decoding.modes.fitting import check_block_fits, check_count
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
 from decoding.pace import Guesser, Rows
 
+_Drafter = TypeVar("_Drafter", DiffusionDrafter, NgramDrafter)
 _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
@@ -26,8 +29,9 @@ _WORTHLESS = 0.02
 class Fastest:
     """Each step is the one that promises most tokens per second, alone or in company.
 
-    It may pick one token, check a copy (`lookup`), or denoise a draft and check it (`denoiser`), at
-    any of the block lengths; None leaves a drafter out, and so does a network that cannot denoise.
+    It may pick one token, check a copy (`lookup`) or what mostly follows (`ngrams`), or denoise a
+    draft and check it (`denoiser`), at any of the block lengths; None leaves a drafter out, and so
+    does a network that has no table or cannot denoise.
     All of these leave the text as it is. What a step promises follows from the measured cost of
     forwards, the rows that other sequences have in them, and how often such guesses were right
     in this text and this engine. Another choice takes over once it is clearly better. Before
@@ -37,6 +41,7 @@ class Fastest:
     block_lengths: tuple[int, ...] = (2, 3, 4, 6, 8, 12, 16)
     lookup: LookupDrafter | None = LookupDrafter(min_match=1)
     denoiser: DiffusionDrafter | None = DiffusionDrafter(hints=LookupDrafter(min_match=2))
+    ngrams: NgramDrafter | None = NgramDrafter()
 
     def __post_init__(self) -> None:
         for block_length in self.block_lengths:
@@ -52,18 +57,20 @@ class Fastest:
         lengths = tuple(each for each in self.block_lengths if each <= network.max_positions)
         if not lengths:
             check_block_fits(self.block_lengths[0], network)
-        return replace(self, block_lengths=lengths, denoiser=_fitted(self.denoiser, network))
+        denoiser, ngrams = _fitted(self.denoiser, network), _fitted(self.ngrams, network)
+        return replace(self, block_lengths=lengths, denoiser=denoiser, ngrams=ngrams)
 
     def select(self, sequence: Decodable) -> DecodeMode:
         outlook = sequence.outlook
         if not outlook.is_measured or sequence.finished:
             return _NEXT
-        copied, denoised = list(self._copied(sequence)), list(self._denoised(sequence))
+        looked_up = [*self._copied(sequence), *self._frequent(sequence)]
+        denoised = list(self._denoised(sequence))
         if denoised and outlook.probe_due(sequence.region):
             return _nearest(denoised, _PROBE_LENGTH).mode
-        if not copied and not denoised:
+        if not looked_up and not denoised:
             return _NEXT
-        options = [_Option.of(sequence, _NEXT, 1.0), *copied, *denoised]
+        options = [_Option.of(sequence, _NEXT, 1.0), *looked_up, *denoised]
         best = max(options, key=lambda option: option.rate)
         last = outlook.last_choice(sequence.region, self._matched(sequence))
         stands = next((option for option in options if option.mode == last), None)
@@ -85,31 +92,42 @@ class Fastest:
         match = None if self.lookup is None else self.lookup.find(sequence)
         if match is None or self.lookup is None:
             return
-        for block_length, tokens in self._expected(sequence, Guesser.COPY, match.length):
+        for block_length, tokens in self._expected(sequence, Guesser.COPY, count(match.length)):
             mode = _speculation(block_length, self.lookup)
+            yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
+
+    def _frequent(self, sequence: Decodable) -> "Iterator[_Option]":
+        if self.ngrams is None:
+            return
+        levels = self.ngrams.levels(sequence)
+        for block_length, tokens in self._expected(sequence, Guesser.NGRAM, levels):
+            mode = _speculation(block_length, self.ngrams)
             yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
 
     def _denoised(self, sequence: Decodable) -> "Iterator[_Option]":
         if self.denoiser is None:
             return
-        for block_length, tokens in self._expected(sequence, Guesser.DENOISE, 1):
+        for block_length, tokens in self._expected(sequence, Guesser.DENOISE, count(1)):
             if can_denoise(sequence, block_length):
                 mode = _speculation(block_length, self.denoiser)
                 guesses = block_length - 1
                 yield _Option.of(sequence, mode, tokens, verified=guesses, drafted=guesses)
 
     def _expected(
-        self, sequence: Decodable, guesser: Guesser, depth: int
+        self, sequence: Decodable, guesser: Guesser, depths: Iterable[int]
     ) -> Iterator[tuple[int, float]]:
         """The tokens a step commits, by block length: its pick, and each guess that is right
-        together with all left of it."""
-        tokens, right, num_guesses = 1.0, 1.0, 0
+        together with all left of it. No longer blocks than there are depths of guesses."""
+        tokens, right, num_guesses, deeper = 1.0, 1.0, 0, iter(depths)
         region, acceptance, room = sequence.region, sequence.outlook.acceptance, sequence.room
         for block_length in self.block_lengths:
             if block_length > max(room, 1) or right < _WORTHLESS:
                 return
             while num_guesses < block_length - 1:
-                right *= acceptance(guesser, region, depth + num_guesses)
+                depth = next(deeper, None)
+                if depth is None:
+                    return
+                right *= acceptance(guesser, region, depth)
                 tokens += right
                 num_guesses += 1
             yield block_length, tokens
@@ -158,8 +176,8 @@ def _length(mode: DecodeMode) -> int:
     return mode.block_length if isinstance(mode, SelfSpeculation) else 1
 
 
-def _fitted(denoiser: DiffusionDrafter | None, network: Network) -> DiffusionDrafter | None:
+def _fitted(drafter: _Drafter | None, network: Network) -> _Drafter | None:
     try:
-        return None if denoiser is None else denoiser.fit(network)
+        return None if drafter is None else drafter.fit(network)
     except UnsupportedMode:
         return None

@@ -25,6 +25,7 @@ from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank
 from decoding.network.config import NetworkConfig
 from decoding.network.rope import RotaryEmbedding
 from decoding.network.transformer import LayerParameters, Parameters
+from decoding.ngrams import NgramTable
 from decoding.span import Attention, ForwardBatch, Segment
 
 _TURN = 16
@@ -64,6 +65,7 @@ class NativeTransformer:
         if reason:
             raise ValueError(reason)
         self.config = config
+        self.ngrams: NgramTable | None = None
         self.precision = precision
         self._name = name
         self._library = build or library.library()

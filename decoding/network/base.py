@@ -5,6 +5,7 @@ from typing import Protocol
 from torch import Tensor
 
 from decoding.cache.storage import Storage
+from decoding.ngrams import NgramTable
 from decoding.span import ForwardBatch
 
 
@@ -37,6 +38,11 @@ class Network(Protocol):
     @property
     def has_adapter(self) -> bool:
         """Whether there is a draft adapter for the rows of spans that ask for one."""
+        ...
+
+    @property
+    def ngrams(self) -> NgramTable | None:
+        """What the network mostly says after the same tokens; None where nobody counted."""
         ...
 
     def allocate_cache(self, num_slots: int) -> Storage:

@@ -19,6 +19,7 @@ from decoding.network.padded_attention import PlanPadded, folded, visible_keys
 from decoding.network.padding import NUM_SCRATCH, PaddedInputs, Scratch
 from decoding.network.replay import Record, Run, recorder_for
 from decoding.network.transformer import Inputs, RunLayer, Transformer
+from decoding.ngrams import NgramTable
 from decoding.span import ForwardBatch
 
 
@@ -73,6 +74,10 @@ class CapturedNetwork:
     @property
     def has_adapter(self) -> bool:
         return self._transformer.has_adapter
+
+    @property
+    def ngrams(self) -> NgramTable | None:
+        return self._transformer.ngrams
 
     def recorded(self, storage: KVStorage) -> tuple[Bucket, ...]:
         """The buckets whose forwards are recorded for a storage."""

@@ -19,6 +19,7 @@ from decoding.network.attention import Attend, HeadShape
 from decoding.network.config import NetworkConfig
 from decoding.network.numerics import Numerics, plain_numerics
 from decoding.network.rope import RotaryEmbedding, Rotation
+from decoding.ngrams import NgramTable
 from decoding.span import ForwardBatch, Segment
 
 
@@ -125,6 +126,7 @@ class Transformer:
         numerics: Numerics | None = None,
     ) -> None:
         self.config = config
+        self.ngrams: NgramTable | None = None
         self.parameters = parameters
         self._name = name
         self.adapter = adapter

@@ -9,14 +9,15 @@ class Guesser(Enum):
     """Who makes a draft."""
 
     COPY = "copying"
+    NGRAM = "n-grams"
     DENOISE = "denoising"
 
 
 Cell = tuple[Guesser, Region, int]
 
-_PRIOR = {Guesser.COPY: 0.5, Guesser.DENOISE: 0.7}
-"""Believed before anything was seen. Copies are judged whether they are sent or not, so their
-prior matters little; denoising is given the chance to show itself."""
+_PRIOR = {Guesser.COPY: 0.5, Guesser.NGRAM: 0.5, Guesser.DENOISE: 0.7}
+"""Believed before anything was seen. Copies and n-grams are judged whether they are sent or
+not, so their prior matters little; denoising is given the chance to show itself."""
 
 
 def coarse(depth: int) -> int:
@@ -25,8 +26,8 @@ def coarse(depth: int) -> int:
 
 
 def cell(guesser: Guesser, region: Region, depth: int) -> Cell:
-    """`depth` is at least 1: for copies the tokens matched on the left of the guess, for denoising
-    its place in the block."""
+    """`depth` is at least 1: for copies the tokens matched on the left of the guess, for n-grams
+    their level, for denoising its place in the block."""
     return guesser, region, coarse(depth)
 
 

@@ -4,11 +4,14 @@
     python -m decoding.training adapter --answers answers.jsonl --held-out held.jsonl --folder run
     python -m decoding.training sampler --answers fresh.jsonl --adapter run/adapter --folder run
 
+    python -m decoding.training ngrams --answers answers.jsonl --folder run
+
     python -m decoding.training demonstrations --out shown.jsonl
     python -m decoding.training tools --demonstrations shown.jsonl --held-out own.jsonl --folder t
 
 `answers` lets the model answer prompts: given ones, synthetic ones and its own. `adapter` learns
-drafts from these answers, `sampler` learns which guesses of a denoised block to trust. `tools`
+drafts from these answers, `sampler` learns which guesses of a denoised block to trust, `ngrams`
+counts what the model mostly says. `tools`
 learns to call tools from demonstrations: another model than the published one. Training goes on
 where it was stopped, except the sampler's, which takes minutes. See `docs/training.md`.
 """
@@ -28,6 +31,7 @@ import torch
 
 from decoding.engine import Engine
 from decoding.network.transformer import Transformer
+from decoding.ngrams import NGRAMS, NgramTable
 from decoding.tokenizer import Tokenizer
 from decoding.training.answers import Answer, Generation, generate, read_answers
 from decoding.training.bulk import bulk_answers
@@ -166,6 +170,15 @@ def _adapter(args: argparse.Namespace) -> None:
     held_out = read_answers(args.held_out)
     limits = {"seconds": args.seconds, "workers": args.workers}
     _train(args, draft_trainer(_network(args), config, answers, held_out, args.folder, **limits))
+
+
+def _ngrams(args: argparse.Namespace) -> None:
+    answers = [answer for file in args.answers for answer in read_answers(file)]
+    _tell(f"{sum(len(answer.tokens) for answer in answers)} tokens of {len(answers)} answers")
+    table = NgramTable.learn(((each.text, len(each.prompt)) for each in answers), args.most)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    table.save(args.folder / NGRAMS)
+    _tell(f"{len(table)} entries, {(args.folder / NGRAMS).stat().st_size} bytes")
 
 
 def _demonstrations(args: argparse.Namespace) -> None:
@@ -316,6 +329,11 @@ def _parser() -> argparse.ArgumentParser:
 
     adapter = training("adapter", _adapter, "train the draft adapter")
     adapter.add_argument("--answers", type=Path, nargs="+", required=True)
+
+    ngrams = command("ngrams", _ngrams, "count what the model mostly says")
+    ngrams.add_argument("--answers", type=Path, nargs="+", required=True)
+    ngrams.add_argument("--folder", type=Path, required=True, help="of the checkpoint")
+    ngrams.add_argument("--most", type=int, default=80_000, help="pairs of tokens kept")
 
     shown = command("demonstrations", _demonstrations, "write right answers to tool tasks")
     shown.add_argument("--out", type=Path, required=True, help="JSON Lines")

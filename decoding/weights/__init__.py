@@ -11,6 +11,7 @@ from decoding.errors import WeightsError
 from decoding.native.transformer import NativeTransformer, Precision
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
 from decoding.network.transformer import Transformer
+from decoding.ngrams import NGRAMS, NgramTable
 from decoding.tokenizer import Tokenizer
 from decoding.weights.checkpoint import read_network
 from decoding.weights.embedded import ASSETS, embedded_directory, tools_directory
@@ -72,7 +73,8 @@ def load(
         )
     directory = _directory(source, cache_dir, progress)
     name = str(source)
-    folder = _adapter_folder(adapter, ASSETS if source in (EMBEDDED, EMBEDDED_TOOLS) else directory)
+    home = ASSETS if source in (EMBEDDED, EMBEDDED_TOOLS) else directory
+    folder = _adapter_folder(adapter, home)
     network: Transformer | NativeTransformer | None = None
     if native is not None and device.type == "cpu":
         network = read_native(directory, name=name, adapter=folder, precision=native)
@@ -80,6 +82,8 @@ def load(
         network = read_network(
             directory, dtype=dtype, device=device, name=name, adapter=folder, numerics=numerics
         )
+    if (home / NGRAMS).exists():
+        network.ngrams = NgramTable.load(home / NGRAMS, network.vocab_size)
     tokenizer = Tokenizer.from_directory(directory)
     if tokenizer.vocab_size > network.vocab_size:
         raise WeightsError(

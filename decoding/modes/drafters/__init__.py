@@ -4,5 +4,13 @@ from decoding.modes.drafters.base import Drafter, Drafting
 from decoding.modes.drafters.combined import CombinedDrafter
 from decoding.modes.drafters.diffusion import DiffusionDrafter
 from decoding.modes.drafters.lookup import LookupDrafter
+from decoding.modes.drafters.ngrams import NgramDrafter
 
-__all__ = ["CombinedDrafter", "DiffusionDrafter", "Drafter", "Drafting", "LookupDrafter"]
+__all__ = [
+    "CombinedDrafter",
+    "DiffusionDrafter",
+    "Drafter",
+    "Drafting",
+    "LookupDrafter",
+    "NgramDrafter",
+]

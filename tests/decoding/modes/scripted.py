@@ -14,10 +14,13 @@ from decoding import (
     ForwardCost,
     Grammar,
     LookupDrafter,
+    NgramDrafter,
+    NgramTable,
     Request,
     Sampling,
     SelfSpeculation,
 )
+from decoding.ngrams import Continuation
 from decoding.testing import ScriptedNetwork
 from tests.decoding.branching import Sure
 from tests.decoding.tiny import byte_tokenizer
@@ -36,12 +39,20 @@ SCHEMA = {
 }
 JSON = Grammar.json_schema(SCHEMA)
 PROSE = Grammar.regex(r"[ab][a-d ]*")  # may end anywhere behind its first letter
+TABLE = NgramTable(
+    {(0, token): Continuation((token * 7) % 256, 1 + token % 5) for token in range(256)}
+)
 COST = ForwardCost(Curve((1, 9), (1.0, 1.8)))
 FORCED = Grammar.json_schema({"const": {"name": "forced", "list": [1, 2, 3]}})
 
 
 def scripted_engine(
-    *, skill: float = 0.8, seed: int = 0, cost: ForwardCost = COST, **limits: int
+    *,
+    skill: float = 0.8,
+    seed: int = 0,
+    cost: ForwardCost = COST,
+    table: NgramTable | None = TABLE,
+    **limits: int,
 ) -> Engine:
     network = ScriptedNetwork(
         VOCAB,
@@ -51,6 +62,7 @@ def scripted_engine(
         skill=skill,
         seed=seed,
     )
+    network.ngrams = table
     return Engine(network, TOKENIZER, forward_cost=cost, **{"cache_tokens": 2048, **limits})
 
 
@@ -63,6 +75,8 @@ drafters = st.one_of(
         hints=st.sampled_from([None, LookupDrafter(min_match=1)]),
     ),
     st.builds(LookupDrafter, max_match=st.integers(2, 4), min_match=st.integers(1, 2)),
+    st.just(NgramDrafter(TABLE)),
+    st.just(NgramDrafter()),
     st.builds(CombinedDrafter, enough=st.integers(1, 3)),
     st.just(Sure(DiffusionDrafter())),
 )

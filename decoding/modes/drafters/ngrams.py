@@ -1,0 +1,55 @@
+"""Guesses what the model mostly says there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from decoding.errors import UnsupportedMode
+from decoding.modes.base import Decodable
+from decoding.modes.draft import Candidate, Guess, empty_draft, extend
+from decoding.modes.drafters.base import Drafting
+from decoding.network.base import Network
+from decoding.ngrams import NgramTable
+from decoding.record import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class NgramDrafter:
+    """Guesses the most frequent token after the last two, from a table that was counted once.
+
+    Costs no forward and knows nothing of the text but its last two tokens. `table` None takes the
+    network's own. Source: language models from n-gram counts (Shannon, 1951) as drafts for
+    speculative decoding, arXiv 2211.17192, section 3.6.
+    """
+
+    table: NgramTable | None = None
+
+    def fit(self, network: Network) -> "NgramDrafter":
+        """Raises `UnsupportedMode` where neither has a table."""
+        table = self.table or network.ngrams
+        if table is None:
+            raise UnsupportedMode(
+                "self-speculation with n-grams",
+                network.name,
+                "it has no table; give the drafter one, as `python -m decoding.training ngrams` "
+                "makes it",
+            )
+        return replace(self, table=table)
+
+    def levels(self, sequence: Decodable) -> "list[int]":
+        """How sure the table is of its guesses, at most sixteen."""
+        assert self.table is not None, "fit the drafter to a network first"
+        guesses = self.table.walk(sequence.tokens)
+        return [guess.level for guess, _ in zip(guesses, range(16), strict=False)]
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        yield from ()  # asks for no forward
+        table, tokens = self.table, sequence.tokens
+        assert table is not None, "fit the drafter to a network first"
+
+        def propose(guesses: Sequence[Guess]) -> tuple[Candidate, ...]:
+            text = [*tokens[-2:], *(guess.token for guess in guesses[-2:])]
+            found = next(table.walk(text), None)
+            return () if found is None else (Candidate(found.token, Origin.COPIED),)
+
+        draft, count = empty_draft(sequence), min(block_length, sequence.room) - 1
+        return draft if count < 1 else extend(sequence, draft, count, propose)

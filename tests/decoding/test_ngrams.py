@@ -1,0 +1,147 @@
+"""The table of what mostly follows, and drafts from it."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from decoding import (
+    Auto,
+    Autoregressive,
+    DecodeMode,
+    Engine,
+    NgramDrafter,
+    NgramTable,
+    SelfSpeculation,
+)
+from decoding.errors import UnsupportedMode, WeightsError
+from decoding.ngrams import NGRAMS, Continuation
+from decoding.record import Origin
+from tests.decoding.modes.scripted import JSON, TOKENIZER, scripted_engine
+
+texts = st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=6)
+
+
+def learned(lists: list[list[int]], most: int = 1000) -> NgramTable:
+    return NgramTable.learn(((tokens, 0) for tokens in lists), most)
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts)
+def test_the_most_frequent_token_is_told(lists: list[list[int]]) -> None:
+    table = learned(lists)
+    for before in (None, *range(6)):
+        for last in range(6):
+            seen: Counter[int] = Counter()
+            for tokens in lists:
+                for at in range(1, len(tokens)):
+                    left = tokens[at - 2] if at > 1 else None
+                    if tokens[at - 1] == last and before in (None, left):
+                        seen[tokens[at]] += 1
+            found = table.after(before, last)
+            if seen and max(seen.values()) > 1:
+                assert found is not None
+                assert seen[found.token] == max(seen.values())
+            elif before is not None:
+                assert found == table.after(None, last)
+            else:
+                assert found is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts, st.integers(0, 8))
+def test_a_table_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, lists: list[list[int]], most: int
+) -> None:
+    table, file = learned(lists, most), tmp_path_factory.mktemp("table") / NGRAMS
+    table.save(file)
+    read = NgramTable.load(file, vocab_size=6)
+    assert len(read) == len(table) <= most + 6
+    for before in (None, *range(6)):
+        for last in range(6):
+            assert read.after(before, last) == table.after(before, last)
+
+
+def test_the_prompt_is_not_counted_and_what_was_seen_once_is_not_kept() -> None:
+    table = NgramTable.learn([([1, 2, 1, 2, 3, 4, 3, 4], 4)], 10)
+    assert table.after(None, 1) is None
+    assert table.after(None, 3) == Continuation(4, 3)  # two of two, and one doubt
+    assert table.after(None, 4) is None
+    assert table.after(9, 3) == table.after(None, 3)
+
+
+def test_pairs_that_tell_more_than_the_last_token_are_kept_first() -> None:
+    table = learned([[0, 1, 2] * 9, [3, 1, 4, 5] * 4], most=1)
+    assert table.after(3, 1) == Continuation(4, 4)
+    assert table.after(7, 1) == Continuation(2, 3)
+    with pytest.raises(ValueError, match="at least 0"):
+        learned([[1]], most=-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"next_N": np.array([9], np.uint8)}, "next_N is not below 6"),
+        ({"level_N": np.array([7], np.uint8)}, "level_N is not below 6"),
+        ({"count_L": np.array([2], np.uint8)}, "differ in length"),
+        ({"last_L": np.array([[1]], np.uint8)}, "must hold the list last_L"),
+    ],
+)
+def test_a_wrong_table_is_refused(
+    tmp_path: Path, change: dict[str, np.ndarray], message: str
+) -> None:
+    names = ("last_L", "count_L", "before_N", "next_N", "level_N")
+    save_file({name: np.array([1], np.uint8) for name in names} | change, tmp_path / NGRAMS)
+    with pytest.raises(WeightsError, match=message):
+        NgramTable.load(tmp_path / NGRAMS, vocab_size=6)
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / NGRAMS).write_bytes(b"x")
+    with pytest.raises(WeightsError, match="no table"):
+        NgramTable.load(tmp_path / NGRAMS, vocab_size=6)
+    with pytest.raises(WeightsError, match="no table"):
+        NgramTable.load(tmp_path / "absent", vocab_size=6)
+
+
+def text_of(engine: Engine, mode: DecodeMode, prompt: str = "go") -> tuple[tuple[int, ...], int]:
+    done = engine.generate(TOKENIZER.encode(prompt), mode=mode, grammar=JSON, max_new_tokens=24)
+    return done.token_ids, sum(each.origin is Origin.COPIED for each in done.records)
+
+
+def test_what_was_counted_is_drafted_and_the_text_stays() -> None:
+    engine = scripted_engine()
+    plain, _ = text_of(engine, Autoregressive())
+    prompt = TOKENIZER.encode("go")
+    table = NgramTable.learn([((*prompt, *plain), len(prompt))] * 2, 100)
+    text, copied = text_of(engine, SelfSpeculation(drafter=NgramDrafter(table)))
+    assert text == plain
+    assert copied > 0
+
+
+def test_auto_takes_the_table_where_it_is_right_and_leaves_it_where_it_is_wrong() -> None:
+    engine = scripted_engine(skill=0.0)
+    plain, _ = text_of(engine, Autoregressive())
+    prompt = TOKENIZER.encode("go")
+    right = NgramTable.learn([((*prompt, *plain), len(prompt))] * 9, 100)
+    wrong = NgramTable({(0, token): Continuation(65, 5) for token in range(256)})
+    copied = {}
+    for name, table in {"right": right, "wrong": wrong}.items():
+        engine = scripted_engine(skill=0.0, table=table)
+        for _ in range(4):
+            text, copied[name] = text_of(engine, Auto())
+            assert text == plain
+        shares = engine.stats().pace.acceptance
+        seen = [share for cell, share in shares.items() if "n-grams" in cell]
+        assert seen
+        assert (max(seen) > 0.5) == (name == "right")
+    assert copied["right"] > copied["wrong"]
+
+
+def test_a_network_without_a_table_is_named() -> None:
+    with pytest.raises(UnsupportedMode, match="has no table"):
+        text_of(scripted_engine(table=None), SelfSpeculation(drafter=NgramDrafter()))
