@@ -145,3 +145,15 @@ def test_auto_takes_the_table_where_it_is_right_and_leaves_it_where_it_is_wrong(
 def test_a_network_without_a_table_is_named() -> None:
     with pytest.raises(UnsupportedMode, match="has no table"):
         text_of(scripted_engine(table=None), SelfSpeculation(drafter=NgramDrafter()))
+
+
+def test_the_embedded_model_has_a_table_that_is_often_right() -> None:
+    """On what it says to questions that were not counted."""
+    with Engine.load("smollm2-135m", adapter=None) as engine:
+        prompt = [{"role": "user", "content": "What do people like about the sea?"}]
+        plain = engine.generate(prompt, mode=Autoregressive(), max_new_tokens=48)
+        drafted = engine.generate(
+            prompt, mode=SelfSpeculation(drafter=NgramDrafter()), max_new_tokens=48
+        )
+    assert drafted.token_ids == plain.token_ids
+    assert drafted.stats.accepted >= 3

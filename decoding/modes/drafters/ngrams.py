@@ -35,7 +35,7 @@ class NgramDrafter:
             )
         return replace(self, table=table)
 
-    def levels(self, sequence: Decodable) -> "list[int]":
+    def levels(self, sequence: Decodable) -> list[int]:
         """How sure the table is of its guesses, at most sixteen."""
         assert self.table is not None, "fit the drafter to a network first"
         guesses = self.table.walk(sequence.tokens)
