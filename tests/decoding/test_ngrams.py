@@ -142,6 +142,14 @@ def test_auto_takes_the_table_where_it_is_right_and_leaves_it_where_it_is_wrong(
     assert copied["right"] > copied["wrong"]
 
 
+def test_an_empty_table_guesses_nothing() -> None:
+    drafter = NgramDrafter(NgramTable({}))
+    text, copied = text_of(scripted_engine(), SelfSpeculation(drafter=drafter))
+    assert (text, copied) == (text_of(scripted_engine(), Autoregressive())[0], 0)
+    with pytest.raises(TypeError, match="NgramTable or None"):
+        NgramDrafter("table")  # type: ignore[arg-type]
+
+
 def test_a_network_without_a_table_is_named() -> None:
     with pytest.raises(UnsupportedMode, match="has no table"):
         text_of(scripted_engine(table=None), SelfSpeculation(drafter=NgramDrafter()))

@@ -17,15 +17,18 @@ class NgramDrafter:
     """Guesses the most frequent token after the last two, from a table that was counted once.
 
     Costs no forward and knows nothing of the text but its last two tokens. `table` None takes the
-    network's own. Source: language models from n-gram counts (Shannon, 1951) as drafts for
-    speculative decoding, arXiv 2211.17192, section 3.6.
+    network's own. Source: n-gram models as drafts, arXiv 2211.17192, section 3.6.
     """
 
     table: NgramTable | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.table, NgramTable | None):
+            raise TypeError(f"table must be an NgramTable or None, not {self.table!r}")
+
     def fit(self, network: Network) -> "NgramDrafter":
         """Raises `UnsupportedMode` where neither has a table."""
-        table = self.table or network.ngrams
+        table = network.ngrams if self.table is None else self.table
         if table is None:
             raise UnsupportedMode(
                 "self-speculation with n-grams",
