@@ -76,7 +76,6 @@ drafters = st.one_of(
     ),
     st.builds(LookupDrafter, max_match=st.integers(2, 4), min_match=st.integers(1, 2)),
     st.just(NgramDrafter(TABLE)),
-    st.just(NgramDrafter()),
     st.builds(CombinedDrafter, enough=st.integers(1, 3)),
     st.just(Sure(DiffusionDrafter())),
 )
