@@ -8,7 +8,7 @@ from decoding.cache.paged import Lease
 from decoding.constraint import Constraint, Lookahead
 from decoding.copies import CopyIndex
 from decoding.detokenizer import Detokenizer
-from decoding.modes import DecodeMode, most_side_guesses, ngrams_of
+from decoding.modes import DecodeMode, most_side_guesses
 from decoding.pace import Account, Pace
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import Committed, Completion, FinishReason, Request
@@ -56,7 +56,6 @@ class Sequence:
         self.copies = CopyIndex(self.tokens)
         self.max_length = len(prompt_ids) + max_new_tokens
         self.most_side_guesses = most_side_guesses(mode)
-        self.ngrams = ngrams_of(mode)
         self._records: list[TokenRecord] = []
         self._forwards: list[ForwardRecord] = []
         self._num_prefills = 0

@@ -1,6 +1,6 @@
 """All steps of a sequence, one after the other, and what came of each."""
 
-from decoding.modes import BlockDiffusion, DecodeMode, SelfSpeculation, Step
+from decoding.modes import BlockDiffusion, DecodeMode, SelfSpeculation, Step, ngrams_of
 from decoding.pace import Guesser
 from decoding.record import Origin, Region
 from decoding.sequence import Sequence
@@ -73,7 +73,7 @@ def _judge_copies(sequence: Sequence, region: Region, first: int) -> None:
 
 def _judge_ngrams(sequence: Sequence, region: Region, first: int) -> None:
     """As for copies, of the table's guesses."""
-    table, tokens = sequence.ngrams, sequence.tokens
+    table, tokens = ngrams_of(sequence.mode), sequence.tokens
     if table is None:
         return
     for at, record in enumerate(sequence.records(first), first):

@@ -14,13 +14,18 @@ from decoding import (
     Autoregressive,
     DecodeMode,
     Engine,
+    Finished,
     NgramDrafter,
     NgramTable,
+    Request,
     SelfSpeculation,
 )
 from decoding.errors import UnsupportedMode, WeightsError
 from decoding.ngrams import NGRAMS, Continuation
 from decoding.record import Origin
+from decoding.training.__main__ import main
+from decoding.training.answers import Answer
+from decoding.training.tasks import Kind
 from tests.decoding.modes.scripted import JSON, TOKENIZER, scripted_engine
 
 texts = st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=6)
@@ -140,6 +145,30 @@ def test_auto_takes_the_table_where_it_is_right_and_leaves_it_where_it_is_wrong(
         assert seen
         assert (max(seen) > 0.5) == (name == "right")
     assert copied["right"] > copied["wrong"]
+
+
+def test_a_request_that_is_switched_to_auto_judges_the_table() -> None:
+    engine = scripted_engine()
+    request_id = engine.add(Request(TOKENIZER.encode("go"), grammar=JSON, max_new_tokens=24))
+    engine.step()
+    assert engine.switch(request_id, Auto())
+    while not any(isinstance(event, Finished) for event in engine.step()):
+        pass
+    assert any("n-grams" in cell for cell in engine.stats().pace.acceptance)
+
+
+def test_the_command_counts_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = Answer((7,), (1, 2, 1, 2), "0000", "own", Kind.PROSE)
+    (tmp_path / "answers.jsonl").write_text(answer.to_json() + "\n", encoding="utf-8")
+    words = ["ngrams", "--answers", tmp_path / "answers.jsonl", "--folder", tmp_path / "run"]
+    monkeypatch.setattr("sys.argv", ["training", *map(str, words)])
+    main()
+    table = NgramTable.load(tmp_path / "run" / NGRAMS, vocab_size=8)
+    assert table.after(None, 1) == Continuation(2, 2 + 1)
+    assert table.after(None, 7) is None
+    assert "4 tokens of 1 answers" in "".join(capsys.readouterr())
 
 
 def test_an_empty_table_guesses_nothing() -> None:

@@ -1,6 +1,6 @@
 """Guesses what the model mostly says there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from decoding.errors import UnsupportedMode
@@ -38,11 +38,10 @@ class NgramDrafter:
             )
         return replace(self, table=table)
 
-    def levels(self, sequence: Decodable) -> list[int]:
-        """How sure the table is of its guesses, at most sixteen."""
+    def levels(self, sequence: Decodable) -> Iterator[int]:
+        """How sure the table is of its guesses, one after the other, perhaps without end."""
         assert self.table is not None, "fit the drafter to a network first"
-        guesses = self.table.walk(sequence.tokens)
-        return [guess.level for guess, _ in zip(guesses, range(16), strict=False)]
+        return (guess.level for guess in self.table.walk(sequence.tokens))
 
     def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
         yield from ()  # asks for no forward
