@@ -13,22 +13,36 @@ from random import Random
 from typing import Any
 
 from decoding.grammar import Grammar
+from decoding.training.synthetic.calculations import CALCULATIONS
 from decoding.training.synthetic.culture import CULTURE
 from decoding.training.synthetic.domain import Action, Domain
 from decoding.training.synthetic.extraction import extraction
+from decoding.training.synthetic.facts import FACTS
 from decoding.training.synthetic.formats import Answering, Format, Spelling, answering
 from decoding.training.synthetic.household import HOUSEHOLD
 from decoding.training.synthetic.money import MONEY
 from decoding.training.synthetic.office import OFFICE
 from decoding.training.synthetic.questions import asked_again, ended, joined, question
 from decoding.training.synthetic.science import SCIENCE
+from decoding.training.synthetic.services import SERVICES
 from decoding.training.synthetic.specs import Call, Tool, draw_call, make_tool, with_another_value
 from decoding.training.synthetic.travel import TRAVEL
 from decoding.training.synthetic.wellbeing import WELLBEING
 from decoding.training.tasks import Kind, Task
 
 _EXTRACTION = "extraction"
-_ALL = (*TRAVEL, *HOUSEHOLD, *OFFICE, *MONEY, *SCIENCE, *CULTURE, *WELLBEING)
+_ALL = (
+    *TRAVEL,
+    *HOUSEHOLD,
+    *OFFICE,
+    *MONEY,
+    *SCIENCE,
+    *CULTURE,
+    *WELLBEING,
+    *CALCULATIONS,
+    *FACTS,
+    *SERVICES,
+)
 DOMAINS = {each.name: each for each in _ALL}
 HELD_OUT_DOMAINS = ("astronomy", "geometry", "restaurants")
 """Never trained on, so that what was learned can be told from what was memorized."""

@@ -19,6 +19,7 @@ from decoding.training.synthetic.words import (
     a_time,
     by_comma,
     one_of,
+    with_the,
 )
 
 _CITY = text("city|location|place", one_of(CITIES), "in {}", "City")
@@ -119,7 +120,7 @@ HISTORY = Domain(
             "historical_event event_details timeline",
             "A historical event",
             "tell me the history|when and why did it happen, I mean the event",
-            (text("event|event_name", one_of(EVENTS), "of {}", "Event"),),
+            (text("event|event_name", with_the(EVENTS), "of {}", "Event"),),
             (
                 text("country|region", one_of(COUNTRIES), "from the view of {}", "Country"),
                 choice("detail|depth", "brief normal full", "in {} detail", "How much"),

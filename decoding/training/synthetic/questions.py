@@ -2,6 +2,7 @@
 
 from random import Random
 
+from decoding.training.synthetic.domain import alternatives
 from decoding.training.synthetic.specs import Call, Mention
 from decoding.training.synthetic.words import CITIES, FIRST_NAMES
 
@@ -33,6 +34,10 @@ _OPENERS = (
     "{name} told me that you can do this.",
     "We talked about it yesterday.",
     "I am not good at such things.",
+    "I am {number} years old and new to this.",
+    "{name} and I have thought about it for {number} days.",
+    "Last year I did it {number} times by hand.",
+    "There are {number} of us in {city}.",
 )
 _CLOSERS = (
     "Thanks!",
@@ -99,6 +104,10 @@ def labelled(mention: Mention) -> str:
 
 
 def _asked(rng: Random, call: Call) -> str:
+    sentence = rng.choice(("", *call.tool.action.sentences))
+    places = _places(call)
+    if sentence and places is not None:
+        return _completed(rng, sentence, places, call)
     ask = rng.choice((rng.choice(call.tool.action.asks), call.tool.wish))
     mentions = list(call.mentions)
     if rng.random() < 0.25:
@@ -113,6 +122,29 @@ def _asked(rng: Random, call: Call) -> str:
     if not rest:
         return head
     return f"{ended(head)} {rest[0].upper()}{rest[1:]}."
+
+
+def _places(call: Call) -> list[Mention] | None:
+    """What is mentioned of the core slots, in their order; None where the tool lacks one."""
+    found = [
+        next((each for each in call.mentions if each.slot in alternatives(slots)), None)
+        for slots in call.tool.action.core
+    ]
+    places = [each for each in found if each is not None]
+    return places if len(places) == len(found) else None
+
+
+def _completed(rng: Random, sentence: str, places: list[Mention], call: Call) -> str:
+    """The sentence with its wordings, and what else is to be told."""
+    asked = sentence.format(*(each.spoken for each in places))
+    asked = asked[0].upper() + asked[1:]
+    rest = [each for each in call.mentions if each not in places]
+    if not rest:
+        return asked
+    if len(rest) <= 2 and rng.random() < 0.8:
+        return f"{asked[:-1]}{_inline(rng, rest)}{asked[-1]}"
+    told = rng.choice((", ", "; ", ". ")).join(labelled(each) for each in rest)
+    return f"{asked} {told[0].upper()}{told[1:]}."
 
 
 def _inline(rng: Random, mentions: list[Mention]) -> str:
@@ -135,7 +167,9 @@ def _phrased(rng: Random, ask: str, told: str) -> str:
 
 
 def _small_talk(rng: Random, forms: tuple[str, ...]) -> str:
-    return rng.choice(forms).format(name=rng.choice(FIRST_NAMES), city=rng.choice(CITIES))
+    return rng.choice(forms).format(
+        name=rng.choice(FIRST_NAMES), city=rng.choice(CITIES), number=rng.randint(2, 90)
+    )
 
 
 def _words(name: str) -> str:

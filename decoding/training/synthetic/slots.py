@@ -7,7 +7,7 @@ from typing import Any
 
 from decoding.training.synthetic.words import Maker, in_words
 
-LONGEST_TEXT, LONGEST_LIST = 48, 4  # upper lengths in the schemas, so that answers end
+LONGEST_TEXT, LONGEST_LIST, MOST_NUMBERS = 48, 4, 8  # in the schemas, so that answers end
 _IN_WORDS = 0.3  # share of the small numbers that are spelled
 
 
@@ -32,7 +32,7 @@ class Slot:
 
 def text(names: str, maker: Maker, phrases: str, description: str) -> Slot:
     schema = {"type": "string", "maxLength": LONGEST_TEXT}
-    return Slot(_split(names), schema, maker, _split(phrases), description)
+    return Slot(split(names), schema, maker, split(phrases), description)
 
 
 def texts(names: str, maker: Maker, phrases: str, description: str) -> Slot:
@@ -41,10 +41,10 @@ def texts(names: str, maker: Maker, phrases: str, description: str) -> Slot:
         return list(drawn), listed(list(drawn.values()))
 
     return Slot(
-        _split(names),
+        split(names),
         _array({"type": "string", "maxLength": LONGEST_TEXT}),
         draw,
-        _split(phrases),
+        split(phrases),
         description,
     )
 
@@ -57,7 +57,7 @@ def whole(names: str, low: int, high: int, phrases: str, description: str) -> Sl
         is_spelled = 0 <= value <= 99 and high < 1_000 and rng.random() < _IN_WORDS
         return value, in_words(value) if is_spelled else str(value)
 
-    return Slot(_split(names), {"type": "integer"}, draw, _split(phrases), description)
+    return Slot(split(names), {"type": "integer"}, draw, split(phrases), description)
 
 
 def number(
@@ -67,7 +67,7 @@ def number(
         value = _decimal(rng, low, high, digits)
         return value, str(value)
 
-    return Slot(_split(names), {"type": "number"}, draw, _split(phrases), description)
+    return Slot(split(names), {"type": "number"}, draw, split(phrases), description)
 
 
 def numbers(
@@ -79,15 +79,16 @@ def numbers(
     digits: int = 0,
     size: int | None = None,
 ) -> Slot:
-    """A list of `size` numbers, by default of two to four."""
+    """A list of `size` numbers, by default of two to eight, told in words or in brackets."""
 
     def draw(rng: Random) -> tuple[list[float], str]:
-        count = size or rng.randint(2, LONGEST_LIST)
+        count = size or rng.randint(2, MOST_NUMBERS)
         values = [_decimal(rng, low, high, digits) for _ in range(count)]
-        return values, listed([str(value) for value in values])
+        told = str(values) if rng.random() < 0.4 else listed([str(value) for value in values])
+        return values, told
 
     items = {"type": "number" if digits else "integer"}
-    return Slot(_split(names), _array(items), draw, _split(phrases), description)
+    return Slot(split(names), _array(items, MOST_NUMBERS), draw, split(phrases), description)
 
 
 def choice(names: str, options: str, phrases: str, description: str) -> Slot:
@@ -98,18 +99,18 @@ def choice(names: str, options: str, phrases: str, description: str) -> Slot:
         return value, value.replace("_", " ")
 
     return Slot(
-        _split(names), {"type": "string", "enum": allowed}, draw, _split(phrases), description
+        split(names), {"type": "string", "enum": allowed}, draw, split(phrases), description
     )
 
 
 def flag(names: str, yes: str, no: str, description: str) -> Slot:
-    wordings = {True: _split(yes), False: _split(no)}
+    wordings = {True: split(yes), False: split(no)}
 
     def draw(rng: Random) -> tuple[bool, str]:
         value = rng.random() < 0.7
         return value, rng.choice(wordings[value])
 
-    return Slot(_split(names), {"type": "boolean"}, draw, ("{}",), description)
+    return Slot(split(names), {"type": "boolean"}, draw, ("{}",), description)
 
 
 def listed(words: list[str]) -> str:
@@ -117,8 +118,8 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _array(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items, "minItems": 1, "maxItems": LONGEST_LIST}
+def _array(items: dict[str, Any], most: int = LONGEST_LIST) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
 
 
 def _decimal(rng: Random, low: float, high: float, digits: int) -> float:
@@ -127,5 +128,6 @@ def _decimal(rng: Random, low: float, high: float, digits: int) -> float:
     return int(value) if is_whole else value
 
 
-def _split(text: str) -> tuple[str, ...]:
+def split(text: str) -> tuple[str, ...]:
+    """What stands between bars."""
     return tuple(text.split("|"))

@@ -6,13 +6,19 @@ from enum import Enum
 from random import Random
 from typing import Any
 
-from decoding.training.synthetic.domain import Action, Domain
+from decoding.training.synthetic.domain import Action, Domain, alternatives
 from decoding.training.synthetic.slots import Slot
 
 _GROUPED, _REQUIRED_MORE, _MENTIONED = 0.15, 0.25, 0.65
 _GROUPS = ("options", "details", "settings", "params", "request", "criteria", "preferences")
 _ENDINGS = ("", "", "", ".", ". Gives the result.", ". Returns an object.")
 _HEADS = ("", "", "Optional. ")
+_DEFAULTS = (
+    " (default: {})",
+    ". Default is {}.",
+    ". Defaults to {}.",
+    " (optional, {} if not given)",
+)
 
 
 class _Style(Enum):
@@ -83,8 +89,9 @@ def make_tool(rng: Random, domain: Domain, action: Action) -> Tool:
     style = rng.choice(list(_Style))
     more = rng.sample(action.more, rng.randint(0, len(action.more)))
     parameters: dict[str, Parameter] = {}
-    for slot in (*action.core, *more):
-        is_required = slot in action.core or rng.random() < _REQUIRED_MORE
+    for slots in (*action.core, *more):
+        is_required = slots in action.core or rng.random() < _REQUIRED_MORE
+        slot = rng.choice(alternatives(slots))
         parameter = make_parameter(rng, slot, is_required, is_camel=style is _Style.CAMEL)
         parameters.setdefault(parameter.name, parameter)
     verb, noun = rng.choice(action.verbs), rng.choice(action.nouns)
@@ -126,8 +133,8 @@ def make_parameter(rng: Random, slot: Slot, is_required: bool, is_camel: bool) -
     description = slot.description
     if not is_required:
         description = rng.choice(_HEADS) + description
-        if rng.random() < 0.3:
-            description += f" (default: {_plain(slot.draw(rng)[0])})"
+        if rng.random() < 0.4:
+            description += rng.choice(_DEFAULTS).format(_plain(slot.draw(rng)[0]))
     elif rng.random() < 0.2 and not slot.is_flag:
         description += f", e.g. {_plain(slot.draw(rng)[0])}"
     return Parameter(camel(name) if is_camel else name, description, is_required, slot)

@@ -199,11 +199,10 @@ SKILLS = by_comma(
     "SQL,teaching,video editing,welding,writing"
 )
 EVENTS = by_comma(
-    "the Battle of Hastings,the Black Death,the Boston Tea Party,the Congress of Vienna,"
-    "the Crimean War,the fall of Constantinople,the fall of the Berlin Wall,"
-    "the French Revolution,the Gold Rush,the Great Fire of London,the Meiji Restoration,"
-    "the Peace of Westphalia,the Reformation,the Renaissance,the Russian Revolution,"
-    "the Suez Crisis,the Thirty Years' War,the Treaty of Versailles"
+    "Battle of Hastings,Black Death,Boston Tea Party,Congress of Vienna,Crimean War,"
+    "fall of Constantinople,fall of the Berlin Wall,French Revolution,Gold Rush,"
+    "Great Fire of London,Meiji Restoration,Peace of Westphalia,Reformation,Renaissance,"
+    "Russian Revolution,Suez Crisis,Thirty Years' War,Treaty of Versailles"
 )
 FIGURES = by_comma(
     "Ada Lovelace,Albert Einstein,Alexander the Great,Catherine the Great,Charlemagne,Cleopatra,"
@@ -268,6 +267,60 @@ _FOLDERS = by_space(
     "archive backup docs downloads exports images invoices logs notes photos reports"
 )
 _ENDINGS = by_space("csv docx jpg json log md pdf png txt xlsx zip")
+_STATES = dict(
+    each.split(" ", 1)
+    for each in by_comma(
+        "AZ Arizona,CA California,CO Colorado,FL Florida,GA Georgia,IL Illinois,MA Massachusetts,"
+        "MI Michigan,MN Minnesota,NC North Carolina,NY New York,OH Ohio,OR Oregon,TN Tennessee,"
+        "TX Texas,VA Virginia,WA Washington,WI Wisconsin"
+    )
+)
+_TOWNS = by_comma(
+    "Phoenix AZ,Tucson AZ,Sacramento CA,San Jose CA,Oakland CA,Denver CO,Boulder CO,Miami FL,"
+    "Tampa FL,Atlanta GA,Savannah GA,Chicago IL,Springfield IL,Boston MA,Detroit MI,Lansing MI,"
+    "Duluth MN,Charlotte NC,Raleigh NC,Albany NY,Buffalo NY,Columbus OH,Dayton OH,Portland OR,"
+    "Salem OR,Nashville TN,Memphis TN,Austin TX,Houston TX,El Paso TX,Richmond VA,Norfolk VA,"
+    "Seattle WA,Tacoma WA,Madison WI"
+)
+STATES = list(_STATES.values())
+MUSEUMS = by_comma(
+    "Acropolis Museum,Belvedere,British Museum,Deutsches Museum,Hermitage,Kunsthalle,"
+    "Moderna Museet,National Gallery,Pergamon Museum,Pinakothek,Rijksmuseum,Tate Modern,"
+    "Uffizi Gallery,Vasa Museum,Victoria and Albert Museum"
+)
+PAINTERS = by_comma(
+    "Albrecht Dürer,Artemisia Gentileschi,Caravaggio,Claude Monet,Edvard Munch,Egon Schiele,"
+    "El Greco,Francisco Goya,Georgia O'Keeffe,Gustav Klimt,Henri Matisse,Johannes Vermeer,"
+    "Katsushika Hokusai,Mary Cassatt,Paul Klee,Peter Paul Rubens,Rembrandt,Salvador Dalí,"
+    "Titian,Wassily Kandinsky"
+)
+AUTHORS = by_comma(
+    "Agatha Christie,Anton Chekhov,Astrid Lindgren,Charles Dickens,Chinua Achebe,Emily Brontë,"
+    "Franz Kafka,Gabriel García Márquez,George Orwell,Haruki Murakami,Herman Melville,"
+    "Italo Calvino,Jane Austen,Jorge Luis Borges,Leo Tolstoy,Mark Twain,Mary Shelley,"
+    "Toni Morrison,Umberto Eco,Virginia Woolf"
+)
+COMPOSERS = by_comma(
+    "Antonín Dvořák,Claude Debussy,Clara Schumann,Edvard Grieg,Franz Schubert,Frédéric Chopin,"
+    "Georg Friedrich Händel,Giuseppe Verdi,Gustav Mahler,Hector Berlioz,Igor Stravinsky,"
+    "Jean Sibelius,Johann Sebastian Bach,Johannes Brahms,Joseph Haydn,Maurice Ravel,"
+    "Sergei Prokofiev"
+)
+RIVERS = by_comma(
+    "Amazon,Colorado,Congo,Danube,Ebro,Elbe,Ganges,Loire,Mekong,Mississippi,Murray,Niger,Nile,Po,"
+    "Rhine,Rhône,Seine,Thames,Tiber,Vistula,Volga,Yangtze,Zambezi"
+)
+MOUNTAINS = by_comma(
+    "Aconcagua,Ben Nevis,Denali,Eiger,Elbrus,Etna,K2,Kilimanjaro,Makalu,Matterhorn,Mont Blanc,"
+    "Mount Cook,Mount Fuji,Mount Kenya,Mount Olympus,Olympus Mons,Rigi,Triglav,Vesuvius,Zugspitze"
+)
+MONEY_NAMES = (
+    "USD=US dollars/dollars/American dollars,EUR=euros/euro,GBP=British pounds/pounds,"
+    "JPY=Japanese yen/yen,CHF=Swiss francs/francs,CAD=Canadian dollars,AUD=Australian dollars,"
+    "INR=Indian rupees/rupees,SEK=Swedish kronor,NOK=Norwegian kroner,PLN=Polish zloty,"
+    "CNY=Chinese yuan/yuan,BRL=Brazilian reais,MXN=Mexican pesos,TRY=Turkish lira,"
+    "ZAR=South African rand,KRW=Korean won,NZD=New Zealand dollars"
+)
 _MONTHS = by_space(
     "January February March April May June July August September October November December"
 )
@@ -275,6 +328,22 @@ _MONTHS = by_space(
 
 def one_of(words: Sequence[str]) -> Maker:
     return lambda rng: (word := rng.choice(words), word)
+
+
+def with_the(words: Sequence[str]) -> Maker:
+    """People say an article before the value, which has none."""
+    return lambda rng: (word := rng.choice(words), f"the {word}")
+
+
+def said_as(pairs: str) -> Maker:
+    """Values and their wordings: "USD=US dollars/dollars,EUR=euros"."""
+    wordings = [each.split("=") for each in pairs.split(",")]
+
+    def draw(rng: Random) -> tuple[str, str]:
+        value, told = rng.choice(wordings)
+        return value, rng.choice(told.split("/"))
+
+    return draw
 
 
 def same(make: Callable[[Random], str]) -> Maker:
@@ -384,6 +453,40 @@ def _function(rng: Random) -> str:
     return rng.choice(forms)
 
 
+def _power(rng: Random) -> tuple[str, str]:
+    """A polynomial as Python writes it, told as people write or say it."""
+    terms = rng.sample(((3, "cubed"), (2, "squared"), (1, "")), rng.choice((2, 2, 3)))
+    value, plain, said = [], [], []
+    for power, word in sorted(terms, reverse=True):
+        factor = rng.choice(("", *map(str, range(2, 10))))
+        value.append(f"{factor}*x**{power}" if power > 1 else f"{factor}*x")
+        plain.append(f"{factor}x^{power}" if power > 1 else f"{factor}x")
+        said.append(f"{factor}x {word}" if word else f"{factor}x")
+        if not factor:
+            value[-1] = value[-1][1:]
+    end = str(rng.randint(1, 12))
+    sign = rng.choice(("+", "+", "-"))
+    joins = [f" {rng.choice('++-')} " for _ in terms[1:]] + [f" {sign} "]
+
+    def joined(parts: list[str]) -> str:
+        return "".join(part + join for part, join in zip(parts, joins, strict=True)) + end
+
+    told = rng.choice((joined(value), joined(plain), joined(plain), joined(said)))
+    return joined(value), told
+
+
+def _town(rng: Random) -> tuple[str, str]:
+    """A city and the code of its state."""
+    town, code = rng.choice(_TOWNS).rsplit(" ", 1)
+    return f"{town}, {code}", rng.choice((f"{town}, {code}", f"{town}, {_STATES[code]}"))
+
+
+def _long_town(rng: Random) -> tuple[str, str]:
+    town, code = rng.choice(_TOWNS).rsplit(" ", 1)
+    state = _STATES[code]
+    return f"{town}, {state}", rng.choice((f"{town}, {state}", f"{town} in {state}"))
+
+
 def _remark(rng: Random) -> str:
     return rng.choice(_REMARKS).format(rng.randrange(2, 20))
 
@@ -392,6 +495,7 @@ def _sequence(rng: Random) -> str:
     return "".join(rng.choices("ACGT", k=rng.randrange(6, 18)))
 
 
+POWERS, TOWN, LONG_TOWN = _power, _town, _long_town
 FULL_NAME, EMAIL, CODE, PHONE = same(_full_name), same(_email), same(_code), same(_phone)
 TITLE, COMPANY, ADDRESS, PATH = same(_title), same(_company), same(_address), same(_path)
 FOLDER, FUNCTION, REMARK, SEQUENCE = same(_folder), same(_function), same(_remark), same(_sequence)
