@@ -39,6 +39,8 @@ class FreeNetwork:
     mask_token_id = None
     has_adapter = False
     ngrams = None
+    draft_head = None
+    hidden_RE = None
 
     def __init__(self, vocab_size: int, token: int) -> None:
         self.vocab_size = vocab_size

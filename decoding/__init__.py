@@ -41,6 +41,7 @@ from decoding.modes.drafters import (
     DiffusionDrafter,
     Drafter,
     Drafting,
+    HeadDrafter,
     LookupDrafter,
     NgramDrafter,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "Grammar",
     "GrammarDeadEnd",
     "GrammarError",
+    "HeadDrafter",
     "KeptCost",
     "LookupDrafter",
     "Matcher",

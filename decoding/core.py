@@ -252,12 +252,15 @@ class Core:
         if all(one.num_picks and not one.span.adapter for one in served):
             self._pace.forward_took(forward.num_rows, seconds)
         answers: list[Scores | None] = []
+        hidden_RE = self.network.hidden_RE
         first = 0
         for one in served:
             self._num_turns += 1
             one.count_forward(self._num_turns, started, seconds, len(served))
             last = first + one.num_picks
             answers.append(picked.part(first, last) if one.is_ending else None)
+            if hidden_RE is not None and one.num_picks:
+                one.read(hidden_RE[first:last])
             first = last
         return answers
 

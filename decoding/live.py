@@ -60,6 +60,14 @@ class Live:
         self.num_rows = num_rows
         self.num_picks = len(self.span.picks) if num_rows == self.num_left else 0
 
+    def read(self, hidden_PE: Tensor) -> None:
+        """Keeps the vectors that the picks were made from, for the next draft. Rows of masks and
+        of branches say nothing about it."""
+        span = self.span
+        follows = span.attention is Attention.CAUSAL and not (span.adapter or span.branches)
+        positions = [pick.position for pick in span.picks] if follows else []
+        self.sequence.read_vectors = dict(zip(positions, hidden_PE, strict=False))
+
     def move_on(self) -> None:
         """Books the rows of a forward that did not end the span: their tokens are final."""
         self.num_done += self.num_rows

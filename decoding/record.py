@@ -12,7 +12,7 @@ class Origin(Enum):
 
     AUTOREGRESSIVE = "autoregressive"  # picked from a causal row
     DENOISED = "denoised"  # revealed by block diffusion
-    ACCEPTED = "accepted"  # drafted by diffusion, and the verifier picked the same
+    ACCEPTED = "accepted"  # drafted by diffusion or a head, and the verifier picked the same
     COPIED = "copied"  # drafted from the text or a table, and the verifier picked the same
     CORRECTED = "corrected"  # picked by the verifier in place of the draft
     FORCED = "forced"  # the grammar left one token

@@ -17,6 +17,7 @@ from decoding.stopping import StopStrings
 # An enum's `.value` and its hash are slow for what every token needs.
 _REGION_NAMES = {id(region): region.value for region in Region}
 _ORIGIN_NAMES = {id(origin): origin.value for origin in Origin}
+_UNPICKED = (Origin.FORCED, Origin.CLOSING)
 _ACCEPTED, _COPIED, _FORCED = Origin.ACCEPTED.value, Origin.COPIED.value, Origin.FORCED.value
 
 
@@ -25,7 +26,8 @@ class Sequence:
 
     `num_cached` and `num_drafted` are the mode's to move. Everything else changes through
     `commit` and `finish`. `mode` may be exchanged between two steps; `step_mode` is the one of
-    the step under way. `outlook` is exchanged by the engine for one of its own.
+    the step under way. `outlook` is exchanged by the engine for one of its own, and
+    `read_vectors` after every forward that reads rows.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Sequence:
         self.finish_reason: FinishReason | None = None
         self.outlook: Account = Pace().account()
         self.copies = CopyIndex(self.tokens)
+        self.read_vectors: dict[int, Tensor] = {}  # by the position that was picked from them
         self.max_length = len(prompt_ids) + max_new_tokens
         self.most_side_guesses = most_side_guesses(mode)
         self._records: list[TokenRecord] = []
@@ -125,6 +128,11 @@ class Sequence:
     def count_decision(self, decision: str) -> None:
         """Books a step that was chosen."""
         _count(self._decisions, decision)
+
+    @property
+    def hidden_E(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+        is_picked = bool(self._records) and self._records[-1].origin not in _UNPICKED
+        return self.read_vectors.get(self.length - 1) if is_picked else None
 
     def mask(self) -> Tensor | None:
         return None if self._constraint is None else self._constraint.mask()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
+from decoding.draft_head import DraftHead
 from decoding.ngrams import NgramTable
 from decoding.span import Attention, ForwardBatch, Segment
 
@@ -43,6 +44,8 @@ class ScriptedNetwork:
         self.max_positions = max_positions
         self.mask_token_id = mask_token_id
         self.ngrams: NgramTable | None = None
+        self.draft_head: DraftHead | None = None
+        self.hidden_RE: Tensor | None = None
         self.has_adapter = has_adapter
         self.num_forwards = 0
         self._script = script or _hashed(vocab_size, seed)

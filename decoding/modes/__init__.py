@@ -1,6 +1,6 @@
 """The ways of decoding, all over the same spans, cache and grammars."""
 
-from decoding.modes.auto import Auto, decides_by_cost, most_side_guesses, ngrams_of
+from decoding.modes.auto import Auto, decides_by_cost, head_of, most_side_guesses, ngrams_of
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Preview, Step
 from decoding.modes.block_diffusion import BlockDiffusion
@@ -23,6 +23,7 @@ __all__ = [
     "SelfSpeculation",
     "Step",
     "decides_by_cost",
+    "head_of",
     "most_side_guesses",
     "ngrams_of",
 ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from decoding.draft_head import DraftHead
 from decoding.errors import UnsupportedMode
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
@@ -69,6 +70,13 @@ def ngrams_of(mode: DecodeMode) -> NgramTable | None:
     modes = (mode.constrained, mode.free) if isinstance(mode, Auto) else (mode,)
     drafters = (each.ngrams for each in modes if isinstance(each, Fastest))
     return next((each.table for each in drafters if each is not None), None)
+
+
+def head_of(mode: DecodeMode) -> DraftHead | None:
+    """The head that its steps may be drafted by: what is to be judged."""
+    modes = (mode.constrained, mode.free) if isinstance(mode, Auto) else (mode,)
+    drafters = (each.head for each in modes if isinstance(each, Fastest))
+    return next((each.head for each in drafters if each is not None), None)
 
 
 def _fitted(mode: DecodeMode | None, network: Network) -> DecodeMode:

@@ -89,6 +89,12 @@ class Decodable(Protocol):
         ...
 
     @property
+    def hidden_E(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+        """What the output head saw where the last token was picked; None where it was not picked
+        from a causal row, or the network has no draft head."""
+        ...
+
+    @property
     def outlook(self) -> Outlook:
         """What is known about the cost of forwards and the worth of guesses, to choose by."""
         ...

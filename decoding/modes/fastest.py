@@ -10,13 +10,19 @@ from decoding.errors import UnsupportedMode
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.denoise import can_denoise
-from decoding.modes.drafters import DiffusionDrafter, Drafter, LookupDrafter, NgramDrafter
+from decoding.modes.drafters import (
+    DiffusionDrafter,
+    Drafter,
+    HeadDrafter,
+    LookupDrafter,
+    NgramDrafter,
+)
 from decoding.modes.fitting import check_block_fits, check_count
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
 from decoding.pace import Guesser, Rows
 
-_Drafter = TypeVar("_Drafter", DiffusionDrafter, NgramDrafter)
+_Drafter = TypeVar("_Drafter", DiffusionDrafter, NgramDrafter, HeadDrafter)
 _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
@@ -29,9 +35,10 @@ _WORTHLESS = 0.02
 class Fastest:
     """Each step is the one that promises most tokens per second, alone or in company.
 
-    It may pick one token, check a copy (`lookup`) or what mostly follows (`ngrams`), or denoise a
-    draft and check it (`denoiser`), at any of the block lengths; None leaves a drafter out, and so
-    does a network that has no table or cannot denoise.
+    It may pick one token, check a copy (`lookup`), what mostly follows (`ngrams`) or what the
+    network's head guesses (`head`), or denoise a draft and check it (`denoiser`), at any of the
+    block lengths; None leaves a drafter out, and so does a network that has no table or head, or
+    cannot denoise.
     All of these leave the text as it is. What a step promises follows from the measured cost of
     forwards, the rows that other sequences have in them, and how often such guesses were right
     in this text and this engine. Another choice takes over once it is clearly better. Before
@@ -42,6 +49,7 @@ class Fastest:
     lookup: LookupDrafter | None = LookupDrafter(min_match=1)
     denoiser: DiffusionDrafter | None = DiffusionDrafter(hints=LookupDrafter(min_match=2))
     ngrams: NgramDrafter | None = NgramDrafter()
+    head: HeadDrafter | None = HeadDrafter()
 
     def __post_init__(self) -> None:
         for block_length in self.block_lengths:
@@ -58,13 +66,23 @@ class Fastest:
         if not lengths:
             check_block_fits(self.block_lengths[0], network)
         denoiser, ngrams = _fitted(self.denoiser, network), _fitted(self.ngrams, network)
-        return replace(self, block_lengths=lengths, denoiser=denoiser, ngrams=ngrams)
+        return replace(
+            self,
+            block_lengths=lengths,
+            denoiser=denoiser,
+            ngrams=ngrams,
+            head=_fitted(self.head, network),
+        )
 
     def select(self, sequence: Decodable) -> DecodeMode:
         outlook = sequence.outlook
         if not outlook.is_measured or sequence.finished:
             return _NEXT
-        looked_up = [*self._copied(sequence), *self._frequent(sequence)]
+        looked_up = [
+            *self._copied(sequence),
+            *self._frequent(sequence),
+            *self._guessed(sequence),
+        ]
         denoised = list(self._denoised(sequence))
         if denoised and outlook.probe_due(sequence.region):
             return _nearest(denoised, _PROBE_LENGTH).mode
@@ -102,6 +120,13 @@ class Fastest:
         levels = self.ngrams.levels(sequence)
         for block_length, tokens in self._expected(sequence, Guesser.NGRAM, levels):
             mode = _speculation(block_length, self.ngrams)
+            yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
+
+    def _guessed(self, sequence: Decodable) -> "Iterator[_Option]":
+        if self.head is None or sequence.hidden_E is None:
+            return
+        for block_length, tokens in self._expected(sequence, Guesser.HEAD, count(1)):
+            mode = _speculation(block_length, self.head)
             yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
 
     def _denoised(self, sequence: Decodable) -> "Iterator[_Option]":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 6  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 7  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -99,11 +99,26 @@ class Forward(ctypes.Structure):
         ("keys", c_void_p),
         ("values", c_void_p),
         ("logits", c_void_p),
+        ("normed", c_void_p),
     )
 
 
 class Best(ctypes.Structure):
     _fields_ = (("token", c_int64), ("logprob", c_double))
+
+
+class DraftHead(ctypes.Structure):
+    _fields_ = (
+        ("hidden", Linear),
+        ("token", Linear),
+        ("state", Linear),
+        ("output", Linear),
+        ("norm", c_void_p),
+        ("embedding", c_void_p),
+        ("candidates", c_void_p),
+        ("count", c_int64),
+        ("num_tokens", c_int64),
+    )
 
 
 class Refusal(IntEnum):
@@ -117,7 +132,7 @@ class Refusal(IntEnum):
     NO_ROW = 5
 
 
-_STRUCTURES = (Linear, Layer, Network, Segment, Forward, Best)
+_STRUCTURES = (Linear, Layer, Network, Segment, Forward, Best, DraftHead)
 
 
 class NativeUnavailable(Exception):
@@ -167,6 +182,8 @@ def _load(path: Path) -> ctypes.CDLL | None:
     lib.trimode_pack.restype = c_int32
     lib.trimode_pick.argtypes = [c_void_p, c_int64, c_void_p, c_int64, c_double, c_uint64, c_void_p]
     lib.trimode_pick.restype = None
+    lib.trimode_guess.argtypes = [POINTER(DraftHead), c_void_p, c_int64, c_int64, c_void_p]
+    lib.trimode_guess.restype = None
     lib.trimode_size.argtypes = [c_int64]
     lib.trimode_size.restype = c_int64
     sizes = [lib.trimode_size(index) for index in range(len(_STRUCTURES))]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.cache.storage import Storage
+from decoding.draft_head import DraftHead
 from decoding.native import library
 from decoding.native.library import Refusal
 from decoding.native.packing import Arena, PackedLinear, pack, padded
@@ -66,6 +67,8 @@ class NativeTransformer:
             raise ValueError(reason)
         self.config = config
         self.ngrams: NgramTable | None = None
+        self.draft_head: DraftHead | None = None
+        self.keeps_hidden = False  # whether `hidden_RE` is wanted
         self.precision = precision
         self._name = name
         self._library = build or library.library()
@@ -74,9 +77,11 @@ class NativeTransformer:
         self._kept: list[object] = []  # what the structures point to
         self._arena = Arena()
         self._linears: list[PackedLinear] = []
+        self.embedding_VE = parameters.embedding_VE.detach().to("cpu", torch.float32).contiguous()
         self._structure = self._network(parameters, adapter)
         self._angles = torch.empty(0)
         self._logits_RV = torch.empty(0, self._structure.head.outputs)
+        self.hidden_RE: Tensor | None = None
         self._workspace = c_void_p(self._library.trimode_workspace_new())
 
     def __del__(self) -> None:
@@ -134,6 +139,8 @@ class NativeTransformer:
         num_read = len(batch.rows_R)
         if num_read > len(self._logits_RV):  # touching fresh memory each time would be slow
             self._logits_RV = torch.empty(2 * num_read, self._structure.head.outputs)
+        if self.keeps_hidden:
+            self.hidden_RE = torch.empty(num_read, self.config.hidden_size)
         call = library.Forward(
             num_rows=len(batch.token_ids_T),
             num_read=num_read,
@@ -150,6 +157,7 @@ class NativeTransformer:
             keys=addressof(storage.key_addresses),
             values=addressof(storage.value_addresses),
             logits=self._logits_RV.data_ptr(),
+            normed=None if self.hidden_RE is None else self.hidden_RE.data_ptr(),
         )
         refusal = self._library.trimode_forward(
             byref(self._structure), byref(call), self._workspace
@@ -219,7 +227,7 @@ class NativeTransformer:
             norm_eps=config.norm_eps,
             num_embeddings=len(parameters.embedding_VE),
             layers=self._keep((library.Layer * len(layers))(*layers)),
-            embedding=self._floats(parameters.embedding_VE),
+            embedding=self.embedding_VE.data_ptr(),
             norm=self._floats(_widened(parameters.norm_E)),
             head=self._linear("the output head", parameters.head_VE, None),
         )

@@ -5,6 +5,7 @@ from typing import Protocol
 from torch import Tensor
 
 from decoding.cache.storage import Storage
+from decoding.draft_head import DraftHead
 from decoding.ngrams import NgramTable
 from decoding.span import ForwardBatch
 
@@ -43,6 +44,17 @@ class Network(Protocol):
     @property
     def ngrams(self) -> NgramTable | None:
         """What the network mostly says after the same tokens; None where nobody counted."""
+        ...
+
+    @property
+    def draft_head(self) -> DraftHead | None:
+        """What guesses next tokens from the vectors in `hidden_RE`; None for none."""
+        ...
+
+    @property
+    def hidden_RE(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+        """What the output head saw of the rows that the last forward read; None where there is
+        no draft head."""
         ...
 
     def allocate_cache(self, num_slots: int) -> Storage:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
+from decoding.draft_head import DraftHead
 from decoding.network.adapter import Gate
 from decoding.network.attention import Attend
 from decoding.network.base import Network
@@ -78,6 +79,15 @@ class CapturedNetwork:
     @property
     def ngrams(self) -> NgramTable | None:
         return self._transformer.ngrams
+
+    @property
+    def draft_head(self) -> DraftHead | None:
+        """None: guesses would have to come from the device."""
+        return None
+
+    @property
+    def hidden_RE(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+        return None
 
     def recorded(self, storage: KVStorage) -> tuple[Bucket, ...]:
         """The buckets whose forwards are recorded for a storage."""

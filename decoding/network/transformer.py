@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
+from decoding.draft_head import DraftHead
 from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank, Rows
 from decoding.network.attention import Attend, HeadShape
 from decoding.network.config import NetworkConfig
@@ -127,6 +128,8 @@ class Transformer:
     ) -> None:
         self.config = config
         self.ngrams: NgramTable | None = None
+        self.draft_head: DraftHead | None = None
+        self.hidden_RE: Tensor | None = None
         self.parameters = parameters
         self._name = name
         self.adapter = adapter

@@ -45,7 +45,7 @@ class Outlook(Protocol):
     def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
         """The probability that a guess is right where those left of it were: `depth` tokens
         matched for a copy, the level of an n-gram, the place in the block (from 1) for
-        denoising."""
+        denoising and the draft head."""
         ...
 
     def last_choice(self, region: Region, matched: int) -> object | None:

@@ -5,15 +5,17 @@
     python -m decoding.training sampler --answers fresh.jsonl --adapter run/adapter --folder run
 
     python -m decoding.training ngrams --answers answers.jsonl --folder run
+    python -m decoding.training head --answers answers.jsonl --held-out held.jsonl --folder run
 
     python -m decoding.training demonstrations --out shown.jsonl
     python -m decoding.training tools --demonstrations shown.jsonl --held-out own.jsonl --folder t
 
 `answers` lets the model answer prompts: given ones, synthetic ones and its own. `adapter` learns
 drafts from these answers, `sampler` learns which guesses of a denoised block to trust, `ngrams`
-counts what the model mostly says. `tools`
-learns to call tools from demonstrations: another model than the published one. Training goes on
-where it was stopped, except the sampler's, which takes minutes. See `docs/training.md`.
+counts what the model mostly says, `head` learns to guess the next tokens from the model's vectors.
+`tools` learns to call tools from demonstrations: another model than the published one. Training
+goes on where it was stopped, except the sampler's and the head's, which take minutes. See
+`docs/training.md`.
 """
 
 import argparse
@@ -29,13 +31,16 @@ from typing import TypeVar
 
 import torch
 
+from decoding.draft_head import DRAFT_HEAD
 from decoding.engine import Engine
+from decoding.native.transformer import NativeTransformer, Precision
 from decoding.network.transformer import Transformer
 from decoding.ngrams import NGRAMS, NgramTable
 from decoding.tokenizer import Tokenizer
 from decoding.training.answers import Answer, Generation, generate, read_answers
 from decoding.training.bulk import bulk_answers
 from decoding.training.config import AdapterTraining, ToolTraining, Training
+from decoding.training.draft_head import HeadTraining, Traces, joined, trace, train_head
 from decoding.training.drafting import draft_trainer
 from decoding.training.own_prompts import own_prompts, own_prompts_in_bulk
 from decoding.training.rollout import Rollout
@@ -54,7 +59,7 @@ from decoding.training.tool_tasks import (
     tool_tasks,
 )
 from decoding.training.trainer import Progress, Trainer
-from decoding.weights import EMBEDDED
+from decoding.weights import EMBEDDED, load
 from decoding.weights.checkpoint import read_network
 from decoding.weights.embedded import embedded_directory
 
@@ -67,6 +72,7 @@ _SYSTEMS = (
     "You are an expert. Answer the user's question.",
 )
 _Config = TypeVar("_Config", bound=Training)
+_CPU = torch.device("cpu")
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -179,6 +185,36 @@ def _ngrams(args: argparse.Namespace) -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     table.save(args.folder / NGRAMS)
     _tell(f"{len(table)} entries, {(args.folder / NGRAMS).stat().st_size} bytes")
+
+
+def _head(args: argparse.Namespace) -> None:
+    network = load(args.model, device=_CPU, dtype=torch.float32, native=Precision.COARSE).network
+    if not isinstance(network, NativeTransformer):
+        raise SystemExit("heads are trained for the compiled forward, which is not there")
+    embedding_VE = network.embedding_VE[: network.vocab_size]
+    answers = [answer for file in args.answers for answer in read_answers(file)]
+    seen = joined(list(_told(trace(network, answers), len(answers))))
+    held_out = joined(list(trace(network, read_answers(args.held_out))))
+    config = HeadTraining()
+    given = {name: getattr(args, name) for name in ("width", "candidates", "epochs")}
+    config = replace(config, **{name: value for name, value in given.items() if value})
+    args.folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(config) | {"tokens": len(seen.tokens_N)}, indent=2) + "\n"
+    (args.folder / "head.json").write_text(text, encoding="utf-8")
+    for progress, head in train_head(seen, held_out, embedding_VE, config):
+        right = " ".join(f"{share:.3f}" for share in progress.right)
+        _tell(
+            f"epoch {progress.epoch} of {config.epochs}: loss {progress.loss:.3f}, right {right}, "
+            f"{progress.tokens_per_step:.2f} tokens per step"
+        )
+        head.save(args.folder / DRAFT_HEAD)
+
+
+def _told(traces: Iterator[Traces], total: int) -> Iterator[Traces]:
+    for number, each in enumerate(traces, 1):
+        if number % 500 == 0:
+            _tell(f"{number} of {total} answers read")
+        yield each
 
 
 def _demonstrations(args: argparse.Namespace) -> None:
@@ -334,6 +370,14 @@ def _parser() -> argparse.ArgumentParser:
     ngrams.add_argument("--answers", type=Path, nargs="+", required=True)
     ngrams.add_argument("--folder", type=Path, required=True, help="of the checkpoint")
     ngrams.add_argument("--most", type=int, default=80_000, help="pairs of tokens kept")
+
+    head = command("head", _head, "train a head that guesses the next tokens")
+    head.add_argument("--answers", type=Path, nargs="+", required=True)
+    head.add_argument("--held-out", type=Path, required=True)
+    head.add_argument("--folder", type=Path, required=True, help="of the checkpoint")
+    head.add_argument("--width", type=int)
+    head.add_argument("--candidates", type=int, help="tokens it can guess")
+    head.add_argument("--epochs", type=int)
 
     shown = command("demonstrations", _demonstrations, "write right answers to tool tasks")
     shown.add_argument("--out", type=Path, required=True, help="JSON Lines")

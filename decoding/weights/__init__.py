@@ -7,7 +7,9 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+from decoding.draft_head import DRAFT_HEAD, HeadParameters
 from decoding.errors import WeightsError
+from decoding.native.draft_head import NativeDraftHead
 from decoding.native.transformer import NativeTransformer, Precision
 from decoding.network.numerics import ChooseNumerics, exact_numerics, plain_numerics
 from decoding.network.transformer import Transformer
@@ -84,6 +86,9 @@ def load(
         )
     if (home / NGRAMS).exists():
         network.ngrams = NgramTable.load(home / NGRAMS, network.vocab_size)
+    if (home / DRAFT_HEAD).exists() and isinstance(network, NativeTransformer):
+        network.draft_head = _draft_head(home / DRAFT_HEAD, network)
+        network.keeps_hidden = True
     tokenizer = Tokenizer.from_directory(directory)
     if tokenizer.vocab_size > network.vocab_size:
         raise WeightsError(
@@ -99,6 +104,16 @@ def load(
             "mask_token_id",
         )
     return Loaded(network, tokenizer)
+
+
+def _draft_head(file: Path, network: NativeTransformer) -> NativeDraftHead:
+    parameters = HeadParameters.load(
+        file, hidden_size=network.config.hidden_size, vocab_size=network.vocab_size
+    )
+    try:
+        return NativeDraftHead(parameters, network.embedding_VE)
+    except ValueError as error:
+        raise WeightsError(str(error), file) from None
 
 
 def _directory(source: str | Path, cache_dir: Path | None, progress: Report | None) -> Path:

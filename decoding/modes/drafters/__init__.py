@@ -3,6 +3,7 @@
 from decoding.modes.drafters.base import Drafter, Drafting
 from decoding.modes.drafters.combined import CombinedDrafter
 from decoding.modes.drafters.diffusion import DiffusionDrafter
+from decoding.modes.drafters.head import HeadDrafter
 from decoding.modes.drafters.lookup import LookupDrafter
 from decoding.modes.drafters.ngrams import NgramDrafter
 
@@ -11,6 +12,7 @@ __all__ = [
     "DiffusionDrafter",
     "Drafter",
     "Drafting",
+    "HeadDrafter",
     "LookupDrafter",
     "NgramDrafter",
 ]

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "attention.hpp"
+#include "guess.hpp"
 #include "pack.hpp"
 #include "pick.hpp"
 
@@ -45,6 +46,7 @@ struct Forward {
     const int32_t *pages;          // of all segments, one after the other
     void *const *keys, *const *values;  // [num_layers]
     float *logits;                 // [num_read][head.outputs]
+    float *normed;                 // [num_read][hidden] what the head reads, or null
 };
 
 namespace {
@@ -303,7 +305,11 @@ template <int PLANES, class Value> class Run {
         const int wanted = int(ask.num_read);
         if (!wanted) return;
         rows.resize(wanted, width);
-        pool.each(opened, wanted, [&](int place) { rows.set(place, norm(place, net.norm)); });
+        pool.each(opened, wanted, [&](int place) {
+            const float *values = norm(place, net.norm);
+            rows.set(place, values);
+            if (ask.normed) std::memcpy(ask.normed + size_t(place) * net.hidden, values, sizeof(float) * net.hidden);
+        });
         product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int block, const Outputs &outputs) {
             store_outputs(ask.logits + size_t(place) * net.head.outputs + block * COLUMNS, outputs);
         });
@@ -349,7 +355,7 @@ template <int PLANES> void run_planes(const Network &network, const Forward &for
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 6; }
+int trimode_version() { return 7; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {
@@ -403,10 +409,15 @@ void trimode_pick(const float *logits, int64_t count, const int32_t *mask, int64
     *out = temperature == 0.0 ? best_of(allowed) : sample_of(allowed, temperature, key);
 }
 
+// What a draft head guesses behind a token; `hidden` is padded to the head's inputs.
+void trimode_guess(const DraftHead *head, const float *hidden, int64_t token, int64_t count, int64_t *out) {
+    Guesser(*head, Pool::shared())(hidden, token, count, out);
+}
+
 // The layout of the structures, for the caller to compare with its own.
 int64_t trimode_size(int which) {
     const int64_t sizes[] = {sizeof(Linear), sizeof(Layer), sizeof(Network), sizeof(Segment),
-                             sizeof(Forward), sizeof(Best)};
+                             sizeof(Forward), sizeof(Best), sizeof(DraftHead)};
     return sizes[which];
 }
 }

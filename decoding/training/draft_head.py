@@ -1,0 +1,246 @@
+"""Trains a draft head on the vectors behind a model's own answers.
+
+What it learns from, a row of it: the vector a token was picked from, that token, and those that
+followed. Nothing of the network changes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from decoding.draft_head import HeadParameters, scores_weight, states
+from decoding.native.transformer import NativeTransformer
+from decoding.span import Attention, ForwardBatch, Segment
+from decoding.training.answers import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTraining:
+    """How a head is trained: to guess `depth` tokens on, each counting `decay` of the one before.
+
+    It can guess the `candidates` most frequent tokens. The learning rate rises over 50 steps and
+    falls to nothing over the last 60 % of them.
+    """
+
+    width: int = 256
+    candidates: int = 4096
+    depth: int = 4
+    decay: float = 0.6
+    epochs: int = 6
+    rows_per_step: int = 512
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """Answers row by row: `hidden_NE` is what `tokens_N` was picked from (in half precision), and
+    `left_N` how many tokens follow it in its answer."""
+
+    hidden_NE: Tensor
+    tokens_N: Tensor
+    left_N: Tensor
+
+    def following(self, rows_R: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+        """`tokens_RD` from the row's own on, `depth` + 1 of them, and which are of its answer."""
+        offset_D = torch.arange(depth + 1)
+        at_RD = (rows_R[:, None] + offset_D).clamp_(max=len(self.tokens_N) - 1)
+        return self.tokens_N[at_RD], offset_D <= self.left_N[rows_R, None]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadProgress:
+    """`right` is the share of guesses that are right where those before them were, by depth;
+    `tokens_per_step` what a step with all of them commits, on held-out answers."""
+
+    epoch: int
+    loss: float
+    right: tuple[float, ...]
+    tokens_per_step: float
+
+
+def trace(network: NativeTransformer, answers: Iterable[Answer]) -> Iterator[Traces]:
+    """Reads the answers with the network, one after the other. Keeps its vectors from then on."""
+    network.keeps_hidden = True
+    storage = network.allocate_cache(network.max_positions)
+    for answer in answers:
+        text, first = torch.tensor(answer.text[: network.max_positions]), len(answer.prompt)
+        if len(text) <= first:
+            continue
+        places_T = torch.arange(len(text))
+        segment = Segment(0, len(text), 0, slice(0, len(text)), Attention.CAUSAL, adapter=False)
+        read_R = places_T[first - 1 : -1]
+        network.forward(ForwardBatch(text, places_T, places_T, read_R, (segment,)), storage)
+        assert network.hidden_RE is not None
+        yield Traces(network.hidden_RE.half(), text[first:], (len(text) - 1) - places_T[first:])
+
+
+def joined(traces: Sequence[Traces]) -> Traces:
+    """Raises `ValueError` where there are none."""
+    if not traces:
+        raise ValueError("no answers to learn from")
+    return Traces(
+        torch.cat([each.hidden_NE for each in traces]),
+        torch.cat([each.tokens_N for each in traces]),
+        torch.cat([each.left_N for each in traces]),
+    )
+
+
+def train_head(
+    seen: Traces, held_out: Traces, embedding_VE: Tensor, config: HeadTraining
+) -> Iterator[tuple[HeadProgress, HeadParameters]]:
+    """The head after each epoch. `embedding_VE` is the network's, of its vocabulary."""
+    torch.manual_seed(config.seed)
+    learner = _Learner(seen, embedding_VE, config)
+    for epoch in range(1, config.epochs + 1):
+        loss = learner.epoch(seen)
+        head = learner.exported()
+        yield _judged(head, held_out, embedding_VE, config, epoch, loss), head
+
+
+class _Learner:
+    """Parameters in training: of embeddings with a spread of 1, so that all learn alike fast."""
+
+    def __init__(self, seen: Traces, embedding_VE: Tensor, config: HeadTraining) -> None:
+        self._config = config
+        self._scale = 1.0 / float(embedding_VE.std())
+        self._embedding_VE = embedding_VE * self._scale
+        frequent = torch.bincount(seen.tokens_N, minlength=len(embedding_VE)).argsort(
+            descending=True, stable=True
+        )
+        tokens_C = frequent[: config.candidates]
+        self._place_V = torch.full((len(embedding_VE),), -1).index_put_(
+            (tokens_C,), torch.arange(len(tokens_C))
+        )
+        width, hidden = config.width, embedding_VE.shape[1]
+        self._head = HeadParameters(
+            tokens_C=tokens_C,
+            hidden_KE=_spread(width, hidden, 0.3),
+            hidden_bias_K=_learned(torch.zeros(width)),
+            token_KE=_spread(width, hidden),
+            state_KK=_spread(width, width),
+            state_bias_K=_learned(torch.zeros(width)),
+            norm_K=_learned(torch.ones(width)),
+            projection_EK=_spread(hidden, width, 0.05),
+            output_bias_C=_learned(torch.zeros(len(tokens_C))),
+        )
+        learned = [getattr(self._head, name) for name in HeadParameters.__dataclass_fields__]
+        self._learned = [each for each in learned if each.requires_grad]
+        self._optimiser = torch.optim.AdamW(
+            self._learned, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._step = 0
+        self._num_steps = config.epochs * max(1, len(seen.tokens_N) // config.rows_per_step)
+
+    def epoch(self, seen: Traces) -> float:
+        """The mean loss."""
+        losses = []
+        for rows_R in torch.randperm(len(seen.tokens_N)).split(self._config.rows_per_step):
+            for group in self._optimiser.param_groups:
+                group["lr"] = self._learning_rate()
+            loss = self._loss(seen, rows_R)
+            self._optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self._learned, 1.0)
+            self._optimiser.step()
+            self._step += 1
+            losses.append(loss.item())
+        return sum(losses) / len(losses)
+
+    def exported(self) -> HeadParameters:
+        """The same for the embeddings as the network has them."""
+        kept = {
+            name: getattr(self._head, name).detach().clone()
+            for name in HeadParameters.__dataclass_fields__
+        }
+        kept["token_KE"] *= self._scale
+        kept["projection_EK"] *= self._scale
+        return HeadParameters(**kept)
+
+    def _loss(self, seen: Traces, rows_R: Tensor) -> Tensor:
+        depth, decay = self._config.depth, self._config.decay
+        tokens_RD, is_own_RD = seen.following(rows_R, depth)
+        embedded_RDE = self._embedding_VE[tokens_RD[:, :depth]]
+        output_CK = scores_weight(self._head, self._embedding_VE)
+        targets_RD = torch.where(is_own_RD, self._place_V[tokens_RD], -1)[:, 1:]
+        found = states(self._head, seen.hidden_NE[rows_R].float(), embedded_RDE)
+        losses = [
+            decay**place * _cross_entropy(x_RK, output_CK, self._head, targets_RD[:, place])
+            for place, x_RK in enumerate(found)
+        ]
+        return torch.stack(losses).sum()
+
+    def _learning_rate(self) -> float:
+        left = max(self._num_steps - self._step, 0) / self._num_steps
+        return self._config.learning_rate * min((self._step + 1) / 50, 1.0, left / 0.6)
+
+
+def _cross_entropy(
+    x_RK: Tensor, output_CK: Tensor, head: HeadParameters, targets_R: Tensor
+) -> Tensor:
+    """Over the rows whose target the head can guess."""
+    known_R = targets_R >= 0
+    logits = F.linear(x_RK[known_R], output_CK, head.output_bias_C)
+    total = F.cross_entropy(logits, targets_R[known_R], reduction="sum")
+    return total / max(int(known_R.sum()), 1)
+
+
+def _spread(rows: int, columns: int, factor: float = 1.0) -> Tensor:
+    bound = factor / columns**0.5
+    return _learned(torch.empty(rows, columns).uniform_(-bound, bound))
+
+
+def _learned(values: Tensor) -> Tensor:
+    return values.requires_grad_()
+
+
+@torch.no_grad()
+def _judged(
+    head: HeadParameters,
+    held_out: Traces,
+    embedding_VE: Tensor,
+    config: HeadTraining,
+    epoch: int,
+    loss: float,
+) -> HeadProgress:
+    depth, output_CK = config.depth, scores_weight(head, embedding_VE)
+    right, asked, tokens = [0] * depth, [0] * depth, 0
+    for rows_R in torch.arange(len(held_out.tokens_N)).split(2048):
+        tokens_RD, is_own_RD = held_out.following(rows_R, depth)
+        guessed_RD = guesses(
+            head,
+            output_CK,
+            held_out.hidden_NE[rows_R].float(),
+            tokens_RD[:, 0],
+            embedding_VE,
+            depth,
+        )
+        is_right_RD = (guessed_RD == tokens_RD[:, 1:]).cumprod(1).bool() & is_own_RD[:, 1:]
+        was_right_RD = torch.cat([is_own_RD[:, :1], is_right_RD[:, :-1]], 1) & is_own_RD[:, 1:]
+        for place in range(depth):
+            right[place] += int(is_right_RD[:, place].sum())
+            asked[place] += int(was_right_RD[:, place].sum())
+        tokens += int(is_right_RD.sum())
+    shares = tuple(a / max(b, 1) for a, b in zip(right, asked, strict=True))
+    return HeadProgress(epoch, loss, shares, 1.0 + tokens / max(len(held_out.tokens_N), 1))
+
+
+def guesses(
+    head: HeadParameters,
+    output_CK: Tensor,
+    hidden_NE: Tensor,
+    tokens_N: Tensor,
+    embedding_VE: Tensor,
+    depth: int,
+) -> Tensor:
+    """`guessed_ND` behind each of the tokens, every one behind the head's own ones before it."""
+    read_ND = tokens_N[:, None]
+    for _ in range(depth):
+        x_NK = states(head, hidden_NE, embedding_VE[read_ND])[-1]
+        place_N = F.linear(x_NK, output_CK, head.output_bias_C).argmax(-1)
+        read_ND = torch.cat([read_ND, head.tokens_C[place_N, None]], 1)
+    return read_ND[:, 1:]
