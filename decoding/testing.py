@@ -77,11 +77,15 @@ class ScriptedNetwork:
         )
         wanted = batch.rows_R.tolist()
         logits: dict[int, Tensor] = {}
+        told: dict[int, tuple[int, ...]] = {}
         for segment in batch.segments:
             history = self._history(segment, storage)
             for row in range(segment.num_rows):
                 if segment.first_row + row in wanted:
                     logits[segment.first_row + row] = self._answer(segment, history, row)
+                    told[segment.first_row + row] = history[: segment.start + row + 1]
+        if isinstance(self.draft_head, ScriptedHead):
+            self.hidden_RE = self.draft_head.written([told[row] for row in wanted])
         if not wanted:
             return torch.empty(0, self.vocab_size)
         return torch.stack([logits[row] for row in wanted])
@@ -108,6 +112,41 @@ class ScriptedNetwork:
         place = tokens.index(self.mask_token_id, first)
         best = int(self._script(tokens[:place]).argmax())
         return self._filled((*tokens[:place], best, *tokens[place + 1 :]), place + 1)
+
+
+class ScriptedHead:
+    """The draft head of a scripted network. Knows the script, and says what it says with
+    probability `skill`.
+
+    Vectors are one number: which of the texts it was shown. So a vector that is not that of the
+    row before the token it is asked about gives other guesses.
+    """
+
+    def __init__(
+        self, vocab_size: int, *, never: int | None = None, seed: int = 0, skill: float = 0.7
+    ) -> None:
+        """Vocabulary and `seed` are the network's, `never` its mask token."""
+        self._script = _hashed(vocab_size, seed)
+        self._noise = _hashed(vocab_size, seed + 2)
+        self._skill, self._never = skill, never
+        self._texts: list[tuple[int, ...]] = []
+
+    def written(self, texts: list[tuple[int, ...]]) -> Tensor:
+        """`hidden_RE` that stands for the texts."""
+        first = len(self._texts)
+        self._texts += texts
+        return torch.arange(first, len(self._texts), dtype=torch.float64)[:, None]
+
+    def guess(self, hidden_E: Tensor, token: int, count: int) -> tuple[int, ...]:
+        text: tuple[int, ...] = (*self._texts[int(hidden_E[0])], token)
+        for _ in range(count):
+            noise_V = self._noise(text)
+            is_right = torch.special.ndtr(noise_V[0] / _SPREAD) <= self._skill
+            scores_V = (self._script(text) if is_right else noise_V).clone()
+            if self._never is not None:
+                scores_V[self._never] = -torch.inf
+            text = (*text, int(scores_V.argmax()))
+        return text[len(text) - count :]
 
 
 def _hashed(vocab_size: int, seed: int) -> Script:

@@ -13,6 +13,7 @@ from decoding import (
     Engine,
     ForwardCost,
     Grammar,
+    HeadDrafter,
     LookupDrafter,
     NgramDrafter,
     NgramTable,
@@ -21,7 +22,7 @@ from decoding import (
     SelfSpeculation,
 )
 from decoding.ngrams import Continuation
-from decoding.testing import ScriptedNetwork
+from decoding.testing import ScriptedHead, ScriptedNetwork
 from tests.decoding.branching import Sure
 from tests.decoding.tiny import byte_tokenizer
 
@@ -52,6 +53,7 @@ def scripted_engine(
     seed: int = 0,
     cost: ForwardCost = COST,
     table: NgramTable | None = TABLE,
+    head_skill: float | None = 0.7,
     **limits: int,
 ) -> Engine:
     network = ScriptedNetwork(
@@ -63,6 +65,10 @@ def scripted_engine(
         seed=seed,
     )
     network.ngrams = table
+    if head_skill is not None:
+        network.draft_head = ScriptedHead(
+            VOCAB, never=TOKENIZER.mask_token_id, seed=seed, skill=head_skill
+        )
     return Engine(network, TOKENIZER, forward_cost=cost, **{"cache_tokens": 2048, **limits})
 
 
@@ -76,6 +82,7 @@ drafters = st.one_of(
     ),
     st.builds(LookupDrafter, max_match=st.integers(2, 4), min_match=st.integers(1, 2)),
     st.just(NgramDrafter(TABLE)),
+    st.just(HeadDrafter()),
     st.builds(CombinedDrafter, enough=st.integers(1, 3)),
     st.just(Sure(DiffusionDrafter())),
 )

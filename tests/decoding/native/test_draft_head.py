@@ -1,0 +1,68 @@
+"""The draft head on the compiled kernels guesses what its equations say."""
+
+import ctypes
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decoding import Autoregressive, Engine, HeadDrafter, SelfSpeculation
+from decoding.draft_head import scores_weight, states
+from decoding.native.draft_head import NativeDraftHead
+from decoding.native.transformer import NativeTransformer, Precision
+from tests.decoding.batches import Part, forward_batch
+from tests.decoding.native.networks import CONFIGS, random_network
+from tests.decoding.test_draft_head import HIDDEN, VOCAB, random_head
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), token=st.integers(0, VOCAB - 1), count=st.integers(1, 5))
+def test_every_guess_is_nearly_the_best(
+    build: ctypes.CDLL, seed: int, token: int, count: int
+) -> None:
+    head, embedding_VE = random_head(seed, candidates=33), torch.randn(VOCAB, HIDDEN)
+    hidden_E = torch.randn(HIDDEN)
+    guessed = NativeDraftHead(head, embedding_VE, build).guess(hidden_E, token, count)
+    assert len(guessed) == count
+    read = torch.tensor([[token, *guessed[:-1]]])
+    found = states(head, hidden_E[None], embedding_VE[read])
+    output_CK = scores_weight(head, embedding_VE)
+    for x_NK, one in zip(found, guessed, strict=True):
+        scores_C = x_NK[0] @ output_CK.T + head.output_bias_C
+        place = head.tokens_C.tolist().index(one)
+        assert scores_C[place] >= scores_C.max() - 0.05 * (scores_C.max() - scores_C.min())
+
+
+def test_a_token_without_an_embedding_is_refused(build: ctypes.CDLL) -> None:
+    head = NativeDraftHead(random_head(), torch.randn(VOCAB, HIDDEN), build)
+    for token in (-1, VOCAB):
+        with pytest.raises(IndexError, match=f"token {token} has no embedding"):
+            head.guess(torch.zeros(HIDDEN), token, 2)
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_the_vectors_are_those_that_the_output_head_saw(name: str, build: ctypes.CDLL) -> None:
+    plain = random_network(CONFIGS[name])
+    network = NativeTransformer(
+        plain.config, plain.parameters, "packed", None, Precision.FINE, build
+    )
+    batch = forward_batch([Part(list(range(1, 20)), range(48), read=[3, 18, 7])])
+    logits_RV = network.forward(batch, network.allocate_cache(48)).clone()
+    assert network.hidden_RE is None
+    network.keeps_hidden = True
+    assert torch.equal(network.forward(batch, network.allocate_cache(48)), logits_RV)
+    assert network.hidden_RE is not None
+    right_RV = network.hidden_RE @ plain.parameters.head_VE.float().T
+    assert torch.allclose(right_RV[:, : plain.vocab_size], logits_RV, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("profile", ["exact", "fast"])
+def test_the_embedded_model_s_head_is_often_right(profile: str) -> None:
+    """On what the model says to a question that it was not trained on."""
+    prompt = [{"role": "user", "content": "What do people like about the sea?"}]
+    with Engine.load("smollm2-135m", adapter=None, profile=profile) as engine:
+        plain = engine.generate(prompt, mode=Autoregressive(), max_new_tokens=64)
+        drafted = engine.generate(prompt, mode=SelfSpeculation(4, HeadDrafter()), max_new_tokens=64)
+    assert drafted.token_ids == plain.token_ids
+    assert drafted.stats.accepted >= 12

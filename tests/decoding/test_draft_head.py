@@ -1,0 +1,235 @@
+"""The head that guesses from the vector behind the last token."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from decoding import (
+    Auto,
+    Autoregressive,
+    Finished,
+    HeadDrafter,
+    Request,
+    Sampling,
+    SelfSpeculation,
+)
+from decoding.draft_head import DRAFT_HEAD, HeadParameters, scores_weight, states
+from decoding.errors import UnsupportedMode, WeightsError
+from decoding.record import Origin
+from decoding.training.draft_head import HeadTraining, Traces, guesses, joined, train_head
+from tests.decoding.modes.scripted import FORCED, JSON, TOKENIZER, scripted_engine
+
+HIDDEN, VOCAB = 20, 40
+
+
+def random_head(seed: int = 0, width: int = 32, candidates: int = 12) -> HeadParameters:
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).half().float()
+
+    return HeadParameters(
+        tokens_C=torch.randperm(VOCAB, generator=generator)[:candidates],
+        hidden_KE=drawn(width, HIDDEN),
+        hidden_bias_K=drawn(width),
+        token_KE=drawn(width, HIDDEN),
+        state_KK=drawn(width, width),
+        state_bias_K=drawn(width),
+        norm_K=drawn(width),
+        projection_EK=drawn(HIDDEN, width),
+        output_bias_C=drawn(candidates),
+    )
+
+
+def test_a_head_is_read_as_it_was_written(tmp_path: Path) -> None:
+    head, file = random_head(), tmp_path / DRAFT_HEAD
+    head.save(file)
+    read = HeadParameters.load(file, hidden_size=HIDDEN, vocab_size=VOCAB)
+    for name in HeadParameters.__dataclass_fields__:
+        assert torch.equal(getattr(read, name), getattr(head, name)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("state_KK", torch.zeros(32, 31), r"state_KK is \(32, 31\), not \(32, 32\)"),
+        ("hidden_KE", torch.full((32, HIDDEN), torch.inf), "not finite"),
+        ("tokens_C", torch.full((12,), VOCAB), f"not below {VOCAB}"),
+        ("tokens_C", torch.full((12,), -1), f"not below {VOCAB}"),
+        ("norm_K", None, "must hold norm_K"),
+    ],
+)
+def test_a_wrong_head_is_refused(
+    tmp_path: Path, name: str, value: Tensor | None, message: str
+) -> None:
+    file = tmp_path / DRAFT_HEAD
+    random_head().save(file)
+    arrays = load_file(file)
+    del arrays[name]
+    save_file(arrays if value is None else arrays | {name: value}, file)
+    with pytest.raises(WeightsError, match=message):
+        HeadParameters.load(file, hidden_size=HIDDEN, vocab_size=VOCAB)
+
+
+def test_a_file_that_is_no_head_and_a_width_between_groups_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / DRAFT_HEAD
+    with pytest.raises(WeightsError, match="no draft head"):
+        HeadParameters.load(file, hidden_size=HIDDEN, vocab_size=VOCAB)
+    random_head(width=30).save(file)
+    with pytest.raises(WeightsError, match="multiple of 32"):
+        HeadParameters.load(file, hidden_size=HIDDEN, vocab_size=VOCAB)
+
+
+@settings(max_examples=20, deadline=None)
+@given(prompt=st.text("abc", min_size=1), block=st.integers(1, 9), seed=st.integers(0, 9))
+def test_a_head_that_knows_the_text_fills_every_step(prompt: str, block: int, seed: int) -> None:
+    """Guesses are right only where the vector is that of the row before the last token."""
+    engine = scripted_engine(seed=seed, head_skill=1.0)
+    done = engine.generate(
+        TOKENIZER.encode(prompt),
+        mode=SelfSpeculation(block, HeadDrafter()),
+        max_new_tokens=1 + 6 * block,
+    )
+    assert done.token_ids == _plainly(prompt, 1 + 6 * block, seed)
+    if done.finish_reason == "length":
+        assert done.stats.forwards == 1 + 6
+        origins = [each.origin for each in done.records]
+        assert origins[1:] == [*[Origin.ACCEPTED] * (block - 1), Origin.AUTOREGRESSIVE] * 6
+
+
+def _plainly(prompt: str, count: int, seed: int) -> tuple[int, ...]:
+    engine = scripted_engine(seed=seed, head_skill=None)
+    ids = TOKENIZER.encode(prompt)
+    return engine.generate(ids, mode=Autoregressive(), max_new_tokens=count).token_ids
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_company_and_branches_leave_the_text_as_it_is(temperature: float) -> None:
+    modes = [
+        SelfSpeculation(5, HeadDrafter()),
+        SelfSpeculation(4, side_guesses=6),
+        Autoregressive(),
+        Auto(),
+        SelfSpeculation(3, HeadDrafter(), side_guesses=4),
+    ]
+
+    def requests(plain: bool) -> list[Request]:
+        return [
+            Request(
+                TOKENIZER.encode("ab" * (1 + number % 3)),
+                mode=Autoregressive() if plain else mode,
+                grammar=JSON if number % 2 else None,
+                sampling=Sampling(temperature=temperature, seed=number),
+                max_new_tokens=30,
+            )
+            for number, mode in enumerate(modes * 2)
+        ]
+
+    texts = [
+        [each.token_ids for each in scripted_engine().generate_many(requests(plain))]
+        for plain in (True, False)
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_nothing_is_guessed_behind_a_token_that_was_forced() -> None:
+    done = scripted_engine(head_skill=1.0).generate(
+        TOKENIZER.encode("go"),
+        mode=SelfSpeculation(8, HeadDrafter()),
+        grammar=FORCED,
+        max_new_tokens=60,
+    )
+    assert done.stats.drafted == 0
+
+
+def test_auto_takes_a_head_that_is_right_and_leaves_one_that_is_wrong() -> None:
+    plain = _plainly("go", 60, 0)
+    accepted = {}
+    for skill in (1.0, 0.0):
+        engine = scripted_engine(skill=0.0, head_skill=skill, table=None)
+        for _ in range(4):
+            done = engine.generate(TOKENIZER.encode("go"), mode=Auto(), max_new_tokens=60)
+            assert done.token_ids == plain
+        accepted[skill] = done.stats.accepted / max(len(plain), 1)
+        shares = engine.stats().pace.acceptance
+        seen = [share for cell, share in shares.items() if "draft head" in cell]
+        assert (max(seen) > 0.9) == (skill == 1.0)
+        assert min(seen) > 0.9 or skill == 0.0
+    assert accepted[1.0] > 0.5
+    assert accepted[0.0] < 0.1
+
+
+def test_a_request_that_is_switched_to_auto_judges_the_head() -> None:
+    engine = scripted_engine()
+    request_id = engine.add(Request(TOKENIZER.encode("go"), max_new_tokens=40))
+    engine.step()
+    assert engine.switch(request_id, Auto())
+    while not any(isinstance(event, Finished) for event in engine.step()):
+        pass
+    assert any("draft head" in cell for cell in engine.stats().pace.acceptance)
+
+
+def test_a_network_without_a_head_is_named() -> None:
+    with pytest.raises(UnsupportedMode, match="training head"):
+        scripted_engine(head_skill=None).generate(
+            TOKENIZER.encode("go"), mode=SelfSpeculation(4, HeadDrafter())
+        )
+
+
+def following_traces(count: int, seed: int) -> tuple[Traces, Tensor]:
+    """Tokens of which each is the sum of the last one and a number that the vector tells."""
+    generator = torch.Generator().manual_seed(seed)
+    embedding_VE = torch.randn(VOCAB, HIDDEN, generator=torch.Generator().manual_seed(5))
+    traces = []
+    for _ in range(count):
+        step = int(torch.randint(1, 4, (), generator=generator))
+        first = int(torch.randint(VOCAB, (), generator=generator))
+        tokens_N = (first + step * torch.arange(12)) % VOCAB
+        hidden_NE = torch.zeros(12, HIDDEN)
+        hidden_NE[:, step] = 3.0
+        traces.append(Traces(hidden_NE.half(), tokens_N, 11 - torch.arange(12)))
+    return joined(traces), embedding_VE
+
+
+def test_it_learns_what_follows_from_vector_and_token() -> None:
+    seen, embedding_VE = following_traces(300, 0)
+    held_out, _ = following_traces(20, 1)
+    config = HeadTraining(width=64, candidates=VOCAB, depth=3, epochs=12, rows_per_step=128)
+    *_, (progress, head) = train_head(seen, held_out, embedding_VE, config)
+    assert min(progress.right) > 0.95
+    assert progress.tokens_per_step == pytest.approx(1 + sum(range(12, 9, -1)) / 12 - 0.5, abs=0.4)
+    guessed_ND = guesses(
+        head,
+        scores_weight(head, embedding_VE),
+        held_out.hidden_NE[:1].float(),
+        held_out.tokens_N[:1],
+        embedding_VE,
+        3,
+    )
+    assert guessed_ND[0].tolist() == held_out.tokens_N[1:4].tolist()
+
+
+def test_a_row_is_followed_by_tokens_of_its_own_answer_only() -> None:
+    traces, _ = following_traces(2, 3)
+    tokens_RD, is_own_RD = traces.following(torch.tensor([0, 10, 11, 23]), 2)
+    alone = [True, False, False]
+    assert is_own_RD.tolist() == [[True] * 3, [True, True, False], alone, alone]
+    assert tokens_RD[1, :2].tolist() == traces.tokens_N[10:12].tolist()
+    with pytest.raises(ValueError, match="no answers"):
+        joined([])
+
+
+def test_states_go_on_from_one_another() -> None:
+    head = random_head(3)
+    hidden_NE, embedded_NDE = torch.randn(2, HIDDEN), torch.randn(2, 3, HIDDEN)
+    whole = states(head, hidden_NE, embedded_NDE)
+    assert [each.shape for each in whole] == [(2, 32)] * 3
+    assert torch.equal(states(head, hidden_NE, embedded_NDE[:, :1])[0], whole[0])
+    other = replace(head, hidden_KE=head.hidden_KE * 0)
+    assert not torch.equal(states(other, hidden_NE, embedded_NDE)[2], whole[2])
