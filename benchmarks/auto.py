@@ -3,6 +3,9 @@
     python -m benchmarks.auto [--json] [--plot] [--model smollm2-135m] [--profile exact]
         [--workloads tool prose alternating] [--live 1 2 4 8 16 32] [--blocks 4 8]
         [--tokens 48] [--repeats 3] [--temperature 0.7] [--device cpu] [--threads 2]
+        [--without head ngrams]
+
+`--without` adds an `Auto` for each of the drafters named, that has all but it.
 
 "alternating" are calls under a grammar and prose by turns, as an agent's answers are. In each
 measurement as many answers are decoded together as there are live sequences; their seeds differ.
@@ -36,6 +39,7 @@ from decoding import (
     BlockDiffusion,
     DecodeMode,
     Engine,
+    Fastest,
     ForwardCost,
     LookupDrafter,
     Request,
@@ -49,10 +53,12 @@ PLOTS = Path(__file__).parent / "plots"
 TASKS: Mapping[str, tuple[Task, ...]] = {
     "tool": WORKLOADS["tool"],
     "prose": WORKLOADS["prose"],
+    "code": WORKLOADS["code"],
     "alternating": tuple(
         chain.from_iterable(zip(WORKLOADS["tool"], WORKLOADS["prose"], strict=True))
     ),
 }
+USUAL = ["tool", "prose", "alternating"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +73,23 @@ class Point:
     decisions: Mapping[str, int]
 
 
-def cases(blocks: Sequence[int]) -> dict[str, DecodeMode]:
+_LESS: Mapping[str, Fastest] = {
+    "lookup": Fastest(lookup=None),
+    "ngrams": Fastest(ngrams=None),
+    "head": Fastest(head=None),
+    "denoiser": Fastest(denoiser=None),
+}
+
+
+def cases(blocks: Sequence[int], without: Sequence[str]) -> dict[str, DecodeMode]:
     """The modes measured, the reference first and `Auto` last."""
     modes: dict[str, DecodeMode] = {"autoregressive": Autoregressive()}
     for block in blocks:
         modes[f"lookup {block}"] = SelfSpeculation(block, LookupDrafter())
         modes[f"self-speculation {block}"] = SelfSpeculation(block)
         modes[f"diffusion {block}"] = BlockDiffusion(block)
+    for drafter in without:
+        modes[f"auto without {drafter}"] = Auto(_LESS[drafter], _LESS[drafter])
     return {**modes, "auto": Auto()}
 
 
@@ -174,7 +190,7 @@ def main() -> None:
             for point in measure(
                 engine,
                 cost,
-                cases(args.blocks),
+                cases(args.blocks, args.without),
                 workload,
                 args.live,
                 tokens=args.tokens,
@@ -197,9 +213,10 @@ def options() -> argparse.ArgumentParser:
     add("--profile", choices=["exact", "fast"], default="exact", help="of the numerics")
     add("--device", type=device, default="cpu", help="cpu or cuda")
     add("--threads", type=positive, default=2, help="of torch")
-    add("--workloads", nargs="+", choices=TASKS, default=list(TASKS), help="kinds of text")
+    add("--workloads", nargs="+", choices=TASKS, default=USUAL, help="kinds of text")
+    add("--without", nargs="*", choices=_LESS, default=[], help="drafters of further Autos")
     add("--live", type=positive, nargs="+", default=[1, 2, 4, 8, 16, 32], help="live sequences")
-    add("--blocks", type=positive, nargs="+", default=[4, 8], help="block lengths")
+    add("--blocks", type=positive, nargs="*", default=[4, 8], help="block lengths")
     add("--tokens", type=positive, default=48, help="most tokens per answer")
     add("--repeats", type=positive, default=3, help="counted rounds")
     add("--temperature", type=float, default=0.7, help="of sampling; 0 decodes greedily")

@@ -1,7 +1,7 @@
 """How far drafts get: tokens per cycle of draft and verification, and per forward.
 
     python -m benchmarks.drafters [--json] [--profile fast] [--limit 24] [--bfcl WHEEL]
-        [--side-guesses 16 48] [--prompts prose:FILE ...]
+        [--drafters head ...] [--side-guesses 16 48] [--prompts prose:FILE ...]
 
 Every drafter decodes the same questions with every block length, and all give the text that
 autoregressive decoding gives. A cycle is a forward that commits tokens, with the drafts before
@@ -30,7 +30,14 @@ from benchmarks.options import positive, told_as_errors
 from benchmarks.peers import calls
 from benchmarks.workloads import MORE, WORKLOADS, Task
 from decoding import Autoregressive, Completion, DecodeMode, Engine, Request, SelfSpeculation
-from decoding.modes.drafters import CombinedDrafter, DiffusionDrafter, Drafter, LookupDrafter
+from decoding.modes.drafters import (
+    CombinedDrafter,
+    DiffusionDrafter,
+    Drafter,
+    HeadDrafter,
+    LookupDrafter,
+    NgramDrafter,
+)
 from decoding.span import Purpose
 from decoding.training.draft_adapter import DraftAdapter
 from decoding.training.tasks import Kind, read_instructions
@@ -41,12 +48,18 @@ from decoding.weights.embedded import embedded_directory
 _MODEL = "smollm2-135m"
 _TOKENS = 128
 _AT_ONCE = 16
-_DRAFTERS: Mapping[str, Drafter] = {
+_FREE: Mapping[str, Drafter] = {
+    "lookup": LookupDrafter(),
+    "n-grams": NgramDrafter(),
+    "head": HeadDrafter(),
+}
+"""They need no forward, and so no adapter."""
+_ADAPTED: Mapping[str, Drafter] = {
     "adapter": DiffusionDrafter(),
     "adapter + hints": DiffusionDrafter(hints=LookupDrafter(min_match=2)),
-    "lookup": LookupDrafter(),
     "adapter + lookup": CombinedDrafter(),
 }
+_UNTRAINED = "untrained mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +154,23 @@ def _rows(args: argparse.Namespace) -> list[Row]:
     lengths = args.block_lengths
     with _engine(args, None) as engine:
         rows += measure(engine, tasks, "none", {1: Autoregressive()})
-        rows += measure(
-            engine, tasks, "lookup", {n: SelfSpeculation(n, LookupDrafter()) for n in lengths}
-        )
+        for name in (each for each in _FREE if each in args.drafters):
+            modes = {n: SelfSpeculation(n, _FREE[name]) for n in lengths}
+            rows += measure(engine, tasks, name, modes)
+    if _UNTRAINED in args.drafters:
+        rows += _untrained(args, tasks)
+    with _engine(args, args.adapter) as engine:
+        for name in (each for each in _ADAPTED if each in args.drafters):
+            for beside in (0, *args.side_guesses):
+                modes = {
+                    n: SelfSpeculation(n, _ADAPTED[name], side_guesses=beside) for n in lengths
+                }
+                label = f"{name}, {beside} beside" if beside else name
+                rows += measure(engine, tasks, label, modes)
+    return rows
+
+
+def _untrained(args: argparse.Namespace, tasks: Mapping[str, Sequence[Task]]) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         plain = read_network(
             embedded_directory(None, None),
@@ -154,19 +181,8 @@ def _rows(args: argparse.Namespace) -> list[Row]:
         mean_E = plain.parameters.embedding_VE.mean(0)
         DraftAdapter(plain.config, 1, 1.0, mean_E).save(Path(folder))
         with _engine(args, folder) as engine:
-            modes = {n: SelfSpeculation(n, DiffusionDrafter()) for n in lengths}
-            rows += measure(engine, tasks, "untrained mask", modes)
-    with _engine(args, args.adapter) as engine:
-        for name in ("adapter", "adapter + hints", "adapter + lookup"):
-            for beside in (0, *args.side_guesses):
-                modes = {n: _speculation(n, name, beside) for n in lengths}
-                label = f"{name}, {beside} beside" if beside else name
-                rows += measure(engine, tasks, label, modes)
-    return rows
-
-
-def _speculation(block_length: int, drafter: str, side_guesses: int) -> SelfSpeculation:
-    return SelfSpeculation(block_length, _DRAFTERS[drafter], side_guesses=side_guesses)
+            modes = {n: SelfSpeculation(n, DiffusionDrafter()) for n in args.block_lengths}
+            return list(measure(engine, tasks, _UNTRAINED, modes))
 
 
 def _engine(args: argparse.Namespace, adapter: str | None) -> Engine:
@@ -199,6 +215,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--profile", choices=["exact", "fast"], default="fast")
     parser.add_argument("--limit", type=positive, default=24, help="questions of each kind")
+    drafters = [*_FREE, _UNTRAINED, *_ADAPTED]
+    parser.add_argument("--drafters", nargs="*", choices=drafters, default=drafters)
     parser.add_argument("--block-lengths", type=positive, nargs="+", default=[4, 8, 16])
     parser.add_argument(
         "--side-guesses",
