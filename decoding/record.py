@@ -29,6 +29,8 @@ class Region(Enum):
     FREE = "free"
     CONSTRAINED = "constrained"
 
+    __hash__ = object.__hash__  # an enum's own is slow for what every step looks up
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:

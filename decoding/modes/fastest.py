@@ -12,7 +12,6 @@ from decoding.modes.base import Decodable, DecodeMode, Step
 from decoding.modes.denoise import can_denoise
 from decoding.modes.drafters import (
     DiffusionDrafter,
-    Drafter,
     HeadDrafter,
     LookupDrafter,
     NgramDrafter,
@@ -23,10 +22,12 @@ from decoding.network.base import Network
 from decoding.pace import Guesser, Rows
 
 _Drafter = TypeVar("_Drafter", DiffusionDrafter, NgramDrafter, HeadDrafter)
+_Own = LookupDrafter | NgramDrafter | HeadDrafter | DiffusionDrafter
 _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
+_WORSE = 2
 _WORTHLESS = 0.02
 """Longer blocks are not weighed where their next guess is less probable to be kept."""
 
@@ -91,7 +92,7 @@ class Fastest:
         options = [_Option.of(sequence, _NEXT, 1.0), *looked_up, *denoised]
         best = max(options, key=lambda option: option.rate)
         last = outlook.last_choice(sequence.region, self._matched(sequence))
-        stands = next((option for option in options if option.mode == last), None)
+        stands = next((option for option in options if option.mode is last), None)
         if stands is None:
             return best.mode
         won = (best.rate - stands.rate) * best.seconds
@@ -108,35 +109,40 @@ class Fastest:
 
     def _copied(self, sequence: Decodable) -> "Iterator[_Option]":
         match = None if self.lookup is None else self.lookup.find(sequence)
-        if match is None or self.lookup is None:
-            return
-        for block_length, tokens in self._expected(sequence, Guesser.COPY, count(match.length)):
-            mode = _speculation(block_length, self.lookup)
-            yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
+        if match is not None and self.lookup is not None:
+            yield from self._options(sequence, self.lookup, Guesser.COPY, count(match.length))
 
     def _frequent(self, sequence: Decodable) -> "Iterator[_Option]":
-        if self.ngrams is None:
-            return
-        levels = self.ngrams.levels(sequence)
-        for block_length, tokens in self._expected(sequence, Guesser.NGRAM, levels):
-            mode = _speculation(block_length, self.ngrams)
-            yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
+        if self.ngrams is not None:
+            levels = self.ngrams.levels(sequence)
+            yield from self._options(sequence, self.ngrams, Guesser.NGRAM, levels)
 
     def _guessed(self, sequence: Decodable) -> "Iterator[_Option]":
-        if self.head is None or sequence.hidden_E is None:
-            return
-        for block_length, tokens in self._expected(sequence, Guesser.HEAD, count(1)):
-            mode = _speculation(block_length, self.head)
-            yield _Option.of(sequence, mode, tokens, verified=block_length - 1)
+        if self.head is not None and sequence.hidden_E is not None:
+            yield from self._options(sequence, self.head, Guesser.HEAD, count(1))
 
     def _denoised(self, sequence: Decodable) -> "Iterator[_Option]":
-        if self.denoiser is None:
-            return
-        for block_length, tokens in self._expected(sequence, Guesser.DENOISE, count(1)):
-            if can_denoise(sequence, block_length):
-                mode = _speculation(block_length, self.denoiser)
-                guesses = block_length - 1
-                yield _Option.of(sequence, mode, tokens, verified=guesses, drafted=guesses)
+        if self.denoiser is not None:
+            yield from self._options(sequence, self.denoiser, Guesser.DENOISE, count(1))
+
+    def _options(
+        self, sequence: Decodable, drafter: _Own, guesser: Guesser, depths: Iterable[int]
+    ) -> "Iterator[_Option]":
+        """One for each block length, from the shortest; where two in turn promised less than the
+        one before, so will the longer ones."""
+        rate, num_worse, drafts = 0.0, 0, guesser is Guesser.DENOISE
+        for block_length, tokens in self._expected(sequence, guesser, depths):
+            if drafts and not can_denoise(sequence, block_length):
+                continue
+            mode, guesses = _speculation(block_length, drafter), block_length - 1
+            option = _Option.of(
+                sequence, mode, tokens, verified=guesses, drafted=guesses if drafts else 0
+            )
+            yield option
+            num_worse = num_worse + 1 if option.rate < rate else 0
+            if num_worse == _WORSE:
+                return
+            rate = option.rate
 
     def _expected(
         self, sequence: Decodable, guesser: Guesser, depths: Iterable[int]
@@ -189,7 +195,7 @@ class _Option:
 
 
 @lru_cache(maxsize=256)
-def _speculation(block_length: int, drafter: Drafter) -> SelfSpeculation:
+def _speculation(block_length: int, drafter: _Own) -> SelfSpeculation:
     return SelfSpeculation(block_length, drafter)
 
 

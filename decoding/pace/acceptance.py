@@ -13,6 +13,8 @@ class Guesser(Enum):
     DENOISE = "denoising"
     HEAD = "draft head"
 
+    __hash__ = object.__hash__  # an enum's own is slow for what every step looks up
+
 
 Cell = tuple[Guesser, Region, int]
 

@@ -173,7 +173,10 @@ class Account:
     def seconds(self, forwards: Sequence[Rows]) -> float:
         cost, others = self._pace.cost, self._pace.rows - self._rows
         assert cost is not None, "measure the cost of forwards first"
-        return sum(cost.seconds(others + each.causal, each.draft) for each in forwards)
+        seconds = 0.0
+        for each in forwards:
+            seconds += cost.seconds(others + each.causal, each.draft)
+        return seconds
 
     def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
         return self._acceptance.share(guesser, region, depth)
