@@ -81,7 +81,7 @@ _LESS: Mapping[str, Fastest] = {
 }
 
 
-def cases(blocks: Sequence[int], without: Sequence[str]) -> dict[str, DecodeMode]:
+def cases(blocks: Sequence[int], without: Sequence[str] = ()) -> dict[str, DecodeMode]:
     """The modes measured, the reference first and `Auto` last."""
     modes: dict[str, DecodeMode] = {"autoregressive": Autoregressive()}
     for block in blocks:

@@ -191,7 +191,7 @@ def _head(args: argparse.Namespace) -> None:
     network = load(args.model, device=_CPU, dtype=torch.float32, native=Precision.COARSE).network
     if not isinstance(network, NativeTransformer):
         raise SystemExit("heads are trained for the compiled forward, which is not there")
-    embedding_VE = network.embedding_VE[: network.vocab_size]
+    weights = _network(args).parameters
     answers = [answer for file in args.answers for answer in read_answers(file)]
     seen = joined(list(_told(trace(network, answers), len(answers))))
     held_out = joined(list(trace(network, read_answers(args.held_out))))
@@ -201,7 +201,9 @@ def _head(args: argparse.Namespace) -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(config) | {"tokens": len(seen.tokens_N)}, indent=2) + "\n"
     (args.folder / "head.json").write_text(text, encoding="utf-8")
-    for progress, head in train_head(seen, held_out, embedding_VE, config):
+    for progress, head in train_head(
+        seen, held_out, weights.embedding_VE.float(), weights.head_VE.float(), config
+    ):
         right = " ".join(f"{share:.3f}" for share in progress.right)
         _tell(
             f"epoch {progress.epoch} of {config.epochs}: loss {progress.loss:.3f}, right {right}, "
@@ -378,6 +380,7 @@ def _parser() -> argparse.ArgumentParser:
     head.add_argument("--width", type=int)
     head.add_argument("--candidates", type=int, help="tokens it can guess")
     head.add_argument("--epochs", type=int)
+    head.add_argument("--dtype", choices=_DTYPES, default="float32")
 
     shown = command("demonstrations", _demonstrations, "write right answers to tool tasks")
     shown.add_argument("--out", type=Path, required=True, help="JSON Lines")

@@ -21,14 +21,16 @@ from decoding.training.answers import Answer
 class HeadTraining:
     """How a head is trained: to guess `depth` tokens on, each counting `decay` of the one before.
 
-    It can guess the `candidates` most frequent tokens. The learning rate rises over 50 steps and
-    falls to nothing over the last 60 % of them.
+    It can guess the `candidates` most frequent tokens. A share `soft` of what it learns is how
+    probable the network found each of them, the rest which one followed. The learning rate
+    rises over 50 steps and falls to nothing over the last 60 % of them.
     """
 
     width: int = 256
     candidates: int = 4096
     depth: int = 4
     decay: float = 0.6
+    soft: float = 0.6
     epochs: int = 6
     rows_per_step: int = 512
     learning_rate: float = 2e-3
@@ -46,10 +48,10 @@ class Traces:
     left_N: Tensor
 
     def following(self, rows_R: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-        """`tokens_RD` from the row's own on, `depth` + 1 of them, and which are of its answer."""
+        """The rows from each on, `depth` + 1 of them, and which are of the same answer."""
         offset_D = torch.arange(depth + 1)
         at_RD = (rows_R[:, None] + offset_D).clamp_(max=len(self.tokens_N) - 1)
-        return self.tokens_N[at_RD], offset_D <= self.left_N[rows_R, None]
+        return at_RD, offset_D <= self.left_N[rows_R, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,11 @@ def joined(traces: Sequence[Traces]) -> Traces:
 
 
 def train_head(
-    seen: Traces, held_out: Traces, embedding_VE: Tensor, config: HeadTraining
+    seen: Traces, held_out: Traces, embedding_VE: Tensor, head_VE: Tensor, config: HeadTraining
 ) -> Iterator[tuple[HeadProgress, HeadParameters]]:
-    """The head after each epoch. `embedding_VE` is the network's, of its vocabulary."""
+    """The head after each epoch. Embedding and output head are the network's."""
     torch.manual_seed(config.seed)
-    learner = _Learner(seen, embedding_VE, config)
+    learner = _Learner(seen, embedding_VE, head_VE, config)
     for epoch in range(1, config.epochs + 1):
         loss = learner.epoch(seen)
         head = learner.exported()
@@ -105,7 +107,9 @@ def train_head(
 class _Learner:
     """Parameters in training: of embeddings with a spread of 1, so that all learn alike fast."""
 
-    def __init__(self, seen: Traces, embedding_VE: Tensor, config: HeadTraining) -> None:
+    def __init__(
+        self, seen: Traces, embedding_VE: Tensor, head_VE: Tensor, config: HeadTraining
+    ) -> None:
         self._config = config
         self._scale = 1.0 / float(embedding_VE.std())
         self._embedding_VE = embedding_VE * self._scale
@@ -116,6 +120,7 @@ class _Learner:
         self._place_V = torch.full((len(embedding_VE),), -1).index_put_(
             (tokens_C,), torch.arange(len(tokens_C))
         )
+        self._network_head_CE = head_VE[tokens_C].float()
         width, hidden = config.width, embedding_VE.shape[1]
         self._head = HeadParameters(
             tokens_C=tokens_C,
@@ -162,31 +167,25 @@ class _Learner:
         return HeadParameters(**kept)
 
     def _loss(self, seen: Traces, rows_R: Tensor) -> Tensor:
-        depth, decay = self._config.depth, self._config.decay
-        tokens_RD, is_own_RD = seen.following(rows_R, depth)
-        embedded_RDE = self._embedding_VE[tokens_RD[:, :depth]]
+        depth, decay, soft = self._config.depth, self._config.decay, self._config.soft
+        at_RD, is_own_RD = seen.following(rows_R, depth)
+        tokens_RD, hidden_RDE = seen.tokens_N[at_RD], seen.hidden_NE[at_RD].float()
         output_CK = scores_weight(self._head, self._embedding_VE)
-        targets_RD = torch.where(is_own_RD, self._place_V[tokens_RD], -1)[:, 1:]
-        found = states(self._head, seen.hidden_NE[rows_R].float(), embedded_RDE)
-        losses = [
-            decay**place * _cross_entropy(x_RK, output_CK, self._head, targets_RD[:, place])
-            for place, x_RK in enumerate(found)
-        ]
+        targets_RD = torch.where(is_own_RD, self._place_V[tokens_RD], -1)
+        found = states(self._head, hidden_RDE[:, 0], self._embedding_VE[tokens_RD[:, :depth]])
+        losses = []
+        for place, x_RK in enumerate(found, 1):
+            known_R = targets_RD[:, place] >= 0
+            scores = F.linear(x_RK[known_R], output_CK, self._head.output_bias_C).log_softmax(-1)
+            network = (hidden_RDE[known_R, place] @ self._network_head_CE.T).softmax(-1)
+            followed = F.nll_loss(scores, targets_RD[known_R, place], reduction="sum")
+            lost = soft * -(network * scores).sum() + (1.0 - soft) * followed
+            losses.append(decay ** (place - 1) * lost / max(len(scores), 1))
         return torch.stack(losses).sum()
 
     def _learning_rate(self) -> float:
         left = max(self._num_steps - self._step, 0) / self._num_steps
         return self._config.learning_rate * min((self._step + 1) / 50, 1.0, left / 0.6)
-
-
-def _cross_entropy(
-    x_RK: Tensor, output_CK: Tensor, head: HeadParameters, targets_R: Tensor
-) -> Tensor:
-    """Over the rows whose target the head can guess."""
-    known_R = targets_R >= 0
-    logits = F.linear(x_RK[known_R], output_CK, head.output_bias_C)
-    total = F.cross_entropy(logits, targets_R[known_R], reduction="sum")
-    return total / max(int(known_R.sum()), 1)
 
 
 def _spread(rows: int, columns: int, factor: float = 1.0) -> Tensor:
@@ -210,7 +209,8 @@ def _judged(
     depth, output_CK = config.depth, scores_weight(head, embedding_VE)
     right, asked, tokens = [0] * depth, [0] * depth, 0
     for rows_R in torch.arange(len(held_out.tokens_N)).split(2048):
-        tokens_RD, is_own_RD = held_out.following(rows_R, depth)
+        at_RD, is_own_RD = held_out.following(rows_R, depth)
+        tokens_RD = held_out.tokens_N[at_RD]
         guessed_RD = guesses(
             head,
             output_CK,

@@ -200,8 +200,10 @@ def following_traces(count: int, seed: int) -> tuple[Traces, Tensor]:
 def test_it_learns_what_follows_from_vector_and_token() -> None:
     seen, embedding_VE = following_traces(300, 0)
     held_out, _ = following_traces(20, 1)
-    config = HeadTraining(width=64, candidates=VOCAB, depth=3, epochs=12, rows_per_step=128)
-    *_, (progress, head) = train_head(seen, held_out, embedding_VE, config)
+    config = HeadTraining(
+        soft=0.0, width=64, candidates=VOCAB, depth=3, epochs=12, rows_per_step=128
+    )
+    *_, (progress, head) = train_head(seen, held_out, embedding_VE, embedding_VE, config)
     assert min(progress.right) > 0.95
     assert progress.tokens_per_step == pytest.approx(1 + sum(range(12, 9, -1)) / 12 - 0.5, abs=0.4)
     guessed_ND = guesses(
@@ -215,12 +217,30 @@ def test_it_learns_what_follows_from_vector_and_token() -> None:
     assert guessed_ND[0].tolist() == held_out.tokens_N[1:4].tolist()
 
 
+def test_it_learns_what_the_network_found_probable() -> None:
+    """Of tokens that follow one another at random, what the vectors say of the next one."""
+    generator = torch.Generator().manual_seed(2)
+    embedding_VE = torch.randn(VOCAB, HIDDEN, generator=generator)
+    tokens_N = torch.randint(VOCAB, (4_000,), generator=generator)
+    meant_N = (tokens_N.roll(1) + 7) % VOCAB
+    seen = Traces(2 * embedding_VE[meant_N].half(), tokens_N, 3_999 - torch.arange(4_000))
+    config = HeadTraining(
+        soft=1.0, width=64, candidates=VOCAB, depth=1, epochs=8, rows_per_step=128
+    )
+    *_, (_, head) = train_head(seen, seen, embedding_VE, embedding_VE, config)
+    output_CK = scores_weight(head, embedding_VE)
+    rows = seen.hidden_NE[:200].float(), tokens_N[:200]
+    guessed_ND = guesses(head, output_CK, *rows, embedding_VE, 1)
+    assert (guessed_ND[:, 0] == (tokens_N[:200] + 7) % VOCAB).float().mean() > 0.8
+
+
 def test_a_row_is_followed_by_tokens_of_its_own_answer_only() -> None:
     traces, _ = following_traces(2, 3)
-    tokens_RD, is_own_RD = traces.following(torch.tensor([0, 10, 11, 23]), 2)
+    at_RD, is_own_RD = traces.following(torch.tensor([0, 10, 11, 23]), 2)
     alone = [True, False, False]
     assert is_own_RD.tolist() == [[True] * 3, [True, True, False], alone, alone]
-    assert tokens_RD[1, :2].tolist() == traces.tokens_N[10:12].tolist()
+    assert at_RD[0].tolist() == [0, 1, 2]
+    assert at_RD[1, :2].tolist() == [10, 11]
     with pytest.raises(ValueError, match="no answers"):
         joined([])
 
