@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from decoding.errors import WeightsError
+from decoding.ngrams import Continuation
 
 DRAFT_HEAD = "draft_head.safetensors"
 """The file's name in the folder of a checkpoint."""
@@ -20,9 +21,12 @@ _GROUP = 32  # widths are multiples, as the compiled head reads them
 class DraftHead(Protocol):
     """Guesses without a forward, at a few hundredths of the cost of one."""
 
-    def guess(self, hidden_E: Tensor, token: int, count: int) -> tuple[int, ...]:
-        """The `count` tokens that follow `token`, which was picked from a row whose vector before
-        the output head is `hidden_E`."""
+    def guess(
+        self, hidden_E: Tensor, token: int, count: int, least: float = 0.0
+    ) -> tuple[Continuation, ...]:
+        """The tokens that follow `token`, which was picked from a row whose vector before the
+        output head is `hidden_E`: `count` of them, at least 1, or fewer, up to the first that the
+        head itself gives a lower probability than `least`."""
         ...
 
 

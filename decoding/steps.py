@@ -1,15 +1,13 @@
 """All steps of a sequence, one after the other, and what came of each."""
 
 from decoding.modes import BlockDiffusion, DecodeMode, SelfSpeculation, Step, head_of, ngrams_of
-from decoding.modes.drafters import HeadDrafter
+from decoding.ngrams import Continuation
 from decoding.pace import Guesser
 from decoding.record import Origin, Region
 from decoding.sequence import Sequence
 from decoding.span import Purpose
 
 _NOT_PICKED = frozenset({Origin.FORCED, Origin.CLOSING})
-_ASKED_EVERY = 8
-"""Positions: there the head's next guess is judged though it is not sent. It costs a little."""
 
 
 def steps(sequence: Sequence) -> Step:
@@ -31,7 +29,8 @@ def _step(sequence: Sequence) -> Step:
     reads_prompt = sequence.num_cached < sequence.num_prompt
     label = _label(mode)
     outlook.begins(region, label)
-    guess = None if _drafter_is_head(mode) else _unsent_guess(sequence)
+    head = head_of(sequence.mode)
+    foreseen = () if head is None else head.foreseen(sequence)
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length
@@ -41,13 +40,9 @@ def _step(sequence: Sequence) -> Step:
     forwards = sequence.forwards(first_forward)
     _judge_copies(sequence, region, first)
     _judge_ngrams(sequence, region, first)
-    checked = sequence.num_drafted - drafted
+    _judge_head(sequence, region, first, foreseen)
     if _is_chain(mode) and any(each.purpose is Purpose.DRAFT for each in forwards):
-        _judge_places(sequence, Guesser.DENOISE, region, first, checked)
-    elif _is_chain(mode) and _drafter_is_head(mode):
-        _judge_places(sequence, Guesser.HEAD, region, first, checked)
-    elif guess is not None and sequence.records(first)[0].origin not in _NOT_PICKED:
-        outlook.guessed(Guesser.HEAD, region, 1, guess == sequence.tokens[first])
+        _judge_denoising(sequence, region, first, sequence.num_drafted - drafted)
     if not reads_prompt:
         tokens = sum(each.origin not in _NOT_PICKED for each in sequence.records(first))
         outlook.earned(region, label, tokens, len(forwards), sum(each.rows for each in forwards))
@@ -94,24 +89,23 @@ def _judge_ngrams(sequence: Sequence, region: Region, first: int) -> None:
             sequence.outlook.guessed(Guesser.NGRAM, region, guess.level, right)
 
 
-def _judge_places(
-    sequence: Sequence, guesser: Guesser, region: Region, first: int, num_checked: int
+def _judge_head(
+    sequence: Sequence, region: Region, first: int, foreseen: tuple[Continuation, ...]
 ) -> None:
+    """As for copies, of what the head expected before the step."""
+    came = zip(sequence.records(first), sequence.tokens[first:], foreseen, strict=False)
+    for record, token, expected in came:
+        if record.origin in _NOT_PICKED:
+            return
+        sequence.outlook.guessed(Guesser.HEAD, region, expected.level, expected.token == token)
+        if expected.token != token:
+            return
+
+
+def _judge_denoising(sequence: Sequence, region: Region, first: int, num_checked: int) -> None:
     accepted = sum(each.origin is Origin.ACCEPTED for each in sequence.records(first))
     for place in range(1, min(accepted + 1, num_checked) + 1):
-        sequence.outlook.guessed(guesser, region, place, place <= accepted)
-
-
-def _unsent_guess(sequence: Sequence) -> int | None:
-    """What the head would have guessed, now and then; None otherwise."""
-    head, hidden_E = head_of(sequence.mode), sequence.hidden_E
-    if head is None or hidden_E is None or sequence.length % _ASKED_EVERY:
-        return None
-    return head.guess(hidden_E, sequence.tokens[-1], 1)[0]
-
-
-def _drafter_is_head(mode: DecodeMode) -> bool:
-    return isinstance(mode, SelfSpeculation) and isinstance(mode.drafter, HeadDrafter)
+        sequence.outlook.guessed(Guesser.DENOISE, region, place, place <= accepted)
 
 
 def _is_chain(mode: DecodeMode) -> bool:

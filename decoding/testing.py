@@ -9,7 +9,7 @@ from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
 from decoding.draft_head import DraftHead
-from decoding.ngrams import NgramTable
+from decoding.ngrams import Continuation, NgramTable
 from decoding.span import Attention, ForwardBatch, Segment
 
 _SPREAD = 3.0
@@ -137,7 +137,9 @@ class ScriptedHead:
         self._texts += texts
         return torch.arange(first, len(self._texts), dtype=torch.float64)[:, None]
 
-    def guess(self, hidden_E: Tensor, token: int, count: int) -> tuple[int, ...]:
+    def guess(
+        self, hidden_E: Tensor, token: int, count: int, least: float = 0.0
+    ) -> tuple[Continuation, ...]:
         text: tuple[int, ...] = (*self._texts[int(hidden_E[0])], token)
         for _ in range(count):
             noise_V = self._noise(text)
@@ -146,7 +148,7 @@ class ScriptedHead:
             if self._never is not None:
                 scores_V[self._never] = -torch.inf
             text = (*text, int(scores_V.argmax()))
-        return text[len(text) - count :]
+        return tuple(Continuation(each, 1 + each % 5) for each in text[len(text) - count :])
 
 
 def _hashed(vocab_size: int, seed: int) -> Script:

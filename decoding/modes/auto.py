@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from decoding.draft_head import DraftHead
 from decoding.errors import UnsupportedMode
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
+from decoding.modes.drafters import HeadDrafter
 from decoding.modes.fastest import Fastest
 from decoding.modes.fitting import check_record
 from decoding.modes.self_speculation import SelfSpeculation
@@ -72,11 +72,11 @@ def ngrams_of(mode: DecodeMode) -> NgramTable | None:
     return next((each.table for each in drafters if each is not None), None)
 
 
-def head_of(mode: DecodeMode) -> DraftHead | None:
-    """The head that its steps may be drafted by: what is to be judged."""
+def head_of(mode: DecodeMode) -> HeadDrafter | None:
+    """The draft head that its steps may be drafted by: what is to be judged."""
     modes = (mode.constrained, mode.free) if isinstance(mode, Auto) else (mode,)
     drafters = (each.head for each in modes if isinstance(each, Fastest))
-    return next((each.head for each in drafters if each is not None), None)
+    return next((each for each in drafters if each is not None), None)
 
 
 def _fitted(mode: DecodeMode | None, network: Network) -> DecodeMode:

@@ -118,8 +118,9 @@ class Fastest:
             yield from self._options(sequence, self.ngrams, Guesser.NGRAM, levels)
 
     def _guessed(self, sequence: Decodable) -> "Iterator[_Option]":
-        if self.head is not None and sequence.hidden_E is not None:
-            yield from self._options(sequence, self.head, Guesser.HEAD, count(1))
+        if self.head is not None:
+            levels = (each.level for each in self.head.foreseen(sequence))
+            yield from self._options(sequence, self.head, Guesser.HEAD, levels)
 
     def _denoised(self, sequence: Decodable) -> "Iterator[_Option]":
         if self.denoiser is not None:

@@ -1,6 +1,6 @@
 """The draft head on the compiled kernels."""
 
-from ctypes import CDLL, byref
+from ctypes import CDLL, byref, c_float, c_int64
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -9,6 +9,7 @@ from torch import Tensor
 from decoding.draft_head import HeadParameters, scores_weight
 from decoding.native import library
 from decoding.native.packing import Arena, PackedLinear, pack, padded
+from decoding.ngrams import Continuation
 
 
 class NativeDraftHead:
@@ -41,18 +42,31 @@ class NativeDraftHead:
             count=len(self._tokens_C),
             num_tokens=len(self._embedding_VE),
         )
-        self._hidden_width = self._embedding_VE.shape[1]
+        self._last: tuple[Tensor | None, int, int, float, tuple[Continuation, ...]]
+        self._last = (None, 0, 0, 0.0, ())
 
-    def guess(self, hidden_E: Tensor, token: int, count: int) -> tuple[int, ...]:
-        """See `DraftHead.guess`. Raises `IndexError` for a token without an embedding."""
+    def guess(
+        self, hidden_E: Tensor, token: int, count: int, least: float = 0.0
+    ) -> tuple[Continuation, ...]:
+        """See `DraftHead.guess`. Raises `IndexError` for a token without an embedding.
+
+        The last answer is kept: who weighs a draft asks first, who makes it asks again.
+        """
+        last_E, last_token, *asked, known = self._last
+        is_last = last_E is hidden_E and last_token == token
+        if is_last and (len(known) >= count or asked == [count, least]):
+            return known[:count]
         if not 0 <= token < len(self._embedding_VE):
             raise IndexError(f"token {token} has no embedding")
-        padded_E = F.pad(hidden_E, (0, self._hidden_width - len(hidden_E)))
-        found = torch.empty(count, dtype=torch.int64)
-        self._library.trimode_guess(
-            byref(self._structure), padded_E.data_ptr(), token, count, found.data_ptr()
+        short = self._embedding_VE.shape[1] - len(hidden_E)
+        padded_E = F.pad(hidden_E, (0, short)) if short else hidden_E
+        tokens, shares = (c_int64 * count)(), (c_float * count)()
+        num_guessed = self._library.trimode_guess(
+            byref(self._structure), padded_E.data_ptr(), token, count, least, tokens, shares
         )
-        return tuple(found.tolist())
+        found = tuple(Continuation.of(tokens[at], shares[at]) for at in range(num_guessed))
+        self._last = (hidden_E, token, count, least, found)
+        return found
 
     def _pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         return pack(weight, bias, self._arena, widths=(8,))

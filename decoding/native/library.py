@@ -182,8 +182,11 @@ def _load(path: Path) -> ctypes.CDLL | None:
     lib.trimode_pack.restype = c_int32
     lib.trimode_pick.argtypes = [c_void_p, c_int64, c_void_p, c_int64, c_double, c_uint64, c_void_p]
     lib.trimode_pick.restype = None
-    lib.trimode_guess.argtypes = [POINTER(DraftHead), c_void_p, c_int64, c_int64, c_void_p]
-    lib.trimode_guess.restype = None
+    lib.trimode_guess.argtypes = [
+        *(POINTER(DraftHead), c_void_p, c_int64, c_int64, c_float),
+        *(c_void_p, c_void_p),
+    ]
+    lib.trimode_guess.restype = c_int64
     lib.trimode_size.argtypes = [c_int64]
     lib.trimode_size.restype = c_int64
     sizes = [lib.trimode_size(index) for index in range(len(_STRUCTURES))]

@@ -19,8 +19,8 @@ class Guesser(Enum):
 Cell = tuple[Guesser, Region, int]
 
 _PRIOR = {Guesser.COPY: 0.5, Guesser.NGRAM: 0.5, Guesser.DENOISE: 0.7, Guesser.HEAD: 0.5}
-"""Believed before anything was seen. Copies and n-grams are judged whether they are sent or
-not, so their prior matters little; denoising is given the chance to show itself."""
+"""Believed before anything was seen. All but denoising are judged whether they are sent or not, so
+their prior matters little; denoising is given the chance to show itself."""
 
 
 def coarse(depth: int) -> int:
@@ -30,7 +30,7 @@ def coarse(depth: int) -> int:
 
 def cell(guesser: Guesser, region: Region, depth: int) -> Cell:
     """`depth` is at least 1: for copies the tokens matched on the left of the guess, for n-grams
-    their level, for denoising and the draft head its place in the block."""
+    and the draft head the level, for denoising the place in the block."""
     return guesser, region, coarse(depth)
 
 

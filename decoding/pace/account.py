@@ -44,8 +44,8 @@ class Outlook(Protocol):
 
     def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
         """The probability that a guess is right where those left of it were: `depth` tokens
-        matched for a copy, the level of an n-gram, the place in the block (from 1) for
-        denoising and the draft head."""
+        matched for a copy, the level of an n-gram or of the draft head's guess, the place in the
+        block (from 1) for denoising."""
         ...
 
     def last_choice(self, region: Region, matched: int) -> object | None:

@@ -9,7 +9,10 @@ from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Guess, empty_draft, extend
 from decoding.modes.drafters.base import Drafting
 from decoding.network.base import Network
+from decoding.ngrams import Continuation
 from decoding.record import Origin
+
+_FORESEEN, _SURE = 8, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class HeadDrafter:
             )
         return replace(self, head=network.draft_head)
 
+    def foreseen(self, sequence: Decodable) -> tuple[Continuation, ...]:
+        """What the head expects behind the last token, as far as it is sure of it, and one more."""
+        assert self.head is not None, "fit the drafter to a network first"
+        hidden_E = sequence.hidden_E
+        if hidden_E is None:
+            return ()
+        return self.head.guess(hidden_E, sequence.tokens[-1], _FORESEEN, _SURE)
+
     def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
         yield from ()  # asks for no forward
         assert self.head is not None, "fit the drafter to a network first"
@@ -46,6 +57,6 @@ class HeadDrafter:
             place = len(guesses)
             if place == len(guessed) or (guesses and guesses[-1].is_forced):
                 return ()
-            return (Candidate(guessed[place], Origin.ACCEPTED),)
+            return (Candidate(guessed[place].token, Origin.ACCEPTED),)
 
         return extend(sequence, draft, count, propose)

@@ -409,9 +409,10 @@ void trimode_pick(const float *logits, int64_t count, const int32_t *mask, int64
     *out = temperature == 0.0 ? best_of(allowed) : sample_of(allowed, temperature, key);
 }
 
-// What a draft head guesses behind a token; `hidden` is padded to the head's inputs.
-void trimode_guess(const DraftHead *head, const float *hidden, int64_t token, int64_t count, int64_t *out) {
-    Guesser(*head, Pool::shared())(hidden, token, count, out);
+// What a draft head guesses behind a token; `hidden` is padded to the head's inputs. Returns how many.
+int64_t trimode_guess(const DraftHead *head, const float *hidden, int64_t token, int64_t count, float least,
+                      int64_t *out, float *shares) {
+    return Guesser(*head, Pool::shared())(hidden, token, count, least, out, shares);
 }
 
 // The layout of the structures, for the caller to compare with its own.

@@ -17,7 +17,8 @@ class Guesser {
         z.resize(size_t(width)), scores.resize(size_t(head.output.outputs));
     }
 
-    void operator()(const float *hidden, int64_t token, int64_t count, int64_t *out) {
+    // Returns how many it guessed: all, or those up to the first less probable than `least`.
+    int64_t operator()(const float *hidden, int64_t token, int64_t count, float least, int64_t *out, float *shares) {
         rows.resize(1, head.hidden.inputs);
         rows.set(0, hidden);
         multiply(head.hidden, false);
@@ -31,9 +32,13 @@ class Guesser {
             project(head.output, [&](int block, int v, Floats found) {
                 store(scores.data() + block * COLUMNS + v * LANES, found);
             });
-            out[place] = token = head.candidates[best()];
+            const size_t found = best();
+            out[place] = token = head.candidates[found];
+            shares[place] = share(found);
+            if (shares[place] < least) return place + 1;
             if (place + 1 < count) multiply(head.state, false);
         }
+        return count;
     }
 
   private:
@@ -62,6 +67,15 @@ class Guesser {
 
     size_t best() const {
         return size_t(std::max_element(scores.begin(), scores.begin() + head.count) - scores.begin());
+    }
+
+    // The probability of a candidate. Outputs behind the last one are padding, without a say.
+    float share(size_t found) {
+        const float most = scores[found];
+        std::fill(scores.begin() + head.count, scores.end(), most - 100.0f);
+        Floats total = {};
+        for (size_t at = 0; at < scores.size(); at += LANES) total += exp_of(load<Floats>(&scores[at]) - most);
+        return 1.0f / sum_of(total);
     }
 
     const DraftHead &head;

@@ -1,6 +1,7 @@
 """The draft head on the compiled kernels guesses what its equations say."""
 
 import ctypes
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,15 +24,40 @@ def test_every_guess_is_nearly_the_best(
 ) -> None:
     head, embedding_VE = random_head(seed, candidates=33), torch.randn(VOCAB, HIDDEN)
     hidden_E = torch.randn(HIDDEN)
-    guessed = NativeDraftHead(head, embedding_VE, build).guess(hidden_E, token, count)
+    guesser = NativeDraftHead(head, embedding_VE, build)
+    guessed = guesser.guess(hidden_E, token, count)
     assert len(guessed) == count
-    read = torch.tensor([[token, *guessed[:-1]]])
+    assert guesser.guess(hidden_E.clone(), token, count) == guessed
+    read = torch.tensor([[token, *(each.token for each in guessed[:-1])]])
     found = states(head, hidden_E[None], embedding_VE[read])
     output_CK = scores_weight(head, embedding_VE)
     for x_NK, one in zip(found, guessed, strict=True):
         scores_C = x_NK[0] @ output_CK.T + head.output_bias_C
-        place = head.tokens_C.tolist().index(one)
-        assert scores_C[place] >= scores_C.max() - 0.05 * (scores_C.max() - scores_C.min())
+        place = head.tokens_C.tolist().index(one.token)
+        spread = scores_C.max() - scores_C.min()
+        assert scores_C[place] >= scores_C.max() - 0.05 * spread
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), least=st.floats(0.0, 1.0), count=st.integers(1, 6))
+def test_guesses_end_behind_the_first_that_is_not_sure_enough(
+    build: ctypes.CDLL, seed: int, least: float, count: int
+) -> None:
+    """Asked anew and after each other, with weights so small that no token is much better."""
+    plain = random_head(seed, candidates=8)
+    head = replace(plain, projection_EK=plain.projection_EK * 0.01)
+    guesser = NativeDraftHead(head, torch.randn(VOCAB, HIDDEN), build)
+    hidden_E = torch.randn(HIDDEN)
+    all_of_them = guesser.guess(hidden_E.clone(), 3, count)
+    some = guesser.guess(hidden_E, 3, count, least)
+    assert some
+    assert some == all_of_them[: len(some)]
+    bounds = (0.3, 0.5, 0.7, 0.85)
+    assert all(each.level > sum(least > bound for bound in bounds) for each in some[:-1])
+    if len(some) < count:
+        assert some[-1].level <= 1 + sum(least >= bound for bound in bounds)
+    assert guesser.guess(hidden_E, 3, count, least) == some
+    assert guesser.guess(hidden_E, 3, count) == all_of_them
 
 
 def test_a_token_without_an_embedding_is_refused(build: ctypes.CDLL) -> None:
@@ -65,4 +91,4 @@ def test_the_embedded_model_s_head_is_often_right(profile: str) -> None:
         plain = engine.generate(prompt, mode=Autoregressive(), max_new_tokens=64)
         drafted = engine.generate(prompt, mode=SelfSpeculation(4, HeadDrafter()), max_new_tokens=64)
     assert drafted.token_ids == plain.token_ids
-    assert drafted.stats.accepted >= 12
+    assert drafted.stats.accepted >= 6
