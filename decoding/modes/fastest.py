@@ -39,7 +39,7 @@ class Fastest:
     It may pick one token, check a copy (`lookup`), what mostly follows (`ngrams`) or what the
     network's head guesses (`head`), or denoise a draft and check it (`denoiser`), at any of the
     block lengths; None leaves a drafter out, and so does a network that has no table or head, or
-    cannot denoise.
+    cannot denoise. A head knows what the table does: beside one the table is left out, too.
     All of these leave the text as it is. What a step promises follows from the measured cost of
     forwards, the rows that other sequences have in them, and how often such guesses were right
     in this text and this engine. Another choice takes over once it is clearly better. Before
@@ -66,13 +66,13 @@ class Fastest:
         lengths = tuple(each for each in self.block_lengths if each <= network.max_positions)
         if not lengths:
             check_block_fits(self.block_lengths[0], network)
-        denoiser, ngrams = _fitted(self.denoiser, network), _fitted(self.ngrams, network)
+        head = _fitted(self.head, network)
         return replace(
             self,
             block_lengths=lengths,
-            denoiser=denoiser,
-            ngrams=ngrams,
-            head=_fitted(self.head, network),
+            denoiser=_fitted(self.denoiser, network),
+            ngrams=None if head else _fitted(self.ngrams, network),
+            head=head,
         )
 
     def select(self, sequence: Decodable) -> DecodeMode:
