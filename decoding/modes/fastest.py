@@ -19,7 +19,7 @@ from decoding.modes.drafters import (
 from decoding.modes.fitting import check_block_fits, check_count
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
-from decoding.pace import Guesser, Rows
+from decoding.pace import Guesser
 
 _Drafter = TypeVar("_Drafter", DiffusionDrafter, NgramDrafter, HeadDrafter)
 _Own = LookupDrafter | NgramDrafter | HeadDrafter | DiffusionDrafter
@@ -84,7 +84,8 @@ class Fastest:
             *self._frequent(sequence),
             *self._guessed(sequence),
         ]
-        denoised = list(self._denoised(sequence))
+        weighs = outlook.weighs_denoising(sequence.region)
+        denoised = list(self._denoised(sequence)) if weighs else []
         if denoised and outlook.probe_due(sequence.region):
             return _nearest(denoised, _PROBE_LENGTH).mode
         if not looked_up and not denoised:
@@ -187,11 +188,12 @@ class _Option:
     ) -> "_Option":
         # A prompt is read once, whatever the choice.
         tail = max(sequence.length - max(sequence.num_cached, sequence.num_prompt), 1)
-        forwards = [Rows(causal=tail + verified)]
+        outlook, num_forwards = sequence.outlook, 1
+        seconds = outlook.seconds(tail + verified)
         if drafted:
-            forwards.append(Rows(draft=tail + drafted))
-        seconds = sequence.outlook.seconds(forwards)
-        earned = tokens + len(forwards) * sequence.outlook.tokens_of_others
+            seconds += outlook.seconds(0, tail + drafted)
+            num_forwards = 2
+        earned = tokens + num_forwards * outlook.tokens_of_others
         return cls(mode, tokens, seconds, earned / seconds)
 
 

@@ -1,7 +1,7 @@
 """What an engine knows about its own speed: what forwards cost, and what they bring."""
 
 from decoding.pace.acceptance import Guesser
-from decoding.pace.account import Account, Outlook, Pace, PaceStats, Rows
+from decoding.pace.account import Account, Outlook, Pace, PaceStats
 from decoding.pace.calibration import calibrate
 from decoding.pace.cost import Curve, ForwardCost
 from decoding.pace.kept import KeptCost, MeasureCost
@@ -16,6 +16,5 @@ __all__ = [
     "Outlook",
     "Pace",
     "PaceStats",
-    "Rows",
     "calibrate",
 ]

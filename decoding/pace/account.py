@@ -4,7 +4,7 @@ One `Pace` belongs to an engine, one `Account` to each of its sequences. Nothing
 mode does, by `Outlook`, and the engine tells the account what came of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,14 +15,7 @@ from decoding.record import Region
 _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """One sequence's share of a forward: causal rows, and rows that draft."""
-
-    causal: int = 0
-    draft: int = 0
+_WEIGHED_EVERY = 8  # steps
 
 
 class Outlook(Protocol):
@@ -38,8 +31,9 @@ class Outlook(Protocol):
         """Tokens that the other live sequences commit in each forward, all together."""
         ...
 
-    def seconds(self, forwards: Sequence[Rows]) -> float:
-        """What these forwards take, with the rows of the other sequences in them."""
+    def seconds(self, causal_rows: int, draft_rows: int = 0) -> float:
+        """What a forward takes with so many rows of this sequence, causal ones and ones that
+        draft, and those of the others in it."""
         ...
 
     def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
@@ -51,6 +45,11 @@ class Outlook(Protocol):
     def last_choice(self, region: Region, matched: int) -> object | None:
         """The mode of the last step that began there, with a match of `matched` tokens: of this
         sequence, else of any."""
+        ...
+
+    def weighs_denoising(self, region: Region) -> bool:
+        """Whether a step should weigh denoising: where one of the last took it, and every few
+        steps. To weigh what is seldom taken costs time, too."""
         ...
 
     def probe_due(self, region: Region) -> bool:
@@ -105,6 +104,10 @@ class Pace:
     def account(self) -> "Account":
         """For a new sequence. It counts as company from its first span on."""
         return Account(self)
+
+    def weighs_denoising(self, region: Region) -> bool:
+        steps = self._unprobed[region]
+        return steps < _WEIGHED_EVERY or steps % _WEIGHED_EVERY == 0 or self.probe_due(region)
 
     def probe_due(self, region: Region) -> bool:
         return self._unprobed[region] >= self._probe_after[region]
@@ -170,13 +173,10 @@ class Account:
     def tokens_of_others(self) -> float:
         return self._pace.tokens - self._tokens
 
-    def seconds(self, forwards: Sequence[Rows]) -> float:
-        cost, others = self._pace.cost, self._pace.rows - self._rows
+    def seconds(self, causal_rows: int, draft_rows: int = 0) -> float:
+        cost = self._pace.cost
         assert cost is not None, "measure the cost of forwards first"
-        seconds = 0.0
-        for each in forwards:
-            seconds += cost.seconds(others + each.causal, each.draft)
-        return seconds
+        return cost.seconds(self._pace.rows - self._rows + causal_rows, draft_rows)
 
     def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
         return self._acceptance.share(guesser, region, depth)
@@ -184,6 +184,9 @@ class Account:
     def last_choice(self, region: Region, matched: int) -> object | None:
         key = (region, coarse(matched))
         return self._choices.get(key, self._pace.choices.get(key))
+
+    def weighs_denoising(self, region: Region) -> bool:
+        return self._pace.weighs_denoising(region)
 
     def probe_due(self, region: Region) -> bool:
         return self._pace.probe_due(region)

@@ -15,6 +15,7 @@ _ORDER = (1, 8, 32, 2, 4, 16, 64)
 _DRAFT_ORDER = (8, 16, 4, 64)
 _PREFIX = 64
 _REPEATS = 3
+_SMALL = 16
 
 Clock = Callable[[], float]
 
@@ -57,7 +58,7 @@ class _Bench:
     def curve(
         self, order: Sequence[int], seconds: float, attention: Attention, *, adapter: bool
     ) -> Curve:
-        started, found = self._clock(), dict[int, float]()
+        started, found, times = self._clock(), dict[int, float](), dict[int, list[float]]()
         for rows in order:
             if rows > self._most_rows:
                 continue
@@ -65,10 +66,19 @@ class _Bench:
             if len(found) >= 2 and (_REPEATS + 1) * _guess(found, rows) > left:
                 continue
             # The first forward of its size may choose kernels and allocate; it does not count.
-            times = [self._seconds(rows, attention, adapter) for _ in range(_REPEATS + 1)]
-            found[rows] = max(statistics.median(times[1:]), 1e-9)
-        rows_measured = sorted(found)
-        return Curve.through(rows_measured, [found[rows] for rows in rows_measured])
+            taken = [self._seconds(rows, attention, adapter) for _ in range(_REPEATS + 1)]
+            times[rows] = taken[1:]
+            found[rows] = _median(times[rows])
+        # Few forwards in one moment say little where others use the machine: small ones go on by
+        # turns, each directly behind another of its size, as in decoding.
+        small = [rows for rows in sorted(found) if rows <= _SMALL]
+        round_seconds = 2 * sum(found[rows] for rows in small)
+        while self._clock() - started + round_seconds < seconds and len(small) > 1:
+            for rows in small:
+                self._seconds(rows, attention, adapter)
+                times[rows].append(self._seconds(rows, attention, adapter))
+        found = {rows: _median(taken) for rows, taken in sorted(times.items())}
+        return Curve.through(list(found), list(found.values()))
 
     def _seconds(self, rows: int, attention: Attention, adapter: bool) -> float:
         started = self._clock()
@@ -88,6 +98,10 @@ class _Bench:
         )
         # Reading the answer waits for the device, and is part of what a forward costs.
         self._network.forward(batch, self._storage)[:, 0].tolist()
+
+
+def _median(times: Sequence[float]) -> float:
+    return max(statistics.median(times), 1e-9)
 
 
 def _guess(found: dict[int, float], rows: int) -> float:

@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from decoding.draft_head import HeadParameters, scores_weight, states
+from decoding.native.packing import GROUP
 from decoding.native.transformer import NativeTransformer
 from decoding.span import Attention, ForwardBatch, Segment
 from decoding.training.answers import Answer
@@ -31,11 +32,20 @@ class HeadTraining:
     depth: int = 4
     decay: float = 0.6
     soft: float = 0.6
-    epochs: int = 6
+    epochs: int = 5
     rows_per_step: int = 512
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("width", "candidates", "depth", "epochs", "rows_per_step"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.width % GROUP:
+            raise ValueError(f"width must be a multiple of {GROUP}, not {self.width}")
+        if not 0.0 <= self.soft <= 1.0:
+            raise ValueError(f"soft must be a share, not {self.soft}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The head that guesses from the vector behind the last token."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,10 @@ from decoding import (
 from decoding.draft_head import DRAFT_HEAD, HeadParameters, scores_weight, states
 from decoding.errors import UnsupportedMode, WeightsError
 from decoding.record import Origin
+from decoding.training.__main__ import main
+from decoding.training.answers import Answer
 from decoding.training.draft_head import HeadTraining, Traces, guesses, joined, train_head
+from decoding.training.tasks import Kind
 from tests.decoding.modes.scripted import FORCED, JSON, TOKENIZER, scripted_engine
 
 HIDDEN, VOCAB = 20, 40
@@ -232,6 +236,32 @@ def test_it_learns_what_the_network_found_probable() -> None:
     rows = seen.hidden_NE[:200].float(), tokens_N[:200]
     guessed_ND = guesses(head, output_CK, *rows, embedding_VE, 1)
     assert (guessed_ND[:, 0] == (tokens_N[:200] + 7) % VOCAB).float().mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"width": 40}, "multiple of 32"), ({"epochs": 0}, "at least 1"), ({"soft": 1.5}, "a share")],
+)
+def test_a_training_that_gives_no_head_is_refused(change: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(HeadTraining(), **change)
+
+
+def test_the_command_trains_on_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = Answer((7, 9), tuple(range(20, 60)) * 2, "0" * 80, "own", Kind.PROSE)
+    file = tmp_path / "answers.jsonl"
+    file.write_text((answer.to_json() + "\n") * 4, encoding="utf-8")
+    words = ["head", "--answers", file, "--held-out", file, "--folder", tmp_path / "run"]
+    words += ["--width", 32, "--candidates", 50, "--epochs", 1]
+    monkeypatch.setattr("sys.argv", ["training", *map(str, words)])
+    main()
+    head = HeadParameters.load(tmp_path / "run" / DRAFT_HEAD, hidden_size=576, vocab_size=49152)
+    assert head.width == 32
+    assert set(range(20, 60)) <= set(head.tokens_C.tolist())
+    assert json.loads((tmp_path / "run" / "head.json").read_text())["tokens"] == 320
+    assert "epoch 1 of 1: loss" in "".join(capsys.readouterr())
 
 
 def test_a_row_is_followed_by_tokens_of_its_own_answer_only() -> None:

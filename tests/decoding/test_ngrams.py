@@ -129,14 +129,14 @@ def test_what_was_counted_is_drafted_and_the_text_stays() -> None:
 
 
 def test_auto_takes_the_table_where_it_is_right_and_leaves_it_where_it_is_wrong() -> None:
-    engine = scripted_engine(skill=0.0)
+    engine = scripted_engine(skill=0.0, head_skill=None)
     plain, _ = text_of(engine, Autoregressive())
     prompt = TOKENIZER.encode("go")
     right = NgramTable.learn([((*prompt, *plain), len(prompt))] * 9, 100)
     wrong = NgramTable({(0, token): Continuation(65, 5) for token in range(256)})
     copied = {}
     for name, table in {"right": right, "wrong": wrong}.items():
-        engine = scripted_engine(skill=0.0, table=table)
+        engine = scripted_engine(skill=0.0, table=table, head_skill=None)
         for _ in range(4):
             text, copied[name] = text_of(engine, Auto())
             assert text == plain
@@ -148,13 +148,19 @@ def test_auto_takes_the_table_where_it_is_right_and_leaves_it_where_it_is_wrong(
 
 
 def test_a_request_that_is_switched_to_auto_judges_the_table() -> None:
-    engine = scripted_engine()
+    engine = scripted_engine(head_skill=None)
     request_id = engine.add(Request(TOKENIZER.encode("go"), grammar=JSON, max_new_tokens=24))
     engine.step()
     assert engine.switch(request_id, Auto())
     while not any(isinstance(event, Finished) for event in engine.step()):
         pass
     assert any("n-grams" in cell for cell in engine.stats().pace.acceptance)
+
+
+def test_auto_leaves_the_table_out_beside_a_head() -> None:
+    engine = scripted_engine()
+    text_of(engine, Auto())
+    assert not any("n-grams" in cell for cell in engine.stats().pace.acceptance)
 
 
 def test_the_command_counts_answers(
