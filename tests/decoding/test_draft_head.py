@@ -27,7 +27,15 @@ from decoding.training.__main__ import main
 from decoding.training.answers import Answer
 from decoding.training.draft_head import HeadTraining, Traces, guesses, joined, train_head
 from decoding.training.tasks import Kind
-from tests.decoding.modes.scripted import FORCED, JSON, TOKENIZER, scripted_engine
+from tests.decoding.modes.scripted import (
+    FORCED,
+    JSON,
+    TOKENIZER,
+    block_lengths,
+    requests,
+    scripted_engine,
+)
+from tests.decoding.soundness import assert_all_pages_back
 
 HIDDEN, VOCAB = 20, 40
 
@@ -113,6 +121,32 @@ def _plainly(prompt: str, count: int, seed: int) -> tuple[int, ...]:
     return engine.generate(ids, mode=Autoregressive(), max_new_tokens=count).token_ids
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    many=st.lists(
+        requests(
+            st.builds(
+                SelfSpeculation,
+                block_length=block_lengths,
+                drafter=st.just(HeadDrafter()),
+                side_guesses=st.sampled_from([0, 3]),
+            )
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    skill=st.sampled_from([0.0, 0.6, 1.0]),
+)
+def test_the_text_is_the_autoregressive_one_whatever_the_head_guesses(
+    many: list[Request], skill: float
+) -> None:
+    engine = scripted_engine(head_skill=skill)
+    plain = [replace(each, mode=Autoregressive()) for each in many]
+    found, expected = engine.generate_many(many), scripted_engine().generate_many(plain)
+    assert [each.token_ids for each in found] == [each.token_ids for each in expected]
+    assert_all_pages_back(engine)
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_company_and_branches_leave_the_text_as_it_is(temperature: float) -> None:
     modes = [
@@ -123,7 +157,7 @@ def test_company_and_branches_leave_the_text_as_it_is(temperature: float) -> Non
         SelfSpeculation(3, HeadDrafter(), side_guesses=4),
     ]
 
-    def requests(plain: bool) -> list[Request]:
+    def asked(plain: bool) -> list[Request]:
         return [
             Request(
                 TOKENIZER.encode("ab" * (1 + number % 3)),
@@ -136,7 +170,7 @@ def test_company_and_branches_leave_the_text_as_it_is(temperature: float) -> Non
         ]
 
     texts = [
-        [each.token_ids for each in scripted_engine().generate_many(requests(plain))]
+        [each.token_ids for each in scripted_engine().generate_many(asked(plain))]
         for plain in (True, False)
     ]
     assert texts[0] == texts[1]

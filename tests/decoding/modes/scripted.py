@@ -13,7 +13,6 @@ from decoding import (
     Engine,
     ForwardCost,
     Grammar,
-    HeadDrafter,
     LookupDrafter,
     NgramDrafter,
     NgramTable,
@@ -82,7 +81,6 @@ drafters = st.one_of(
     ),
     st.builds(LookupDrafter, max_match=st.integers(2, 4), min_match=st.integers(1, 2)),
     st.just(NgramDrafter(TABLE)),
-    st.just(HeadDrafter()),
     st.builds(CombinedDrafter, enough=st.integers(1, 3)),
     st.just(Sure(DiffusionDrafter())),
 )
