@@ -27,9 +27,10 @@ _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
-_WORSE = 2
 _WORTHLESS = 0.02
 """Longer blocks are not weighed where their next guess is less probable to be kept."""
+_WORSE = 2
+"""Nor behind so many in turn that promise less than the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,7 @@ class Fastest:
     def _options(
         self, sequence: Decodable, drafter: _Own, guesser: Guesser, depths: Iterable[int]
     ) -> "Iterator[_Option]":
-        """One for each block length, from the shortest; where two in turn promised less than the
-        one before, so will the longer ones."""
+        """One for each block length that is worth weighing, from the shortest."""
         rate, num_worse, drafts = 0.0, 0, guesser is Guesser.DENOISE
         for block_length, tokens in self._expected(sequence, guesser, depths):
             if drafts and not can_denoise(sequence, block_length):

@@ -40,7 +40,6 @@ class NativeDraftHead:
             embedding=self._embedding_VE.data_ptr(),
             candidates=self._tokens_C.data_ptr(),
             count=len(self._tokens_C),
-            num_tokens=len(self._embedding_VE),
         )
         self._last: tuple[Tensor | None, int, int, float, tuple[Continuation, ...]]
         self._last = (None, 0, 0, 0.0, ())

@@ -117,7 +117,6 @@ class DraftHead(ctypes.Structure):
         ("embedding", c_void_p),
         ("candidates", c_void_p),
         ("count", c_int64),
-        ("num_tokens", c_int64),
     )
 
 

@@ -15,7 +15,7 @@ _ORDER = (1, 8, 32, 2, 4, 16, 64)
 _DRAFT_ORDER = (8, 16, 4, 64)
 _PREFIX = 64
 _REPEATS = 3
-_SMALL = 16
+_SMALL, _ROUNDS = 16, 32
 
 Clock = Callable[[], float]
 
@@ -73,7 +73,9 @@ class _Bench:
         # turns, each directly behind another of its size, as in decoding.
         small = [rows for rows in sorted(found) if rows <= _SMALL]
         round_seconds = 2 * sum(found[rows] for rows in small)
-        while self._clock() - started + round_seconds < seconds and len(small) > 1:
+        for _ in range(_ROUNDS if len(small) > 1 else 0):
+            if self._clock() - started + round_seconds > seconds:
+                break
             for rows in small:
                 self._seconds(rows, attention, adapter)
                 times[rows].append(self._seconds(rows, attention, adapter))

@@ -188,16 +188,18 @@ def _ngrams(args: argparse.Namespace) -> None:
 
 
 def _head(args: argparse.Namespace) -> None:
-    network = load(args.model, device=_CPU, dtype=torch.float32, native=Precision.COARSE).network
+    given = {name: getattr(args, name) for name in ("width", "candidates", "epochs")}
+    config = HeadTraining(**{name: value for name, value in given.items() if value is not None})
+    network = load(
+        args.model, device=_CPU, dtype=torch.float32, adapter=None, native=Precision.COARSE
+    ).network
     if not isinstance(network, NativeTransformer):
         raise SystemExit("heads are trained for the compiled forward, which is not there")
+    args.device = "cpu"
     weights = _network(args).parameters
     answers = [answer for file in args.answers for answer in read_answers(file)]
     seen = joined(list(_told(trace(network, answers), len(answers))))
     held_out = joined(list(trace(network, read_answers(args.held_out))))
-    config = HeadTraining()
-    given = {name: getattr(args, name) for name in ("width", "candidates", "epochs")}
-    config = replace(config, **{name: value for name, value in given.items() if value})
     args.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(config) | {"tokens": len(seen.tokens_N)}, indent=2) + "\n"
     (args.folder / "head.json").write_text(text, encoding="utf-8")

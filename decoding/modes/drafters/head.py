@@ -8,25 +8,31 @@ from decoding.errors import UnsupportedMode
 from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Guess, empty_draft, extend
 from decoding.modes.drafters.base import Drafting
+from decoding.modes.fitting import check_record
 from decoding.network.base import Network
 from decoding.ngrams import Continuation
 from decoding.record import Origin
 
 _FORESEEN, _SURE = 8, 0.3
+"""So many tokens at most, and no more behind one that the head holds less probable."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadDrafter:
     """Lets the network's draft head guess from the vector that the last token was picked from.
 
-    Costs no forward. Drafts nothing behind a token that the grammar forced. `head` is the network's
-    once the drafter is fitted. Source: Hydra, arXiv 2402.05109.
+    Costs no forward. Drafts nothing behind a token that the grammar forced. `head` None takes the
+    network's own. Source: Hydra, arXiv 2402.05109.
     """
 
     head: DraftHead | None = None
 
+    def __post_init__(self) -> None:
+        if self.head is not None:
+            check_record("head", self.head, "guess", "the draft_head of a network")
+
     def fit(self, network: Network) -> "HeadDrafter":
-        """Raises `UnsupportedMode` where the network has no head."""
+        """Raises `UnsupportedMode` where the network has no head: then it keeps no vectors."""
         if network.draft_head is None:
             raise UnsupportedMode(
                 "self-speculation with a draft head",
@@ -34,7 +40,7 @@ class HeadDrafter:
                 "it has none, or runs without the compiled forward; "
                 "`python -m decoding.training head` trains one",
             )
-        return replace(self, head=network.draft_head)
+        return replace(self, head=self.head or network.draft_head)
 
     def foreseen(self, sequence: Decodable) -> tuple[Continuation, ...]:
         """What the head expects behind the last token, as far as it is sure of it, and one more."""

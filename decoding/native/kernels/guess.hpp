@@ -8,7 +8,7 @@ struct DraftHead {
     const float *norm;          // [width]
     const float *embedding;     // [tokens][inputs], inputs padded
     const int64_t *candidates;  // [count] the tokens that the first outputs stand for
-    int64_t count, num_tokens;
+    int64_t count;
 };
 
 class Guesser {
