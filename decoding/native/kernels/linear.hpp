@@ -69,9 +69,10 @@ template <int PLANES> class Rows {
 
     void set(int row, const float *values) {
         constexpr float most = PLANES == 1 ? 127.0f : 2097151.0f;
+        Floats poison = {};
         for (int group = 0; group < groups_; ++group) {
             const float *at = values + group * GROUP;
-            Floats most_lanes = {}, poison = {};
+            Floats most_lanes = {};
             for (int i = 0; i < GROUP; i += LANES) {
                 most_lanes = larger(most_lanes, size_of(load<Floats>(at + i)));
                 poison += load<Floats>(at + i) * 0.0f;
@@ -87,10 +88,13 @@ template <int PLANES> class Rows {
                 sum += whole;
                 split(whole, bytes_.data() + own * BYTES + i);
             }
-            // Not a number and infinity must stay visible: they become the scale's.
-            scales_[own] = largest / most + sum_of(poison);
+            scales_[own] = largest / most;
             sums_[own] = scales_[own] * float(sum_of(sum));
         }
+        // Not a number and infinity must stay visible: they become the scales'.
+        const float poisoned = sum_of(poison);
+        if (poisoned != 0.0f)
+            for (int group = 0; group < groups_; ++group) scales_[place(row, group)] = poisoned;
     }
 
   private:

@@ -51,8 +51,9 @@ class Pool {
         owner_.unlock();
     }
 
-    // Runs body(index) for each index in [0, count) and returns when all are done.
-    template <class Body> void each(bool opened, int count, const Body &body) {
+    // Runs body(index) for each index in [0, count) and returns when all are done. Every thread
+    // takes some `claims` times, neighbouring ones each time.
+    template <class Body> void each(bool opened, int count, const Body &body, int claims = CLAIMS) {
         if (!opened || count == 1 || count > int(Ticket::MASK)) {
             for (int index = 0; index < count; ++index) body(index);
             return;
@@ -60,8 +61,8 @@ class Pool {
         run_.store([](const void *context, int index) { (*static_cast<const Body *>(context))(index); },
                    std::memory_order_relaxed);
         context_.store(&body, std::memory_order_relaxed);
-        grain_.store(std::max(1, count / (CLAIMS * (helpers_.load(std::memory_order_relaxed) + 1))),
-                     std::memory_order_relaxed);
+        const int parts = claims * (helpers_.load(std::memory_order_relaxed) + 1);
+        grain_.store((count + parts - 1) / parts, std::memory_order_relaxed);
         done_.store(0, std::memory_order_relaxed);
         ++epoch_;
         ticket_.store(Ticket::of(epoch_, count), std::memory_order_release);
