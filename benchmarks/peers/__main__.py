@@ -139,7 +139,7 @@ def _model(args: argparse.Namespace) -> Model:
     directory = embedded_directory(None, None) if embedded else Path(args.model)
     cache = args.cache or user_cache_path("trimode") / "peers"
     tokenizer = Tokenizer.from_directory(directory)
-    return Model(directory, _gguf() if embedded else args.gguf, tokenizer, cache)
+    return Model(str(args.model), directory, _gguf() if embedded else args.gguf, tokenizer, cache)
 
 
 def _gguf() -> Path | None:

@@ -41,8 +41,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The weights in each of their forms. `directory` holds those of `gguf`, dequantised."""
+    """The weights in each of their forms. `directory` holds those of `gguf`, dequantised; `name`
+    is what our engine loads, so that an embedded model comes with its drafters."""
 
+    name: str
     directory: Path
     gguf: Path | None
     tokenizer: Tokenizer

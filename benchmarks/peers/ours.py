@@ -42,7 +42,7 @@ class Weights:
     def engine(self, model: Model, cache_tokens: int) -> Engine:
         """A new engine with an empty cache."""
         if self._loaded is None:
-            self._loaded = Engine.load(model.directory, profile=self._profile, cache_tokens=16)
+            self._loaded = Engine.load(model.name, profile=self._profile, cache_tokens=16)
         # The tokenizer is the engine's own, because its end tokens are taken away and given back.
         tokenizer = Tokenizer.from_directory(model.directory)
         return Engine(self._loaded.network, tokenizer, cache_tokens=cache_tokens)
