@@ -1,13 +1,16 @@
 """What one forward costs by its rows, for the two profiles as an engine loads them on a CPU.
 
     python -m benchmarks.forward [--json] [--model smollm2-135m] [--threads 1 2] [--context 256]
+        [--reach 6]
 
 Each forward encodes so many rows of one sequence behind a cached context and reads the logits of
-all of them, as a verification does. Times are milliseconds.
+all of them, as a verification does; those of free text need be precise only within a reach of
+a row's largest. Times are milliseconds.
 """
 
 import argparse
 import json
+import math
 import platform
 import statistics
 import sys
@@ -39,7 +42,9 @@ class Cost:
     least: float
 
 
-def measure(profile: str, network: Network, context: int, repeats: int) -> Iterator[Cost]:
+def measure(
+    profile: str, network: Network, context: int, repeats: int, reach: float
+) -> Iterator[Cost]:
     """With torch's present number of threads."""
     storage = network.allocate_cache(context + max(ROWS))
     tokens = [index % network.vocab_size for index in range(context + max(ROWS))]
@@ -48,7 +53,7 @@ def measure(profile: str, network: Network, context: int, repeats: int) -> Itera
         times = []
         for _ in range(repeats + 1):
             start = time.perf_counter()
-            forward(network, tokens[context : context + rows], context, storage)
+            forward(network, tokens[context : context + rows], context, storage, reach)
             times.append(1000.0 * (time.perf_counter() - start))
         yield Cost(
             profile,
@@ -66,6 +71,7 @@ def main() -> None:
     parser.add_argument("--model", default=EMBEDDED, help="embedded name, directory or hub id")
     parser.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="of torch")
     parser.add_argument("--context", type=positive, default=256, help="tokens cached before")
+    parser.add_argument("--reach", type=float, default=math.inf, help="of free text; all otherwise")
     parser.add_argument("--repeats", type=positive, default=15, help="timed tries of each")
     args = parser.parse_args()
     found: list[Cost] = []
@@ -80,7 +86,7 @@ def main() -> None:
                 parser.error(f"--context {args.context}: {args.model} takes at most {most}")
             for threads in args.threads:
                 torch.set_num_threads(threads)
-                found += measure(profile, network, args.context, args.repeats)
+                found += measure(profile, network, args.context, args.repeats, args.reach)
                 print(f"{profile}, {threads} threads done", file=sys.stderr)
     report(args, found)
 
@@ -91,6 +97,7 @@ def report(args: argparse.Namespace, found: list[Cost]) -> None:
             "machine": {"processor": platform.machine(), "torch": version("torch")},
             "model": args.model,
             "context": args.context,
+            "reach": None if math.isinf(args.reach) else args.reach,
             "repeats": args.repeats,
             "results": [asdict(each) for each in found],
         }

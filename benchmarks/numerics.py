@@ -12,6 +12,7 @@ project's README.
 
 import argparse
 import json
+import math
 import platform
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ class Distance:
     largest: float
     root_mean_square: float
     flips: float  # share of positions, 0.0 to 1.0
+    divergence: float  # nats per position
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,15 @@ class Difference:
     cache_equal: bool
 
 
-def forward(network: Network, tokens: list[int], start: int, storage: Storage) -> Tensor:
-    """Logits of the tokens behind `start` cached ones."""
+def forward(
+    network: Network,
+    tokens: list[int],
+    start: int,
+    storage: Storage,
+    reach: float = math.inf,
+) -> Tensor:
+    """Logits of the tokens behind `start` cached ones; rough where they are further than `reach`
+    below a row's largest."""
     end = start + len(tokens)
     segment = Segment(0, len(tokens), start, slice(0, end), Attention.CAUSAL, adapter=False)
     places_T = torch.arange(start, end)
@@ -78,18 +87,21 @@ def forward(network: Network, tokens: list[int], start: int, storage: Storage) -
         slots_T=places_T,
         rows_R=torch.arange(len(tokens)),
         segments=(segment,),
+        reach_R=torch.full((len(tokens),), reach),
     )
     return network.forward(batch, storage).clone()
 
 
-def in_spans(network: Network, tokens: list[int], span: int) -> tuple[Tensor, list[Tensor]]:
+def in_spans(
+    network: Network, tokens: list[int], span: int, reach: float = math.inf
+) -> tuple[Tensor, list[Tensor]]:
     """Logits of all positions, computed so many at a time, and what that left in the cache."""
     storage = network.allocate_cache(len(tokens))
     kept = stores(storage)
     for store in kept:
         store.zero_()
     logits = [
-        forward(network, tokens[start : start + span], start, storage)
+        forward(network, tokens[start : start + span], start, storage, reach)
         for start in range(0, len(tokens), span)
     ]
     return torch.cat(logits), kept
@@ -115,14 +127,27 @@ def distance(profile: str, network: Network, found_TV: Tensor, right_TV: Tensor)
         largest=float(difference_TV.abs().max()),
         root_mean_square=float(difference_TV.square().mean().sqrt()),
         flips=flips(found_TV, right_TV),
+        divergence=divergence(found_TV, right_TV),
     )
 
 
+def divergence(found_TV: Tensor, right_TV: Tensor) -> float:
+    """From the right distribution to the one found (Kullback-Leibler), nats per position."""
+    right_TV = right_TV.double().log_softmax(-1)
+    gaps_TV = right_TV.exp() * (right_TV - found_TV.double().log_softmax(-1))
+    return float(gaps_TV.sum(-1).mean())
+
+
 def compare(
-    profile: str, network: Network, tokens: list[int], alone_TV: Tensor, alone: list[Tensor]
+    profile: str,
+    network: Network,
+    tokens: list[int],
+    alone_TV: Tensor,
+    alone: list[Tensor],
+    reach: float,
 ) -> Iterator[Difference]:
     for span in SPANS:
-        found_TV, found = in_spans(network, tokens, span)
+        found_TV, found = in_spans(network, tokens, span, reach)
         yield Difference(
             profile,
             isinstance(network, NativeTransformer),
@@ -143,6 +168,12 @@ def main() -> None:
     parser.add_argument(
         "--positions", type=positive, default=256, help="most tokens of the text, from its start"
     )
+    parser.add_argument(
+        "--reach",
+        type=float,
+        default=math.inf,
+        help="logits further below the largest are rough",
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     found: list[Difference] = []
@@ -153,8 +184,8 @@ def main() -> None:
             loaded = load(args.model, device=CPU, dtype=dtype, numerics=numerics, native=native)
             longest = min(args.positions, loaded.network.max_positions)
             tokens = loaded.tokenizer.encode(TEXT.read_text(encoding="utf-8"))[:longest]
-            alone_TV, alone = in_spans(loaded.network, list(tokens), 1)
-            found += compare(profile, loaded.network, list(tokens), alone_TV, alone)
+            alone_TV, alone = in_spans(loaded.network, list(tokens), 1, args.reach)
+            found += compare(profile, loaded.network, list(tokens), alone_TV, alone, args.reach)
             right_TV = alone_TV if right_TV is None else right_TV  # the reference comes first
             distances.append(distance(profile, loaded.network, alone_TV, right_TV))
     report(args, len(tokens), found, distances)
@@ -186,11 +217,11 @@ def report(
             f"{'yes' if each.logits_equal else 'no':>12}  {'yes' if each.cache_equal else 'no':>11}"
         )
     print(f"\nagainst '{REFERENCE}', one row at a time in both")
-    print("profile         compiled  largest difference  root mean square   flips")
+    print("profile         compiled  largest difference  root mean square   flips  divergence")
     for line in distances:
         print(
             f"{line.profile:15} {'yes' if line.compiled else 'no':>8}  {line.largest:18.2e}  "
-            f"{line.root_mean_square:16.2e}  {line.flips:6.2%}"
+            f"{line.root_mean_square:16.2e}  {line.flips:6.2%}  {line.divergence:10.2e}"
         )
 
 

@@ -29,6 +29,7 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
     positions: list[int] = []
     slots: list[int] = []
     rows: list[int] = []
+    reaches: list[float] = []
     segments: list[Segment] = []
     for one in live:
         span, sequence = one.span, one.sequence
@@ -68,6 +69,7 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
         if one.num_picks:
             first_row -= one.num_done
             rows += [first_row + pick.row for pick in span.picks]
+            reaches += [sequence.reach] * len(span.picks)
     count = len(token_ids)
     numbers = torch.from_numpy(np.array(token_ids + positions + slots + rows, dtype=np.int64))
     batch = ForwardBatch(
@@ -76,6 +78,7 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
         slots_T=numbers[2 * count : 3 * count],
         rows_R=numbers[3 * count :],
         segments=tuple(segments),
+        reach_R=torch.from_numpy(np.array(reaches, dtype=np.float32)),
     )
     return Forward(batch, count)
 

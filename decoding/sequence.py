@@ -1,5 +1,6 @@
 """The one mutable record of a request."""
 
+import math
 import time
 
 from torch import Tensor
@@ -18,6 +19,7 @@ from decoding.stopping import StopStrings
 _REGION_NAMES = {id(region): region.value for region in Region}
 _ORIGIN_NAMES = {id(origin): origin.value for origin in Origin}
 _UNPICKED = (Origin.FORCED, Origin.CLOSING)
+_GREEDY_REACH, _REACH = 6.0, 8.0  # factors of 400 and 3,000 in probability
 _ACCEPTED, _COPIED, _FORCED = Origin.ACCEPTED.value, Origin.COPIED.value, Origin.FORCED.value
 
 
@@ -133,6 +135,16 @@ class Sequence:
     def hidden_E(self) -> Tensor | None:  # noqa: N802 - a tensor's name
         is_picked = bool(self._records) and self._records[-1].origin not in _UNPICKED
         return self.read_vectors.get(self.length - 1) if is_picked else None
+
+    @property
+    def reach(self) -> float:
+        """How far below the largest logit of a row a pick may need one: `ForwardBatch.reach_R`.
+        A grammar may leave improbable tokens only; of free text all tokens further below weigh a
+        hundredth together, at a temperature of 1."""
+        if self._constraint is not None:
+            return math.inf
+        temperature = self.request.sampling.temperature
+        return _REACH * max(1.0, temperature) if temperature else _GREEDY_REACH
 
     def mask(self) -> Tensor | None:
         return None if self._constraint is None else self._constraint.mask()

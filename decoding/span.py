@@ -154,6 +154,8 @@ class ForwardBatch:
 
     The engine builds it in host memory, and the network moves what it needs. `slots_T` says
     where each row's keys and values are written; `rows_R` which rows' logits are wanted.
+    `reach_R` (float32) says how exactly: logits further than that below a row's largest may be
+    rough, which a network on a CPU makes use of; infinity, and None for all rows, wants every one.
     """
 
     token_ids_T: Tensor
@@ -161,6 +163,7 @@ class ForwardBatch:
     slots_T: Tensor
     rows_R: Tensor
     segments: tuple[Segment, ...]
+    reach_R: Tensor | None = None
 
     def on(self, device: torch.device) -> "ForwardBatch":
         """The same with its tensors there, moved in one copy; itself where they are there."""

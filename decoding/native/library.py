@@ -14,7 +14,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 7  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 8  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -65,6 +65,7 @@ class Network(ctypes.Structure):
         ("embedding", c_void_p),
         ("norm", c_void_p),
         ("head", Linear),
+        ("rough_head", Linear),
         ("cosine", c_void_p),
         ("sine", c_void_p),
         ("query_scale", c_void_p),
@@ -93,6 +94,7 @@ class Forward(ctypes.Structure):
         ("positions", c_void_p),
         ("slots", c_void_p),
         ("read", c_void_p),
+        ("reach", c_void_p),
         ("adapted", c_void_p),
         ("segments", c_void_p),
         ("pages", c_void_p),
@@ -177,7 +179,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
     lib.trimode_forward.restype = c_int32
     lib.trimode_packed_bytes.argtypes = [c_int64] * 3
     lib.trimode_packed_bytes.restype = c_int64
-    lib.trimode_pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p]
+    lib.trimode_pack.argtypes = [c_void_p, *[c_int64] * 4, c_void_p]
     lib.trimode_pack.restype = c_int32
     lib.trimode_pick.argtypes = [c_void_p, c_int64, c_void_p, c_int64, c_double, c_uint64, c_void_p]
     lib.trimode_pick.restype = None

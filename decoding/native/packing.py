@@ -65,8 +65,20 @@ def pack(
     Weights that were dequantised from GGUF's Q4_0, Q4_1 or Q8_0 lose nothing. Raises
     `ValueError` for infinities, NaN and numbers beyond those of half precision times 127.
     """
-    outputs, inputs = weight.shape
     packed, bits, is_exact = _packed(weight, widths)
+    return _kept(packed, bits, is_exact, weight, bias, arena)
+
+
+def pack_roughly(weight: Tensor, arena: Arena) -> PackedLinear:
+    """Packs [outputs, inputs] to 4 bits, whatever that loses. Raises `ValueError` as `pack`."""
+    packed, is_exact = _in_bits(weight, 4, rough=True)
+    return _kept(packed, 4, is_exact, weight, None, arena)
+
+
+def _kept(
+    packed: Tensor, bits: int, is_exact: bool, weight: Tensor, bias: Tensor | None, arena: Arena
+) -> PackedLinear:
+    outputs, inputs = weight.shape
     padded_bias = None
     if bias is not None:
         padded_bias = torch.zeros(padded(outputs))
@@ -82,18 +94,22 @@ def packs_exactly(weight: Tensor) -> bool:
 
 def _packed(weight: Tensor, widths: Sequence[int]) -> tuple[Tensor, int, bool]:
     """The bytes, their bits per number, and whether they are exact; the first width that is."""
+    for bits in widths:
+        packed, is_exact = _in_bits(weight, bits, rough=False)
+        if is_exact:
+            break
+    return packed, bits, is_exact
+
+
+def _in_bits(weight: Tensor, bits: int, *, rough: bool) -> tuple[Tensor, bool]:
     rows = weight.detach().to("cpu", torch.float32).contiguous()
     outputs, inputs = rows.shape
     lib = library.library()
-    for bits in widths:
-        size = lib.trimode_packed_bytes(outputs, inputs, bits)
-        packed = torch.empty(size, dtype=torch.uint8)
-        answer = lib.trimode_pack(rows.data_ptr(), outputs, inputs, bits, packed.data_ptr())
-        if answer < 0:
-            raise ValueError("a weight is infinite, not a number, or too large to be packed")
-        if answer:
-            return packed, bits, True
-    return packed, bits, False
+    packed = torch.empty(lib.trimode_packed_bytes(outputs, inputs, bits), dtype=torch.uint8)
+    answer = lib.trimode_pack(rows.data_ptr(), outputs, inputs, bits, rough, packed.data_ptr())
+    if answer < 0:
+        raise ValueError("a weight is infinite, not a number, or too large to be packed")
+    return packed, bool(answer)
 
 
 def padded(width: int) -> int:

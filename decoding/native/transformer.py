@@ -20,7 +20,14 @@ from decoding.cache.storage import Storage
 from decoding.draft_head import DraftHead
 from decoding.native import library
 from decoding.native.library import Refusal
-from decoding.native.packing import Arena, PackedLinear, pack, padded
+from decoding.native.packing import (
+    GROUP,
+    Arena,
+    PackedLinear,
+    pack,
+    pack_roughly,
+    padded,
+)
 from decoding.native.storage import PAGE, PagedStorage
 from decoding.network.adapter import NO_ADAPTER, Adapter, LayerAdapter, LowRank
 from decoding.network.config import NetworkConfig
@@ -31,6 +38,7 @@ from decoding.span import Attention, ForwardBatch, Segment
 
 _TURN = 16
 _MOST_SHARING = 64  # query heads per key head
+_LARGE_HEAD = 8192  # outputs from which a rough head saves more than it costs
 Owner = TypeVar("Owner")
 
 
@@ -114,8 +122,14 @@ class NativeTransformer:
         return all(linear.is_exact for linear in self._linears)
 
     @property
+    def has_rough_head(self) -> bool:
+        """Whether logits beyond a `ForwardBatch.reach_R` are computed more quickly."""
+        return bool(self._structure.rough_head.outputs)
+
+    @property
     def weight_bytes(self) -> int:
-        """What one forward reads of the weights, the embedding's few rows aside."""
+        """What one forward reads of the weights, the embedding's few rows aside, where all logits
+        are to be the head's own."""
         return sum(linear.packed.numel() for linear in self._linears)
 
     def allocate_cache(self, num_slots: int) -> PagedStorage:
@@ -151,6 +165,7 @@ class NativeTransformer:
             positions=batch.positions_T.data_ptr(),
             slots=batch.slots_T.data_ptr(),
             read=batch.rows_R.data_ptr(),
+            reach=None if batch.reach_R is None else batch.reach_R.data_ptr(),
             adapted=None if adapted is None else adapted.ctypes.data,
             segments=segments.ctypes.data,
             pages=pages.ctypes.data,
@@ -215,6 +230,7 @@ class NativeTransformer:
                 zip(parameters.layers, config.windows, extras, strict=True)
             )
         ]
+        head = self._linear("the output head", parameters.head_VE, None)
         return library.Network(
             num_layers=config.num_layers,
             hidden=config.hidden_size,
@@ -229,8 +245,17 @@ class NativeTransformer:
             layers=self._keep((library.Layer * len(layers))(*layers)),
             embedding=self.embedding_VE.data_ptr(),
             norm=self._floats(_widened(parameters.norm_E)),
-            head=self._linear("the output head", parameters.head_VE, None),
+            head=head,
+            rough_head=self._rough_head(parameters.head_VE, head.bits),
         )
+
+    def _rough_head(self, head_VE: Tensor, bits: int) -> library.Linear:
+        """In half as many bits, or without outputs where that is not worth it."""
+        outputs = len(head_VE)
+        is_wanted = self.precision is Precision.COARSE and bits == 8 and outputs >= _LARGE_HEAD
+        if not is_wanted or outputs % GROUP:  # what pads the last block could be its largest
+            return library.Linear()
+        return self._keep(pack_roughly(head_VE, self._arena)).structure()
 
     def _layer(
         self, place: str, layer: LayerParameters, window: int | None, extra: LayerAdapter

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from torch import Tensor
 
 from decoding import (
     AsyncEngine,
@@ -43,11 +44,12 @@ from decoding import (
     Sampling,
     SelfSpeculation,
 )
+from decoding.cache.storage import Storage
 from decoding.modes import Step
 from decoding.modes.draft import empty_draft
 from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
-from decoding.span import Pick, Span
+from decoding.span import ForwardBatch, Pick, Span
 from decoding.testing import ScriptedNetwork
 from tests.decoding.modes.scripted import JSON as GRAMMAR
 from tests.decoding.modes.scripted import SCHEMA, TOKENIZER, VOCAB
@@ -587,3 +589,37 @@ def test_numbers_that_are_not_finite_fail_by_name(
     with pytest.raises(NotFinite, match=r"logits of scripted at position \d+ are not finite"):
         engine.generate([1, 2], mode=mode, grammar=grammar, max_new_tokens=40)
     assert_all_pages_back(engine)
+
+
+# --- what the network is told
+
+
+class Told(ScriptedNetwork):
+    """Keeps how far the rows of its forwards reach."""
+
+    def __init__(self) -> None:
+        super().__init__(VOCAB)
+        self.reaches: list[list[float]] = []
+
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
+        assert batch.reach_R is not None
+        self.reaches.append(batch.reach_R.tolist())
+        return super().forward(batch, storage)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reach"),
+    [
+        (Request([1, 2, 3]), 6.0),
+        (Request([1, 2, 3], sampling=Sampling(temperature=0.5, seed=1)), 8.0),
+        (Request([1, 2, 3], sampling=Sampling(temperature=1.5, seed=1)), 12.0),
+        (Request([1, 2, 3], grammar=GRAMMAR), float("inf")),
+    ],
+    ids=["greedy", "cool", "hot", "grammar"],
+)
+def test_rows_of_free_text_reach_as_far_as_their_picks_do(request_: Request, reach: float) -> None:
+    network = Told()
+    with Engine(network, TOKENIZER, cache_tokens=256) as engine:
+        asked = replace(request_, mode=SelfSpeculation(4, LookupDrafter()), max_new_tokens=8)
+        engine.generate_many([asked, replace(asked, grammar=None, sampling=Sampling())])
+    assert {each for reaches in network.reaches for each in reaches} == {reach, 6.0}

@@ -27,7 +27,7 @@ struct Network {
     const Layer *layers;
     const float *embedding;  // [tokens][hidden]
     const float *norm;
-    Linear head;
+    Linear head, rough_head;     // rough_head: the head in fewer bits, or without outputs
     const float *cosine, *sine;  // [positions][head_dim / 2]
     const float *query_scale;    // [positions] or null
 };
@@ -41,6 +41,8 @@ struct Forward {
     int64_t num_rows, num_read, num_segments, num_slots, threads;
     const int64_t *tokens, *positions, *slots;  // [num_rows]
     const int64_t *read;                        // [num_read] rows whose logits are wanted
+    const float *reach;                         // [num_read] how far below a row's largest logit its
+                                                // logits must be the head's own; or null for all
     const uint8_t *adapted;                     // [num_rows] or null
     const Segment *segments;
     const int32_t *pages;          // of all segments, one after the other
@@ -60,6 +62,8 @@ struct Workspace {
     std::vector<float> kept_hidden, kept_seen;
     std::vector<int> low_of, kept_low;
     std::vector<char> is_read;
+    std::vector<int> whole, rough;
+    std::vector<float> most;
 
     template <int PLANES> auto &rows() {
         if constexpr (PLANES == 1) return coarse;
@@ -112,15 +116,16 @@ template <int PLANES, class Value> class Run {
         hidden = grown(space.hidden, size_t(count) * width);
         qkv = grown(space.qkv, size_t(count) * qkv_width);
         seen = grown(space.seen, size_t(count) * seen_width);
-        inner = grown(space.inner, size_t(count) * inner_width);
-        normed = grown(space.normed, size_t(count) * width);
+        const size_t most = size_t(std::max(ask.num_rows, ask.num_read));  // a row may be read twice
+        inner = grown(space.inner, most * inner_width);
+        normed = grown(space.normed, most * width);
+        std::fill(inner, inner + most * inner_width, 0.0f);
         low_of = grown(space.low_of, count);
         for (int row = 0; row < count; ++row) {
             low_of[row] = ask.adapted && ask.adapted[row] ? num_adapted++ : -1;
             const float *from = net.embedding + size_t(ask.tokens[row]) * net.hidden;
             std::memcpy(hidden + size_t(row) * width, from, sizeof(float) * net.hidden);
             std::memset(hidden + size_t(row) * width + net.hidden, 0, sizeof(float) * (width - net.hidden));
-            std::memset(inner + size_t(row) * inner_width, 0, sizeof(float) * inner_width);
             std::memset(seen + size_t(row) * seen_width, 0, sizeof(float) * seen_width);
         }
     }
@@ -310,15 +315,64 @@ template <int PLANES, class Value> class Run {
 
     void logits() {
         const int wanted = int(ask.num_read);
-        if (!wanted) return;
-        rows.resize(wanted, width);
-        each_row(wanted, [&](int place) {
+        std::vector<int> &whole = space.whole, &rough = space.rough;
+        whole.clear(), rough.clear();
+        for (int place = 0; place < wanted; ++place) (is_rough(place) ? rough : whole).push_back(place);
+        read_rows(whole, rows);
+        head_product(net.head, whole, rows, [](int, int, const Outputs &) {});
+        if (!rough.empty()) rough_logits(rough, adapted_rows);
+    }
+
+    bool is_rough(int place) const {
+        return net.rough_head.outputs && ask.reach && ask.reach[place] < std::numeric_limits<float>::infinity();
+    }
+
+    void read_rows(const std::vector<int> &places, Rows<PLANES> &rows) {
+        rows.resize(int(places.size()), width);
+        each_row(int(places.size()), [&](int index) {
+            const int place = places[index];
             const float *values = norm(place, net.norm);
-            rows.set(place, values);
+            rows.set(index, values);
             if (ask.normed) std::memcpy(ask.normed + size_t(place) * net.hidden, values, sizeof(float) * net.hidden);
         });
-        product(pool, opened, net.head, net.head, Batch<PLANES>{rows, wanted}, [&](int place, int block, const Outputs &outputs) {
-            store_outputs(ask.logits + size_t(place) * net.head.outputs + block * COLUMNS, outputs);
+    }
+
+    float *logits_of(int place, int block) { return ask.logits + size_t(place) * net.head.outputs + block * COLUMNS; }
+
+    template <class Sink>
+    void head_product(const Linear &head, const std::vector<int> &places, const Rows<PLANES> &rows, const Sink &sink) {
+        product(pool, opened, head, head, Batch<PLANES>{rows, int(places.size())}, [&](int index, int block, const Outputs &outputs) {
+            store_outputs(logits_of(places[index], block), outputs);
+            sink(index, block, outputs);
+        });
+    }
+
+    // All logits by the rough head, then blocks of them again by the head itself: those with a logit
+    // that is within the row's reach of its largest.
+    void rough_logits(const std::vector<int> &places, Rows<PLANES> &rows) {
+        const int blocks = net.head.outputs / COLUMNS;
+        float *most = grown(space.most, places.size() * size_t(blocks));
+        read_rows(places, rows);
+        head_product(net.rough_head, places, rows, [&](int index, int block, const Outputs &outputs) {
+            Floats lanes = outputs[0];
+            for (int v = 1; v < COLUMNS / LANES; ++v) lanes = larger(lanes, outputs[v]);
+            most[size_t(index) * blocks + block] = largest_of(lanes);
+        });
+        struct Task {
+            int index, block;
+        };
+        std::vector<Task> tasks;
+        for (int index = 0; index < int(places.size()); ++index) {
+            const float *own = most + size_t(index) * blocks;
+            const float least = *std::max_element(own, own + blocks) - ask.reach[places[index]];
+            for (int block = 0; block < blocks; ++block)
+                if (!(own[block] < least)) tasks.push_back({index, block});
+        }
+        pool.each(opened, int(tasks.size()), [&](int number) {
+            const Task &task = tasks[number];
+            Outputs outputs[1];
+            multiply_block<PLANES, 1>(net.head, task.block, rows, task.index, outputs);
+            store_outputs(logits_of(places[task.index], task.block), outputs[0]);
         });
     }
 
@@ -362,7 +416,7 @@ template <int PLANES> void run_planes(const Network &network, const Forward &for
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 7; }
+int trimode_version() { return 8; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {
@@ -402,11 +456,12 @@ int64_t trimode_packed_bytes(int64_t outputs, int64_t inputs, int64_t bits) {
 }
 
 // Packs a [outputs][inputs] weight. Returns whether what is packed equals it bit for bit; with 4
-// bits nothing else is packed. -1 for a weight that holds infinities, NaN, or numbers too large.
-int trimode_pack(const float *weight, int64_t outputs, int64_t inputs, int64_t bits, uint8_t *out) {
+// bits nothing else is packed, unless `rough`. -1 for a weight that holds infinities, NaN, or
+// numbers too large.
+int trimode_pack(const float *weight, int64_t outputs, int64_t inputs, int64_t bits, int64_t rough, uint8_t *out) {
     if (!can_pack(weight, size_t(outputs * inputs))) return -1;
-    return bits == 4 ? pack<4>(weight, int(outputs), int(inputs), out)
-                     : pack<8>(weight, int(outputs), int(inputs), out);
+    return bits == 4 ? pack<4>(weight, int(outputs), int(inputs), rough, out)
+                     : pack<8>(weight, int(outputs), int(inputs), rough, out);
 }
 
 // One row's pick (see `pick.hpp`); a temperature of 0 takes the best token.

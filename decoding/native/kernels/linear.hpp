@@ -224,17 +224,23 @@ void add_term(const Linear &up, const Rows<PLANES> &low, int block, int row, Out
     }
 }
 
+// The products of COUNT rows from `row` on with a block's outputs.
+template <int PLANES, int COUNT>
+void multiply_block(const Linear &linear, int block, const Rows<PLANES> &rows, int row, Outputs (&out)[COUNT]) {
+    for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS) {
+        const uint8_t *packed = linear.block(block);
+        auto tile = linear.bits == 4 ? multiply<4, COUNT, TILE_VECTORS>(linear, packed, vector, rows, row)
+                                     : multiply<8, COUNT, TILE_VECTORS>(linear, packed, vector, rows, row);
+        for (int place = 0; place < COUNT; ++place)
+            for (int v = 0; v < TILE_VECTORS; ++v) out[place][vector + v] = tile.of[place][v];
+    }
+}
+
 template <int PLANES, int COUNT, class Sink>
 void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &batch, int block, int row,
                    const Sink &sink) {
     Outputs out[COUNT];
-    for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS) {
-        const uint8_t *packed = linear.block(block);
-        auto tile = linear.bits == 4 ? multiply<4, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row)
-                                     : multiply<8, COUNT, TILE_VECTORS>(linear, packed, vector, batch.rows, row);
-        for (int place = 0; place < COUNT; ++place)
-            for (int v = 0; v < TILE_VECTORS; ++v) out[place][vector + v] = tile.of[place][v];
-    }
+    multiply_block(linear, block, batch.rows, row, out);
     for (int place = 0; place < COUNT; ++place) {
         if (batch.low_of && batch.low_of[row + place] >= 0)
             add_term(up, *batch.low, block, batch.low_of[row + place], out[place]);

@@ -29,6 +29,17 @@ inline bool fit_affine(const float *w, uint16_t &d, uint16_t &m, uint8_t *q) {
     return levels_of(w, d, m, q);
 }
 
+// q, d and m of one group with d q + m near to the weights, from the least of them to the most.
+inline void fit_roughly(const float *w, uint16_t &d, uint16_t &m, uint8_t *q) {
+    const auto [least, most] = std::minmax_element(w, w + GROUP);
+    d = float_to_half((*most - *least) / 15.0f), m = float_to_half(*least);
+    const float step = half_to_float(d), base = half_to_float(m);
+    for (int i = 0; i < GROUP; ++i) {
+        const float level = step > 0.0f ? std::nearbyint((w[i] - base) / step) : 0.0f;
+        q[i] = uint8_t(std::min(std::max(level, 0.0f), 15.0f));
+    }
+}
+
 // q and d of one group with d (q - 128) nearest to the weights; whether it is equal to all of them.
 inline bool fit_symmetric(const float *w, uint16_t &d, uint8_t *q) {
     float most = 0.0f;
@@ -50,7 +61,9 @@ inline bool can_pack(const float *weight, size_t count) {
     return std::all_of(weight, weight + count, [](float w) { return std::fabs(w) <= 127.0f * 65504.0f; });
 }
 
-template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint8_t *out) {
+// Returns whether what is packed is the weight, bit for bit. Where it is not, 8 bits are the nearest;
+// 4 bits are near if that is enough (`rough`), else nothing more is packed.
+template <int BITS> bool pack(const float *weight, int outputs, int inputs, bool rough, uint8_t *out) {
     const int wide = padded(outputs), groups = padded(inputs) / GROUP;
     std::memset(out, 0, size_t(wide / COLUMNS) * groups * group_bytes(BITS));
     bool exact = true;
@@ -62,7 +75,8 @@ template <int BITS> bool pack(const float *weight, int outputs, int inputs, uint
             uint8_t q[GROUP];
             uint16_t d, m = 0;
             if (!(BITS == 4 ? fit_affine(w, d, m, q) : fit_symmetric(w, d, q))) {
-                if (BITS == 4) return false;
+                if (BITS == 4 && !rough) return false;
+                if (BITS == 4) fit_roughly(w, d, m, q);
                 exact = false;
             }
             uint8_t *group = out + (size_t(n / COLUMNS) * groups + g) * group_bytes(BITS);

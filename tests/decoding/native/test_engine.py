@@ -1,5 +1,5 @@
 """Self-speculation on the compiled forward is autoregressive decoding, to the last bit of a
-log-probability, in both precisions."""
+log-probability, in both precisions, and where improbable tokens are scored roughly."""
 
 from collections.abc import Iterator
 
@@ -38,10 +38,22 @@ PROMPT = list(range(FIRST_BYTE, FIRST_BYTE + 21))
 SPECULATION = SelfSpeculation(8, DiffusionDrafter())
 
 
-@pytest.fixture(scope="module", params=list(Precision))
+@pytest.fixture(scope="module", params=[*Precision, None], ids=["coarse", "fine", "rough"])
 def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param is None:  # even for a head and logits as small as here
+            patch.setattr("decoding.native.transformer._LARGE_HEAD", 1)
+            patch.setattr("decoding.sequence._GREEDY_REACH", 0.2)
+            patch.setattr("decoding.sequence._REACH", 0.5)
+        for engine in engines(request.param or Precision.COARSE, tmp_path_factory):
+            assert isinstance(engine.network, NativeTransformer)
+            assert engine.network.has_rough_head == (request.param is None)
+            yield engine
+
+
+def engines(precision: Precision, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     directory = write_nemotron(tmp_path_factory.mktemp("nemotron"))
     plain = packable(
         read_network(
@@ -52,9 +64,7 @@ def engine(
             adapter=directory / ADAPTER,
         )
     )
-    network = NativeTransformer(
-        plain.config, plain.parameters, "tiny", plain.adapter, request.param
-    )
+    network = NativeTransformer(plain.config, plain.parameters, "tiny", plain.adapter, precision)
     assert network.is_exact
     with Engine(network, Tokenizer.from_directory(directory), cache_tokens=1024) as engine:
         yield engine
