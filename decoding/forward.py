@@ -1,5 +1,6 @@
 """From the rows that live sequences were given to one batch for the network, and to its picks."""
 
+import math
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from decoding.cache.paged import Lease
 from decoding.live import Live
 from decoding.sampling import Choice
-from decoding.span import MASK, Branch, ForwardBatch, Segment, Span
+from decoding.span import MASK, Attention, Branch, ForwardBatch, Segment, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,9 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
         if one.num_picks:
             first_row -= one.num_done
             rows += [first_row + pick.row for pick in span.picks]
-            reaches += [sequence.reach] * len(span.picks)
+            # How sure a denoised guess is decides whether it is kept.
+            is_causal = span.attention is Attention.CAUSAL
+            reaches += [sequence.reach if is_causal else math.inf] * len(span.picks)
     count = len(token_ids)
     numbers = torch.from_numpy(np.array(token_ids + positions + slots + rows, dtype=np.int64))
     batch = ForwardBatch(

@@ -598,7 +598,7 @@ class Told(ScriptedNetwork):
     """Keeps how far the rows of its forwards reach."""
 
     def __init__(self) -> None:
-        super().__init__(VOCAB)
+        super().__init__(VOCAB, mask_token_id=VOCAB - 1)
         self.reaches: list[list[float]] = []
 
     def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
@@ -623,3 +623,10 @@ def test_rows_of_free_text_reach_as_far_as_their_picks_do(request_: Request, rea
         asked = replace(request_, mode=SelfSpeculation(4, LookupDrafter()), max_new_tokens=8)
         engine.generate_many([asked, replace(asked, grammar=None, sampling=Sampling())])
     assert {each for reaches in network.reaches for each in reaches} == {reach, 6.0}
+
+
+def test_denoised_rows_reach_everywhere() -> None:
+    network = Told()
+    with Engine(network, TOKENIZER, cache_tokens=256) as engine:
+        engine.generate([1, 2, 3], mode=BlockDiffusion(4), max_new_tokens=8)
+    assert [float("inf")] * 3 in network.reaches  # the first of a block is not denoised
