@@ -130,18 +130,18 @@ template <int PLANES, class Value> class Run {
         }
     }
 
-    // For what takes a microsecond a row. What two threads write of neighbouring rows shares cache
-    // lines, which costs more than is won with few rows, and with many where they meet often.
-    template <class Body> void each_row(int some, const Body &body) {
-        constexpr int FEW = 2 * PAGE;
-        pool.each(opened && some >= FEW, some, body, 1);
+    // For what is soon done with a row of so many numbers. What threads write of neighbouring rows
+    // shares cache lines: that costs more than is won by dividing few, or by dividing them finely.
+    template <class Body> void each_row(int some, int numbers, const Body &body) {
+        constexpr int FEW = 1 << 15;
+        pool.each(opened && int64_t(some) * numbers >= FEW, some, body, 1);
     }
 
     // Fills the rows that a product reads: `fill(row)` returns the row's values.
     template <class Fill> void quantise(int inputs, const Fill &fill) {
         rows.resize(count, inputs);
         adapted_rows.resize(num_adapted, inputs);
-        each_row(count, [&](int row) {
+        each_row(count, inputs, [&](int row) {
             const float *values = fill(row);
             rows.set(row, values);
             if (low_of[row] >= 0) adapted_rows.set(low_of[row], values);
@@ -158,7 +158,7 @@ template <int PLANES, class Value> class Run {
                     store_outputs(low + size_t(place) * rank + block * COLUMNS, outputs);
                 });
         low_rows.resize(num_adapted, rank);
-        each_row(num_adapted, [&](int place) { low_rows.set(place, low + size_t(place) * rank); });
+        each_row(num_adapted, rank, [&](int place) { low_rows.set(place, low + size_t(place) * rank); });
         product(pool, opened, linear, extra.up, Batch<PLANES>{rows, count, &low_rows, low_of}, sink);
     }
 
@@ -182,7 +182,7 @@ template <int PLANES, class Value> class Run {
             store_outputs(qkv + size_t(row) * qkv_width + block * COLUMNS, outputs);
         });
         Value *keys = static_cast<Value *>(ask.keys[index]), *values = static_cast<Value *>(ask.values[index]);
-        each_row(count, [&](int row) { turn_and_keep(layer, row, keys, values); });
+        each_row(count, qkv_width, [&](int row) { turn_and_keep(layer, row, keys, values); });
         share_pages(keys, values);
         if (index + 1 == net.num_layers) find_read();
         attend_all(layer, keys, values);
@@ -329,7 +329,7 @@ template <int PLANES, class Value> class Run {
 
     void read_rows(const std::vector<int> &places, Rows<PLANES> &rows) {
         rows.resize(int(places.size()), width);
-        each_row(int(places.size()), [&](int index) {
+        each_row(int(places.size()), width, [&](int index) {
             const int place = places[index];
             const float *values = norm(place, net.norm);
             rows.set(index, values);
