@@ -19,6 +19,8 @@ from decoding.network.base import Network
 from decoding.pace.calibration import calibrate
 from decoding.pace.cost import Curve, ForwardCost
 
+_WAY = "2"  # of measuring; to be raised when it changes
+
 MeasureCost = Callable[[Network], ForwardCost]
 """Finds out what a network's forwards cost here."""
 
@@ -50,7 +52,7 @@ class KeptCost:
 
     def path(self, network: Network) -> Path:
         """Where the cost of this network is kept."""
-        about = (*_machine(), *_network(network), *self.conditions)
+        about = (_WAY, *_machine(), *_network(network), *self.conditions)
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=12).hexdigest()
         root = user_cache_path("trimode") if self.cache_dir is None else Path(self.cache_dir)
         return root / "costs" / f"{digest}.json"
