@@ -16,7 +16,6 @@ _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
 _WEIGHED_EVERY = 8  # steps
-_CORRECTED_EVERY = 4  # forwards: enough to follow a machine, and a correction costs time, too
 
 
 class Outlook(Protocol):
@@ -101,7 +100,6 @@ class Pace:
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
-        self._forwards = 0
 
     def account(self) -> "Account":
         """For a new sequence. It counts as company from its first span on."""
@@ -123,14 +121,13 @@ class Pace:
         self._unprobed[region] = 0 if denoised else self._unprobed[region] + 1
 
     def forward_took(self, rows: int, seconds: float) -> None:
-        """Corrects the curve by some of the forwards of decoding. Those with prompts or drafts in
-        them say little about it."""
+        """Corrects the curve by a forward of decoding. Those with prompts or drafts in them say
+        little about it."""
         cost = self.cost
-        if cost is None or self.is_given or seconds <= 0.0 or rows > cost.causal.rows[-1]:
+        if cost is None or self.is_given or seconds <= 0.0:
             return
-        if self._forwards % _CORRECTED_EVERY == 0:
+        if rows <= cost.causal.rows[-1]:
             self.cost = cost.corrected(rows, seconds)
-        self._forwards += 1
 
     def stats(self) -> PaceStats:
         cost = self.cost

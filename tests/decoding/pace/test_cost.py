@@ -96,9 +96,6 @@ def test_forwards_correct_the_curve_where_it_was_measured() -> None:
     assert pace.cost.causal.seconds == (1.0, 2.0)
     pace.forward_took(1, 5.0)
     assert pace.cost.causal(1) > 1.0
-    for _ in range(400):
-        pace.forward_took(1, 5.0)
-    assert pace.cost.causal(1) == pytest.approx(5.0, rel=0.02)
     given_one = Pace(COST)
     given_one.forward_took(1, 5.0)
     assert given_one.cost is COST
