@@ -255,6 +255,11 @@ class NativeTransformer:
         is_wanted = self.precision is Precision.COARSE and bits == 8 and outputs >= _LARGE_HEAD
         if not is_wanted or outputs % GROUP:  # what pads the last block could be its largest
             return library.Linear()
+        least, most = (float(each) for each in head_VE.aminmax())
+        if (
+            max(-least, most) > torch.finfo(torch.float16).max
+        ):  # the scale of 4 bits
+            return library.Linear()
         return self._keep(pack_roughly(head_VE, self._arena)).structure()
 
     def _layer(

@@ -21,11 +21,15 @@ LARGE = 8192
 
 
 def network_of(
-    build: ctypes.CDLL, vocab_size: int = LARGE, precision: Precision = Precision.COARSE
+    build: ctypes.CDLL,
+    vocab_size: int = LARGE,
+    precision: Precision = Precision.COARSE,
+    scale: float = 1.0,
 ) -> NativeTransformer:
     config = replace(CONFIGS["llama-odd"], vocab_size=vocab_size, hidden_size=64)
-    plain = packable(random_network(config))
-    return NativeTransformer(config, plain.parameters, "random", precision=precision, build=build)
+    parameters = packable(random_network(config)).parameters
+    parameters = replace(parameters, head_VE=scale * parameters.head_VE)
+    return NativeTransformer(config, parameters, "random", precision=precision, build=build)
 
 
 def logits_of(
@@ -48,12 +52,13 @@ def network(build: ctypes.CDLL) -> NativeTransformer:
 
 def test_what_is_near_a_rows_largest_is_the_heads_own(network: NativeTransformer) -> None:
     own_RV = logits_of(network, None)
-    for reach in (0.0, 0.5, 2.0):
+    for reach in (1.5, 2.0, 3.0):
         found_RV = logits_of(network, [reach] * NUM_ROWS)
         off_RV = (found_RV - own_RV).abs()
         # What is told apart is told by the rough head: as far off as that may be.
         most = float(off_RV.max())
         near_RV = own_RV >= own_RV.amax(-1, keepdim=True) - (reach - 2 * most)
+        assert near_RV.any()
         assert torch.equal(found_RV[near_RV], own_RV[near_RV])
         assert most < 0.5 * float(own_RV.std())
         assert 0.0 < float(off_RV.mean()) < 0.1 * float(own_RV.std())
@@ -107,13 +112,20 @@ def test_what_the_head_read_is_kept_for_all_rows(network: NativeTransformer) -> 
 
 
 @pytest.mark.parametrize(
-    ("vocab_size", "precision"),
-    [(LARGE, Precision.FINE), (LARGE + 8, Precision.COARSE), (1024, Precision.COARSE)],
-    ids=["fine", "odd", "small"],
+    ("vocab_size", "precision", "scale"),
+    [
+        (LARGE, Precision.FINE, 1.0),
+        (LARGE + 8, Precision.COARSE, 1.0),
+        (1024, Precision.COARSE, 1.0),
+        (LARGE, Precision.COARSE, 2.0**18),
+    ],
+    ids=["fine", "odd", "small", "large-weights"],
 )
 def test_other_networks_have_none(
-    build: ctypes.CDLL, vocab_size: int, precision: Precision
+    build: ctypes.CDLL, vocab_size: int, precision: Precision, scale: float
 ) -> None:
-    network = network_of(build, vocab_size, precision)
+    network = network_of(build, vocab_size, precision, scale)
     assert not network.has_rough_head
-    assert torch.equal(logits_of(network, [0.0] * NUM_ROWS), logits_of(network, None))
+    found_RV = logits_of(network, [0.0] * NUM_ROWS)
+    assert found_RV.isfinite().all()
+    assert torch.equal(found_RV, logits_of(network, None))
