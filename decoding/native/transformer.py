@@ -256,9 +256,7 @@ class NativeTransformer:
         if not is_wanted or outputs % GROUP:  # what pads the last block could be its largest
             return library.Linear()
         least, most = (float(each) for each in head_VE.aminmax())
-        if (
-            max(-least, most) > torch.finfo(torch.float16).max
-        ):  # the scale of 4 bits
+        if max(-least, most) > torch.finfo(torch.float16).max:  # the scale of 4 bits
             return library.Linear()
         return self._keep(pack_roughly(head_VE, self._arena)).structure()
 
