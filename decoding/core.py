@@ -162,9 +162,11 @@ class Core:
 
         The first request with `Auto` does the same. Asked for at start-up, no request waits.
         """
-        if self._pace.cost is None:
-            self._pace.cost = self._measure_cost(self.network)
-        return self._pace.cost
+        if not self._pace.is_measured:
+            self._pace.measured(self._measure_cost(self.network))
+        cost = self._pace.cost
+        assert cost is not None
+        return cost
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of a prompt in any of its forms. Raises `ValueError` or `TypeError`."""

@@ -3,7 +3,7 @@
 from decoding.pace.acceptance import Guesser
 from decoding.pace.account import Account, Outlook, Pace, PaceStats
 from decoding.pace.calibration import calibrate
-from decoding.pace.cost import Curve, ForwardCost
+from decoding.pace.cost import Curve, ForwardCost, RunningCost
 from decoding.pace.kept import KeptCost, MeasureCost
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Outlook",
     "Pace",
     "PaceStats",
+    "RunningCost",
     "calibrate",
 ]

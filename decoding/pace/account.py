@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from decoding.pace.acceptance import Acceptance, Guesser, Tally, coarse
-from decoding.pace.cost import ForwardCost
+from decoding.pace.cost import ForwardCost, RunningCost
 from decoding.record import Region
 
 _PROBE_FIRST, _PROBE_LAST = 64, 1024
@@ -91,8 +91,8 @@ class Pace:
     """What an engine learns about its own speed. A `cost` that is given is never corrected."""
 
     def __init__(self, cost: ForwardCost | None = None) -> None:
-        self.cost = cost
-        self.is_given = cost is not None
+        self._given = cost
+        self._running: RunningCost | None = None
         self.acceptance = Tally(memory=256)
         self.yields: dict[tuple[Region, str], Yield] = {}
         self._unprobed = dict.fromkeys(Region, 0)
@@ -100,6 +100,24 @@ class Pace:
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
+
+    @property
+    def cost(self) -> ForwardCost | None:
+        """As it stands; None before it is measured."""
+        return self._given if self._running is None else self._running.now()
+
+    @property
+    def is_measured(self) -> bool:
+        return (self._running or self._given) is not None
+
+    def measured(self, cost: ForwardCost) -> None:
+        """What forwards cost at first. From now on it follows them."""
+        self._running = RunningCost(cost)
+
+    def seconds(self, causal_rows: float, draft_rows: float = 0) -> float:
+        cost = self._running or self._given
+        assert cost is not None, "measure the cost of forwards first"
+        return cost.seconds(causal_rows, draft_rows)
 
     def account(self) -> "Account":
         """For a new sequence. It counts as company from its first span on."""
@@ -123,11 +141,8 @@ class Pace:
     def forward_took(self, rows: int, seconds: float) -> None:
         """Corrects the curve by a forward of decoding. Those with prompts or drafts in them say
         little about it."""
-        cost = self.cost
-        if cost is None or self.is_given or seconds <= 0.0:
-            return
-        if rows <= cost.causal.rows[-1]:
-            self.cost = cost.corrected(rows, seconds)
+        if self._running is not None:
+            self._running.follow(rows, seconds)
 
     def stats(self) -> PaceStats:
         cost = self.cost
@@ -167,16 +182,14 @@ class Account:
 
     @property
     def is_measured(self) -> bool:
-        return self._pace.cost is not None
+        return self._pace.is_measured
 
     @property
     def tokens_of_others(self) -> float:
         return self._pace.tokens - self._tokens
 
     def seconds(self, causal_rows: int, draft_rows: int = 0) -> float:
-        cost = self._pace.cost
-        assert cost is not None, "measure the cost of forwards first"
-        return cost.seconds(self._pace.rows - self._rows + causal_rows, draft_rows)
+        return self._pace.seconds(self._pace.rows - self._rows + causal_rows, draft_rows)
 
     def acceptance(self, guesser: Guesser, region: Region, depth: int) -> float:
         return self._acceptance.share(guesser, region, depth)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 
@@ -34,25 +34,7 @@ class Curve:
 
     def __call__(self, rows: float) -> float:
         """Seconds for so many rows. Fewer rows than the first point cost as much as it does."""
-        at = bisect_right(self.rows, rows)
-        if at == 0 or len(self.rows) == 1:
-            return self.seconds[0]
-        at = min(at, len(self.rows) - 1)
-        low, high = self.rows[at - 1], self.rows[at]
-        share = (rows - low) / (high - low)
-        return self.seconds[at - 1] + share * (self.seconds[at] - self.seconds[at - 1])
-
-    def scaled(self, factor: float) -> "Curve":
-        return Curve(self.rows, tuple(each * factor for each in self.seconds))
-
-    def bent(self, rows: int, factor: float) -> "Curve":
-        """The curve with the points on both sides of `rows` multiplied by `factor`."""
-        at = bisect_right(self.rows, rows)
-        near = {max(at - 1, 0), min(at, len(self.rows) - 1)}
-        if self.rows[max(at - 1, 0)] == rows:
-            near = {at - 1}
-        seconds = [s * factor if i in near else s for i, s in enumerate(self.seconds)]
-        return Curve.through(self.rows, seconds)
+        return _between(self.rows, self.seconds, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +52,62 @@ class ForwardCost:
             return both
         return both + max(self.draft(draft_rows) - self.causal(draft_rows), 0.0)
 
-    def corrected(self, rows: int, measured: float) -> "ForwardCost":
-        """The cost after a forward of `rows` causal rows took `measured` seconds.
 
-        The whole curve follows quickly: a longer context or a slower machine moves all of it
-        alike, and no decision depends on that. Its shape follows slowly, and only when the
-        whole has. Single outliers are bounded.
-        """
-        ratio = min(max(measured / self.causal(rows), 0.5), 2.0)
+class RunningCost:
+    """A cost that follows the forwards of an engine.
+
+    The whole curve follows quickly: a longer context or a slower machine moves all of it alike, and
+    no decision depends on that. Its shape follows slowly, and only when the whole has. Single
+    outliers are bounded. Asked and told at every step, so it changes in place.
+    """
+
+    def __init__(self, cost: ForwardCost) -> None:
+        self._rows, self._seconds = cost.causal.rows, list(cost.causal.seconds)
+        self._draft, self._level = cost.draft, 1.0
+
+    def seconds(self, causal_rows: float, draft_rows: float = 0) -> float:
+        """As `ForwardCost.seconds`."""
+        both = _between(self._rows, self._seconds, causal_rows + draft_rows)
+        if draft_rows and self._draft is not None:
+            causal = _between(self._rows, self._seconds, draft_rows)
+            both += max(self._draft(draft_rows) - causal, 0.0)
+        return both * self._level
+
+    def follow(self, rows: int, measured: float) -> None:
+        """A forward of `rows` causal rows took `measured` seconds. What is above 0 counts, and
+        what is among the rows that the curve was measured at."""
+        if measured <= 0.0 or rows > self._rows[-1]:
+            return
+        ratio = min(max(measured / self.seconds(rows), 0.5), 2.0)
         level = ratio**0.1
-        causal = self.causal.scaled(level).bent(rows, (ratio / level) ** 0.01)
-        return replace(
-            self, causal=causal, draft=None if self.draft is None else self.draft.scaled(level)
-        )
+        self._level *= level
+        self._bend(rows, (ratio / level) ** 0.01)
+
+    def now(self) -> ForwardCost:
+        """The cost as it stands."""
+        causal = Curve(self._rows, tuple(each * self._level for each in self._seconds))
+        draft = self._draft
+        if draft is not None:
+            draft = Curve(draft.rows, tuple(each * self._level for each in draft.seconds))
+        return ForwardCost(causal, draft)
+
+    def _bend(self, rows: int, factor: float) -> None:
+        """Multiplies the points on both sides of `rows`, and lifts what then lies below a point
+        of fewer rows."""
+        seconds, at = self._seconds, bisect_right(self._rows, rows)
+        first = max(at - 1, 0)
+        seconds[first] *= factor
+        if at < len(seconds) and self._rows[first] != rows:
+            seconds[at] *= factor
+        for later in range(max(first, 1), len(seconds)):
+            seconds[later] = max(seconds[later], seconds[later - 1])
+
+
+def _between(rows: Sequence[int], seconds: Sequence[float], wanted: float) -> float:
+    at = bisect_right(rows, wanted)
+    if at == 0 or len(rows) == 1:
+        return seconds[0]
+    at = min(at, len(rows) - 1)
+    low, high = rows[at - 1], rows[at]
+    share = (wanted - low) / (high - low)
+    return seconds[at - 1] + share * (seconds[at] - seconds[at - 1])

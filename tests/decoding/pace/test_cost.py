@@ -13,7 +13,7 @@ from torch import Tensor
 
 from decoding import Auto, Curve, Engine, ForwardCost, KeptCost, calibrate
 from decoding.cache.storage import KVStorage
-from decoding.pace import Pace
+from decoding.pace import Pace, RunningCost
 from decoding.span import ForwardBatch
 from decoding.testing import ScriptedNetwork
 from tests.decoding.modes.scripted import COST, TOKENIZER, VOCAB
@@ -67,9 +67,10 @@ def test_draft_rows_cost_their_adapter_on_top() -> None:
 
 
 def test_a_machine_that_slows_down_moves_the_curve_and_not_its_shape() -> None:
-    cost = ForwardCost(Curve((1, 8, 64), (1.0, 2.0, 8.0)), Curve((8,), (3.0,)))
+    running = RunningCost(ForwardCost(Curve((1, 8, 64), (1.0, 2.0, 8.0)), Curve((8,), (3.0,))))
     for _ in range(200):
-        cost = cost.corrected(1, 3.0)
+        running.follow(1, 3.0)
+    cost = running.now()
     assert cost.causal(1) == pytest.approx(3.0, rel=0.02)
     assert cost.causal(8) == pytest.approx(6.0, rel=0.1)
     assert cost.causal(64) == pytest.approx(24.0, rel=0.1)
@@ -78,24 +79,39 @@ def test_a_machine_that_slows_down_moves_the_curve_and_not_its_shape() -> None:
 
 
 def test_a_shape_that_was_measured_wrong_is_corrected_in_time() -> None:
-    cost = ForwardCost(Curve((1, 8, 64), (1.0, 1.0, 1.0)))
+    cost = RunningCost(ForwardCost(Curve((1, 8, 64), (1.0, 1.0, 1.0))))
     for _ in range(4000):
-        cost = cost.corrected(1, 1.0).corrected(8, 4.0)
-    assert cost.causal(8) / cost.causal(1) == pytest.approx(4.0, rel=0.15)
+        cost.follow(1, 1.0)
+        cost.follow(8, 4.0)
+    assert cost.seconds(8) / cost.seconds(1) == pytest.approx(4.0, rel=0.15)
 
 
 def test_one_outlier_changes_little() -> None:
-    cost = ForwardCost(Curve((1, 8), (1.0, 2.0))).corrected(1, 1000.0)
-    assert cost.causal(1) < 1.1
+    cost = RunningCost(ForwardCost(Curve((1, 8), (1.0, 2.0))))
+    cost.follow(1, 1000.0)
+    assert cost.seconds(1) < 1.1
+
+
+@given(points, st.lists(st.tuples(st.integers(1, 300), st.floats(0, 1e4)), max_size=40))
+def test_a_running_cost_stays_one_that_makes_sense(
+    some: list[tuple[int, float]], forwards: list[tuple[int, float]]
+) -> None:
+    running = RunningCost(ForwardCost(through(some), through(some)))
+    for rows, seconds in forwards:
+        running.follow(rows, seconds)
+    cost = running.now()
+    for rows in (1, 2, 7, 400):
+        assert running.seconds(rows) == pytest.approx(cost.seconds(rows))
+        assert running.seconds(rows, rows) == pytest.approx(cost.seconds(rows, rows))
 
 
 def test_forwards_correct_the_curve_where_it_was_measured() -> None:
     pace = Pace()
-    pace.cost = ForwardCost(Curve((1, 8), (1.0, 2.0)))
+    pace.measured(ForwardCost(Curve((1, 8), (1.0, 2.0))))
     pace.forward_took(9, 5.0)
-    assert pace.cost.causal.seconds == (1.0, 2.0)
+    assert pace.seconds(1) == 1.0
     pace.forward_took(1, 5.0)
-    assert pace.cost.causal(1) > 1.0
+    assert pace.seconds(1) > 1.0
     given_one = Pace(COST)
     given_one.forward_took(1, 5.0)
     assert given_one.cost is COST
