@@ -17,7 +17,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from decoding.native.pick import can_pick, pick
+from decoding.native.pick import RowPick, can_pick, pick
 from decoding.span import Ranking, Scores
 
 _FAR = 1e6
@@ -103,16 +103,20 @@ def pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None 
     """
     if not any(choice.is_simple for choice in choices) or not can_pick(logits_RV):
         return _pick_tokens(logits_RV, choices, never)
-    others = [row for row, choice in enumerate(choices) if not choice.is_simple]
-    answers: dict[int, tuple[int, float, Ranking | None]] = {}
+    simple = [
+        RowPick(row, choice.mask_W, choice.sampling.temperature, _key(choice.seed, choice.position))
+        for row, choice in enumerate(choices)
+        if choice.is_simple
+    ]
+    answers: dict[int, tuple[int, float, Ranking | None]] = {
+        each.row: (*found, None)
+        for each, found in zip(simple, pick(logits_RV, simple, never), strict=True)
+    }
+    others = [row for row in range(len(choices)) if row not in answers]
     if others:
         rest = _pick_tokens(logits_RV[others], [choices[row] for row in others], never)
         found = zip(rest.tokens, rest.logprobs, rest.rankings, strict=True)
         answers.update(zip(others, found, strict=True))
-    for row, choice in enumerate(choices):
-        if choice.is_simple:
-            key, temperature = _key(choice.seed, choice.position), choice.sampling.temperature
-            answers[row] = (*pick(logits_RV, row, choice.mask_W, never, temperature, key), None)
     tokens, logprobs, rankings = zip(*(answers[row] for row in range(len(choices))), strict=True)
     return Picked(tokens, logprobs, rankings)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 8  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 9  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -105,6 +105,15 @@ class Forward(ctypes.Structure):
     )
 
 
+class Ask(ctypes.Structure):
+    _fields_ = (
+        ("logits", c_void_p),
+        ("mask", c_void_p),
+        ("temperature", c_double),
+        ("key", c_uint64),
+    )
+
+
 class Best(ctypes.Structure):
     _fields_ = (("token", c_int64), ("logprob", c_double))
 
@@ -133,7 +142,7 @@ class Refusal(IntEnum):
     NO_ROW = 5
 
 
-_STRUCTURES = (Linear, Layer, Network, Segment, Forward, Best, DraftHead)
+_STRUCTURES = (Linear, Layer, Network, Segment, Forward, Ask, Best, DraftHead)
 
 
 class NativeUnavailable(Exception):
@@ -181,7 +190,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
     lib.trimode_packed_bytes.restype = c_int64
     lib.trimode_pack.argtypes = [c_void_p, *[c_int64] * 4, c_void_p]
     lib.trimode_pack.restype = c_int32
-    lib.trimode_pick.argtypes = [c_void_p, c_int64, c_void_p, c_int64, c_double, c_uint64, c_void_p]
+    lib.trimode_pick.argtypes = [c_void_p, *[c_int64] * 4, c_void_p]
     lib.trimode_pick.restype = None
     lib.trimode_guess.argtypes = [
         *(POINTER(DraftHead), c_void_p, c_int64, c_int64, c_float),

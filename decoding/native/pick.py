@@ -1,11 +1,13 @@
-"""One token from a row of logits on a CPU, in two passes over it."""
+"""One token from each of some rows of logits on a CPU, in two passes over them."""
 
-from ctypes import CDLL, byref
+from collections.abc import Sequence
+from ctypes import CDLL
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from decoding.native.library import Best, NativeUnavailable, library
+from decoding.native.library import Ask, Best, NativeUnavailable, library
 
 
 def can_pick(logits_RV: Tensor) -> bool:
@@ -19,33 +21,41 @@ def can_pick(logits_RV: Tensor) -> bool:
     return logits_RV.stride(-1) == 1
 
 
-def pick(
-    logits_RV: Tensor,
-    row: int,
-    mask_W: Tensor | None,
-    never: int | None,
-    temperature: float = 0.0,
-    key: int = 0,
-    build: CDLL | None = None,
-) -> tuple[int, float]:
-    """The allowed token with the largest logit / `temperature` + noise, and its log-probability.
+@dataclass(frozen=True, slots=True)
+class RowPick:
+    """What is asked of a row: the allowed token with the largest logit / `temperature` + noise.
 
-    The probability is among the allowed tokens, without temperature. `mask_W` holds packed int32
-    words, None where all is allowed; `never` is a token that is not. The noise is that of
+    `mask_W` holds packed int32 words, None where all is allowed. The noise is that of
     `decoding.sampling.gumbel_noise`, `key` its word for seed and position; there is none at
-    temperature 0. A row's answer does not depend on the other rows. `build` is one of
-    `library.builds()`, the quickest by default.
+    temperature 0.
     """
-    vocab_size = logits_RV.shape[-1]
-    assert mask_W is None or (mask_W.is_contiguous() and mask_W.numel() * 32 >= vocab_size)
-    best = Best()
+
+    row: int
+    mask_W: Tensor | None = None
+    temperature: float = 0.0
+    key: int = 0
+
+
+def pick(
+    logits_RV: Tensor, asked: Sequence[RowPick], never: int | None, build: CDLL | None = None
+) -> list[tuple[int, float]]:
+    """The tokens asked for, and their log-probabilities among those allowed, without temperature.
+
+    `never` is a token that no row may pick. A row's answer does not depend on the other rows, nor
+    on the number of threads, which are those of torch. `build` is one of `library.builds()`, the
+    quickest by default.
+    """
+    vocab_size, first = logits_RV.shape[-1], logits_RV.data_ptr()
+    row_bytes = logits_RV.stride(0) * logits_RV.element_size()
+    asks, best = (Ask * len(asked))(), (Best * len(asked))()
+    for ask, each in zip(asks, asked, strict=True):
+        mask_W = each.mask_W
+        if mask_W is not None:
+            assert mask_W.is_contiguous() and mask_W.numel() * 32 >= vocab_size
+            ask.mask = mask_W.data_ptr()
+        ask.logits = first + each.row * row_bytes
+        ask.temperature, ask.key = each.temperature, each.key
     (build or library()).trimode_pick(
-        logits_RV.data_ptr() + row * logits_RV.stride(0) * logits_RV.element_size(),
-        vocab_size,
-        None if mask_W is None else mask_W.data_ptr(),
-        -1 if never is None else never,
-        temperature,
-        key,
-        byref(best),
+        asks, len(asked), vocab_size, -1 if never is None else never, torch.get_num_threads(), best
     )
-    return best.token, best.logprob
+    return [(each.token, each.logprob) for each in best]

@@ -416,7 +416,7 @@ template <int PLANES> void run_planes(const Network &network, const Forward &for
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 8; }
+int trimode_version() { return 9; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {
@@ -464,11 +464,12 @@ int trimode_pack(const float *weight, int64_t outputs, int64_t inputs, int64_t b
                      : pack<8>(weight, int(outputs), int(inputs), rough, out);
 }
 
-// One row's pick (see `pick.hpp`); a temperature of 0 takes the best token.
-void trimode_pick(const float *logits, int64_t count, const int32_t *mask, int64_t never, double temperature,
-                  uint64_t key, Best *out) {
-    const Allowed allowed{logits, count, mask, never};
-    *out = temperature == 0.0 ? best_of(allowed) : sample_of(allowed, temperature, key);
+// The picks of some rows of `count` logits (see `pick.hpp`).
+void trimode_pick(const Ask *asks, int64_t rows, int64_t count, int64_t never, int64_t threads, Best *out) {
+    Pool &pool = Pool::shared();
+    const bool opened = pool.open(int(threads));
+    pick(pool, opened, asks, rows, count, never, out);
+    if (opened) pool.close();
 }
 
 // What a draft head guesses behind a token; `hidden` is padded to the head's inputs. Returns how many.
@@ -480,7 +481,7 @@ int64_t trimode_guess(const DraftHead *head, const float *hidden, int64_t token,
 // The layout of the structures, for the caller to compare with its own.
 int64_t trimode_size(int which) {
     const int64_t sizes[] = {sizeof(Linear), sizeof(Layer), sizeof(Network), sizeof(Segment),
-                             sizeof(Forward), sizeof(Best), sizeof(DraftHead)};
+                             sizeof(Forward), sizeof(Ask), sizeof(Best), sizeof(DraftHead)};
     return sizes[which];
 }
 }

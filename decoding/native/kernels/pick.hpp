@@ -1,8 +1,11 @@
-// The largest allowed logit of a row, and its log-probability among the allowed ones.
+// The largest allowed logit of each row, and its log-probability among the allowed ones.
+//
+// Rows are cut into parts of one size, which threads share: a row's answer depends on the row alone.
 #pragma once
 
 #include <limits>
 
+#include "pool.hpp"
 #include "simd.hpp"
 
 struct Best {
@@ -10,13 +13,23 @@ struct Best {
     double logprob;
 };
 
-// One row of logits and what of it may be picked. `mask` holds a bit for each token, 32 to a word,
-// or is null; `never` is a token that is not allowed, -1 for none.
+// What is asked of a row. `mask` holds a bit for each token that may be picked, 32 to a word, or is
+// null. A temperature of 0 takes the best token; `key` is the noise's word for seed and position.
+struct Ask {
+    const float *logits;
+    const int32_t *mask;
+    double temperature;
+    uint64_t key;
+};
+
+constexpr int64_t PART = 4096;  // tokens, whole words of a mask
+
+// The part of a row of `count` logits that begins with `from`; `never` is a token that is not
+// allowed, -1 for none.
 struct Allowed {
     const float *logits;
-    int64_t count;
     const int32_t *mask;
-    int64_t never;
+    int64_t count, never, from;
 
     static constexpr float lowest = -std::numeric_limits<float>::infinity();
 
@@ -34,7 +47,8 @@ struct Allowed {
 
     // Calls use(first, logits from token `first` on), -inf for those not allowed.
     template <class Use> void each(const Use &use) const {
-        for (int64_t first = 0; first < count; first += LANES) {
+        const int64_t end = std::min(from + PART, count);
+        for (int64_t first = from; first < end; first += LANES) {
             // Most words of a strict mask are empty.
             if (mask && first % 32 == 0 && mask[first / 32] == 0) first += 32 - LANES;
             else use(first, at(first));
@@ -48,8 +62,15 @@ struct Allowed {
     }
 };
 
-// Of equal logits the first counts. Where one is not a number, neither is the log-probability.
-inline Best best_of(const Allowed &allowed) {
+// What a part holds: its largest logit, the first token that has it, `count` if none is allowed, and
+// the sum of exp(logit - `largest`).
+struct Summary {
+    float largest;
+    int64_t token;
+    double sum;
+};
+
+inline Summary summary_of(const Allowed &allowed) {
     Floats most = splat(Allowed::lowest);
     Ints where = {};
     allowed.each([&](int64_t first, Floats v) {
@@ -58,11 +79,24 @@ inline Best best_of(const Allowed &allowed) {
     });
     const float largest = largest_of(most);
     int64_t token = allowed.count;
-    for (int i = 0; i < LANES; ++i)
-        if (most[i] == largest) token = std::min<int64_t>(token, where[i]);
+    if (largest != Allowed::lowest)
+        for (int i = 0; i < LANES; ++i)
+            if (most[i] == largest) token = std::min<int64_t>(token, where[i]);
+    const float anchor = token == allowed.count ? 0.0f : largest;
     Floats sums = {};
-    allowed.each([&](int64_t, Floats v) { sums += exp_of(v - largest); });
-    return {token == allowed.count ? 0 : token, -std::log(double(sum_of(sums)))};
+    allowed.each([&](int64_t, Floats v) { sums += exp_of(v - anchor); });
+    return {largest, token, double(sum_of(sums))};
+}
+
+// Of equal logits the first counts. Where one is not a number, neither is the log-probability.
+inline Best best_of(const Summary *parts, int count, int64_t none) {
+    const Summary *best = parts;
+    for (int part = 1; part < count; ++part)
+        if (parts[part].largest > best->largest) best = parts + part;
+    double sum = 0.0;
+    for (int part = 0; part < count; ++part)
+        sum += parts[part].sum * std::exp(double(parts[part].largest) - double(best->largest));
+    return {best->token == none ? 0 : best->token, -std::log(sum)};
 }
 
 // The output function of SplitMix64, as in `decoding/sampling.py`.
@@ -72,30 +106,74 @@ inline uint64_t mixed(uint64_t z) {
     return z ^ z >> 31;
 }
 
-// The allowed token with the largest logit / temperature + noise, the noise being -log(-log(u))
-// with u a function of `key` and the token.
-inline Best sample_of(const Allowed &allowed, double temperature, uint64_t key) {
-    const Best best = best_of(allowed);
-    const auto uniform = [&](int64_t token) {
-        return (double(mixed(uint64_t(token + 1) * 0x9e3779b97f4a7c15u + key) >> 11) + 0.5) * 0x1p-53;
-    };
-    const auto noisy = [&](int64_t token) {
-        return double(allowed.logits[token]) / temperature - std::log(-std::log(uniform(token)));
-    };
-    int64_t token = best.token;
-    double most = noisy(token);
-    const float inverse = float(1.0 / temperature), margin = 1e-3f + 1e-6f * std::fabs(float(most));
+// Logits over the temperature with noise, -log(-log(u)) with u a function of the row's key and the token.
+struct Noisy {
+    const Ask &ask;
+
+    double uniform(int64_t token) const {
+        return (double(mixed(uint64_t(token + 1) * 0x9e3779b97f4a7c15u + ask.key) >> 11) + 0.5) * 0x1p-53;
+    }
+
+    double operator()(int64_t token) const {
+        return double(ask.logits[token]) / ask.temperature - std::log(-std::log(uniform(token)));
+    }
+};
+
+struct Sampled {
+    int64_t token;
+    double value;
+
+    // Of equal ones the first counts.
+    void meet(Sampled other) {
+        if (other.value > value || (other.value == value && other.token < token)) *this = other;
+    }
+};
+
+// The largest in a part, if it is above `most`, which some token of the row has.
+inline Sampled sampled_of(const Allowed &allowed, const Noisy &noisy, Sampled most) {
+    const float inverse = float(1.0 / noisy.ask.temperature);
+    const float start = float(most.value), margin = 1e-3f + 1e-6f * std::fabs(start);
     allowed.each([&](int64_t first, Floats v) {
-        // As -log(u) >= 1 - u, a token whose 1 - u is above e**(logit / T - most) has lost. The margin
+        // As -log(u) >= 1 - u, a token whose 1 - u is above e**(logit / T - start) has lost. The margin
         // covers the rounding of this estimate; where it is no number, the token is looked at.
-        const Floats excess = v * inverse - float(most) + margin;
+        const Floats excess = v * inverse - start + margin;
         const Floats bound = exp_of(larger(excess < 80.0f ? excess : splat(80.0f), splat(-80.0f)));
         const int64_t last = std::min<int64_t>(LANES, allowed.count - first);
         for (int64_t lane = 0; lane < last; ++lane) {
-            if (1.0 - uniform(first + lane) > double(bound[lane]) || v[lane] == Allowed::lowest) continue;
-            const double value = noisy(first + lane);
-            if (value > most || (value == most && first + lane < token)) most = value, token = first + lane;
+            const int64_t token = first + lane;
+            if (1.0 - noisy.uniform(token) > double(bound[lane]) || v[lane] == Allowed::lowest) continue;
+            most.meet({token, noisy(token)});
         }
     });
-    return {token, best.logprob + double(allowed.logits[token]) - double(allowed.logits[best.token])};
+    return most;
+}
+
+inline void pick(Pool &pool, bool opened, const Ask *asks, int64_t rows, int64_t count, int64_t never, Best *out) {
+    const int parts = int((count + PART - 1) / PART);
+    const auto allowed = [&](const Ask &ask, int part) {
+        return Allowed{ask.logits, ask.mask, count, never, part * PART};
+    };
+    std::vector<Summary> summaries(size_t(rows) * parts);
+    pool.each(opened, int(rows) * parts, [&](int task) {
+        summaries[size_t(task)] = summary_of(allowed(asks[task / parts], task % parts));
+    });
+    std::vector<Sampled> sampled(summaries.size());
+    std::vector<int> warm;
+    for (int row = 0; row < rows; ++row) {
+        out[row] = best_of(&summaries[size_t(row) * parts], parts, count);
+        if (asks[row].temperature != 0.0) warm.push_back(row);
+    }
+    pool.each(opened, int(warm.size()) * parts, [&](int task) {
+        const int row = warm[size_t(task / parts)], part = task % parts;
+        const Noisy noisy{asks[row]};
+        const int64_t best = out[row].token;
+        sampled[size_t(row) * parts + part] = sampled_of(allowed(asks[row], part), noisy, {best, noisy(best)});
+    });
+    for (const int row : warm) {
+        const int64_t best = out[row].token;
+        Sampled most = sampled[size_t(row) * parts];
+        for (int part = 1; part < parts; ++part) most.meet(sampled[size_t(row) * parts + part]);
+        const float *logits = asks[row].logits;
+        out[row] = {most.token, out[row].logprob + double(logits[most.token]) - double(logits[best])};
+    }
 }

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from decoding.native.pick import can_pick, pick
+from decoding.native.pick import RowPick, can_pick
+from decoding.native.pick import pick as pick_rows
 from decoding.sampling import (
     Choice,
     Sampling,
@@ -21,7 +22,7 @@ from decoding.sampling import (
 )
 
 CPU = torch.device("cpu")
-sizes = st.sampled_from([1, 2, 15, 16, 17, 31, 32, 33, 71, 100, 1000])
+sizes = st.sampled_from([1, 2, 15, 16, 17, 31, 32, 33, 71, 100, 1000, 4096, 4097, 9000])
 temperatures = st.sampled_from([1e-30, 1e-7, 1e-3, 0.1, 0.7, 1.0, 1.5, 40.0, 1e6, 1e30])
 
 
@@ -38,6 +39,19 @@ def mask_of(size: int, seed: int, density: float) -> Tensor:
     flags[size:] = True
     words = (flags.reshape(-1, 32).long() << torch.arange(32)).sum(-1)
     return words.to(torch.int32)
+
+
+def pick(
+    logits_RV: Tensor,
+    row: int,
+    mask_W: Tensor | None,
+    never: int | None,
+    temperature: float = 0.0,
+    key: int = 0,
+    build: ctypes.CDLL | None = None,
+) -> tuple[int, float]:
+    [found] = pick_rows(logits_RV, [RowPick(row, mask_W, temperature, key)], never, build)
+    return found
 
 
 def defined(
@@ -127,6 +141,41 @@ def test_rows_are_taken_where_they_lie(build: ctypes.CDLL) -> None:
         found = pick(logits_RV, row, None, None, build=build)
         assert found == pick(logits_V.clone()[None], 0, None, None, build=build)
         assert found[0] == int(logits_V.argmax())
+
+
+def test_a_row_is_answered_alike_in_any_company(build: ctypes.CDLL) -> None:
+    """To the bit, with one thread and with several."""
+    size = 9000
+    logits_RV = torch.stack([logits_of(size, seed) for seed in range(6)])
+    asked = [
+        RowPick(5 - at, mask_of(size, at, 0.3) if at % 2 else None, 0.7 * (at % 3), 11 + at)
+        for at in range(6)
+    ]
+    alone = [pick_rows(logits_RV, [each], 17, build)[0] for each in asked]
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            assert pick_rows(logits_RV, asked, 17, build) == alone
+    finally:
+        torch.set_num_threads(threads)
+    assert pick_rows(logits_RV, [], 17, build) == []
+
+
+def test_equal_logits_in_different_parts_go_to_the_first(build: ctypes.CDLL) -> None:
+    logits_V = torch.zeros(9000)
+    for place in (8999, 4096, 4095):
+        logits_V[place] = 2.0
+        assert pick(logits_V[None], 0, None, None, build=build)[0] == place
+    assert pick(logits_V[None], 0, None, 4095, build=build)[0] == 4096
+
+
+def test_a_number_that_is_none_is_told_where_all_else_is_forbidden(build: ctypes.CDLL) -> None:
+    logits_V = torch.full((9000,), -torch.inf)
+    logits_V[8000] = torch.nan
+    assert not math.isfinite(pick(logits_V[None], 0, None, None, build=build)[1])
+    logits_V[100] = 1.0
+    assert not math.isfinite(pick(logits_V[None], 0, None, None, build=build)[1])
 
 
 def test_only_rows_of_single_precision_side_by_side_can_be_picked_from() -> None:
