@@ -51,7 +51,8 @@ def pick(
     for ask, each in zip(asks, asked, strict=True):
         mask_W = each.mask_W
         if mask_W is not None:
-            assert mask_W.is_contiguous() and mask_W.numel() * 32 >= vocab_size
+            assert mask_W.is_contiguous()
+            assert mask_W.numel() * 32 >= vocab_size
             ask.mask = mask_W.data_ptr()
         ask.logits = first + each.row * row_bytes
         ask.temperature, ask.key = each.temperature, each.key
