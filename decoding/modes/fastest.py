@@ -78,7 +78,7 @@ class Fastest:
 
     def select(self, sequence: Decodable) -> DecodeMode:
         outlook = sequence.outlook
-        if not outlook.is_measured or sequence.finished:
+        if not outlook.is_measured or sequence.finished or outlook.wants_single_rows:
             return _NEXT
         looked_up = [
             *self._copied(sequence),

@@ -56,6 +56,12 @@ class Outlook(Protocol):
         """Whether denoising was left untried for so long that a step should try it."""
         ...
 
+    @property
+    def wants_single_rows(self) -> bool:
+        """Whether the sequence is alone and its steps should be autoregressive for a while, as the
+        cost of those is no longer known well."""
+        ...
+
 
 @dataclass(slots=True)
 class Yield:
@@ -118,6 +124,10 @@ class Pace:
         cost = self._running or self._given
         assert cost is not None, "measure the cost of forwards first"
         return cost.seconds(causal_rows, draft_rows)
+
+    @property
+    def wants_single_rows(self) -> bool:
+        return self._running is not None and self._running.wants_single
 
     def account(self) -> "Account":
         """For a new sequence. It counts as company from its first span on."""
@@ -203,6 +213,10 @@ class Account:
 
     def probe_due(self, region: Region) -> bool:
         return self._pace.probe_due(region)
+
+    @property
+    def wants_single_rows(self) -> bool:
+        return self._pace.wants_single_rows and self._pace.rows == self._rows
 
     # --- told by the engine
 

@@ -4,6 +4,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from math import exp, log
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,61 +56,97 @@ class ForwardCost:
         return both + max(self.draft(draft_rows) - self.causal(draft_rows), 0.0)
 
 
+_NOISE, _OUTLIER = 0.1, 0.15
+_LEVEL, _LEVEL_STEP = 0.1, 0.02
+_SHAPE, _SHAPE_STEP = 0.05, 0.002
+"""Logarithms of seconds: how much forwards scatter, and how far one may pull; how wrong the
+calibration may be about the whole curve and about each point, and how far both drift per forward."""
+_SETTLING = 8
+"""Forwards of one row after which the next is as quick as among many of its kind."""
+_WANTED_FIRST, _WANTED_AFTER, _ENOUGH = 64, 512, 8
+"""Other forwards after which some of one row are wanted, and how many of them then."""
+
+
 class RunningCost:
     """A cost that follows the forwards of an engine.
 
-    The whole curve follows quickly: a longer context or a slower machine moves all of it alike, and
-    no decision depends on that. Its shape follows slowly, and only when the whole has. Single
-    outliers are bounded. Asked and told at every step, so it changes in place.
+    What changes for all row counts alike, with the machine's load or a longer context, is told from
+    what changes between them by a Kalman filter (R. E. Kalman, 1960) over the logarithms of the
+    points and their common level. A forward of one row behind larger ones is slower than among its
+    kind, as those leave less of the weights in the processor's cache, so it says nothing about the
+    cost of going on row by row, and does not count.
     """
 
     def __init__(self, cost: ForwardCost) -> None:
-        self._rows, self._seconds = cost.causal.rows, list(cost.causal.seconds)
-        self._draft, self._level = cost.draft, 1.0
+        self._rows, self._draft = cost.causal.rows, cost.draft
+        self._logs_K = np.log(np.array(cost.causal.seconds))
+        size = len(self._rows)
+        self._state_S = np.zeros(1 + size)  # the level, and what each point differs from it
+        self._covariance_SS = np.diag([_LEVEL**2] + [_SHAPE**2] * size)
+        self._drift_SS = np.diag([_LEVEL_STEP**2] + [_SHAPE_STEP**2] * size)
+        self._seconds = list(cost.causal.seconds)
+        self._num_single = 0
+        self._num_other = _WANTED_AFTER - _WANTED_FIRST
+        self.wants_single = False
+        """Whether it is long ago that forwards of one row counted."""
 
     def seconds(self, causal_rows: float, draft_rows: float = 0) -> float:
         """As `ForwardCost.seconds`."""
         both = _between(self._rows, self._seconds, causal_rows + draft_rows)
         if draft_rows and self._draft is not None:
-            causal = _between(self._rows, self._seconds, draft_rows)
-            both += max(self._draft(draft_rows) - causal, 0.0)
-        return both * self._level
+            draft = self._draft(draft_rows) * self._level
+            both += max(draft - _between(self._rows, self._seconds, draft_rows), 0.0)
+        return both
 
     def follow(self, rows: int, measured: float) -> None:
         """A forward of `rows` causal rows took `measured` seconds. What is above 0 counts, and
         what is among the rows that the curve was measured at."""
         if measured <= 0.0 or rows > self._rows[-1]:
             return
-        ratio = min(max(measured / self.seconds(rows), 0.5), 2.0)
-        level = ratio**0.1
-        self._level *= level
-        self._bend(rows, (ratio / level) ** 0.01)
+        self._num_single = self._num_single + 1 if rows == 1 else 0
+        if self._num_single > _SETTLING:
+            self._num_other = max(self._num_other - _WANTED_AFTER // _ENOUGH, 0)
+        else:
+            self._num_other += 1
+        self.wants_single = self._num_other > (0 if self.wants_single else _WANTED_AFTER)
+        if rows > 1 or self._num_single > _SETTLING:
+            self._correct(rows, log(measured / self.seconds(rows)))
 
     def now(self) -> ForwardCost:
         """The cost as it stands."""
-        causal = Curve(self._rows, tuple(each * self._level for each in self._seconds))
         draft = self._draft
         if draft is not None:
             draft = Curve(draft.rows, tuple(each * self._level for each in draft.seconds))
-        return ForwardCost(causal, draft)
+        return ForwardCost(Curve(self._rows, tuple(self._seconds)), draft)
 
-    def _bend(self, rows: int, factor: float) -> None:
-        """Multiplies the points on both sides of `rows`, and lifts what then lies below a point
-        of fewer rows."""
-        seconds, at = self._seconds, bisect_right(self._rows, rows)
-        first = max(at - 1, 0)
-        seconds[first] *= factor
-        if at < len(seconds) and self._rows[first] != rows:
-            seconds[at] *= factor
-        for later in range(max(first, 1), len(seconds)):
-            seconds[later] = max(seconds[later], seconds[later - 1])
+    @property
+    def _level(self) -> float:
+        return exp(float(self._state_S[0]))
+
+    def _correct(self, rows: int, surprise: float) -> None:
+        observed_S = np.zeros(len(self._state_S))
+        observed_S[0] = 1.0
+        low, share = _place(self._rows, rows)
+        observed_S[1 + low] += 1.0 - share
+        if share:
+            observed_S[2 + low] += share
+        along_S = self._covariance_SS @ observed_S
+        gain_S = along_S / (observed_S @ along_S + _NOISE**2)
+        self._state_S += gain_S * min(max(surprise, -_OUTLIER), _OUTLIER)
+        self._covariance_SS += self._drift_SS - np.outer(gain_S, along_S)
+        seconds_K = np.exp(self._logs_K + self._state_S[0] + self._state_S[1:])
+        self._seconds = np.maximum.accumulate(seconds_K).tolist()
+
+
+def _place(rows: Sequence[int], wanted: float) -> tuple[int, float]:
+    """The point before, and the share of the way to the next; beyond the last, more than 1."""
+    at = bisect_right(rows, wanted)
+    if at == 0 or len(rows) == 1:
+        return 0, 0.0
+    at = min(at, len(rows) - 1)
+    return at - 1, (wanted - rows[at - 1]) / (rows[at] - rows[at - 1])
 
 
 def _between(rows: Sequence[int], seconds: Sequence[float], wanted: float) -> float:
-    at = bisect_right(rows, wanted)
-    if at == 0 or len(rows) == 1:
-        return seconds[0]
-    at = min(at, len(rows) - 1)
-    low, high = rows[at - 1], rows[at]
-    share = (wanted - low) / (high - low)
-    return seconds[at - 1] + share * (seconds[at] - seconds[at - 1])
+    low, share = _place(rows, wanted)
+    return seconds[low] + share * (seconds[low + 1] - seconds[low]) if share else seconds[low]

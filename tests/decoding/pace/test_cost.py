@@ -80,9 +80,8 @@ def test_a_machine_that_slows_down_moves_the_curve_and_not_its_shape() -> None:
 
 def test_a_shape_that_was_measured_wrong_is_corrected_in_time() -> None:
     cost = RunningCost(ForwardCost(Curve((1, 8, 64), (1.0, 1.0, 1.0))))
-    for _ in range(4000):
-        cost.follow(1, 1.0)
-        cost.follow(8, 4.0)
+    for turn in range(4000):
+        cost.follow(1 if turn // 20 % 2 else 8, 1.0 if turn // 20 % 2 else 4.0)
     assert cost.seconds(8) / cost.seconds(1) == pytest.approx(4.0, rel=0.15)
 
 
@@ -110,7 +109,7 @@ def test_forwards_correct_the_curve_where_it_was_measured() -> None:
     pace.measured(ForwardCost(Curve((1, 8), (1.0, 2.0))))
     pace.forward_took(9, 5.0)
     assert pace.seconds(1) == 1.0
-    pace.forward_took(1, 5.0)
+    pace.forward_took(8, 5.0)
     assert pace.seconds(1) > 1.0
     given_one = Pace(COST)
     given_one.forward_took(1, 5.0)
