@@ -59,8 +59,8 @@ class ForwardCost:
 _NOISE, _OUTLIER = 0.1, 0.15
 _LEVEL, _LEVEL_STEP = 0.1, 0.02
 _SHAPE, _SHAPE_STEP = 0.05, 0.002
-"""Logarithms of seconds: how much forwards scatter, and how far one may pull; how wrong the
-calibration may be about the whole curve and about each point, and how far both drift per forward."""
+"""In logarithms of seconds: how much forwards scatter, and how far one may pull; how wrong the
+calibration may be about the whole curve and about each point, how far both drift per forward."""
 _SETTLING = 8
 """Forwards of one row after which the next is as quick as among many of its kind."""
 _WANTED_FIRST, _WANTED_AFTER, _ENOUGH = 64, 512, 8

@@ -11,6 +11,7 @@ from decoding import (
     Curve,
     DecodeMode,
     DiffusionDrafter,
+    Engine,
     Fastest,
     ForwardCost,
     Grammar,
@@ -19,7 +20,7 @@ from decoding import (
     SelfSpeculation,
 )
 from decoding.record import Region
-from tests.decoding.modes.scripted import COST, requests, scripted_engine
+from tests.decoding.modes.scripted import COST, TOKENIZER, requests, scripted_engine
 from tests.decoding.pace.simulation import (
     COMPUTE_BOUND,
     again,
@@ -37,6 +38,9 @@ FIXED: dict[str, DecodeMode] = {
 }
 CALL_THEN_PROSE = Grammar.regex("[a-z]{40}[a-z]*")
 """Constrained for 40 letters, free behind them."""
+
+
+ALWAYS_DRAFTS = Auto(free=Fastest(block_lengths=(2,), lookup=None, denoiser=None))
 
 
 def skilled(position: int) -> float:
@@ -119,6 +123,26 @@ def test_company_makes_drafting_unprofitable() -> None:
     crowd = simulate(Auto(), cost=cost, skill_at=skilled, warm_up=1, num_live=32)
     assert share_drafting(alone) > 0.75
     assert share_drafting(crowd) < 0.1
+
+
+def test_who_is_alone_goes_on_row_by_row_for_a_while_to_learn_what_that_costs() -> None:
+    """Only where the cost follows what forwards take, and in no company."""
+
+    def first_modes(engine: Engine, num_live: int) -> str:
+        """A letter for each of the first tokens, when all are still there."""
+        made = engine.generate_many(
+            [Request([5 + at], mode=ALWAYS_DRAFTS, max_new_tokens=200) for at in range(num_live)]
+        )
+        return "".join(record.mode[0] for each in made for record in each.records[:160])
+
+    free = ForwardCost(Curve((1, 64), (1.0, 1.0)))
+    network = scripted_engine().network
+    alone = first_modes(Engine(network, TOKENIZER, forward_cost=lambda _: free), 1)
+    assert "a" * 15 in alone
+    assert alone.count("a") < 30
+    assert first_modes(Engine(network, TOKENIZER, forward_cost=free), 1).count("a") < 5
+    together = first_modes(Engine(network, TOKENIZER, forward_cost=lambda _: free), 3)
+    assert together.count("a") < 10
 
 
 def share_drafting(run: object) -> float:

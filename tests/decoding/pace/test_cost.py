@@ -91,6 +91,53 @@ def test_one_outlier_changes_little() -> None:
     assert cost.seconds(1) < 1.1
 
 
+def test_single_rows_count_once_they_are_among_their_kind() -> None:
+    """Behind larger forwards they are slower than where nothing else is in between."""
+    cost = RunningCost(ForwardCost(Curve((1, 4), (1.0, 2.0))))
+    before = cost.seconds(1)
+    for _ in range(20):
+        for _ in range(8):
+            cost.follow(1, 3.0)
+        assert cost.seconds(1) == before
+        cost.follow(4, 2.0)
+    for _ in range(9):
+        cost.follow(1, 3.0)
+    assert cost.seconds(1) > before
+
+
+def test_a_few_single_rows_are_wanted_behind_many_other_forwards() -> None:
+    cost = RunningCost(ForwardCost(Curve((1, 4), (1.0, 2.0))))
+    waits = []
+    for _ in range(3):
+        waits.append(0)
+        while not cost.wants_single:
+            cost.follow(4, 2.0)
+            waits[-1] += 1
+        asked = 0
+        while cost.wants_single:
+            cost.follow(1, 1.0)
+            asked += 1
+        assert asked <= 20
+    assert waits[0] <= 66
+    assert 500 <= waits[1] == waits[2] <= 520
+
+
+def test_what_is_measured_now_and_then_moves_with_the_rest_in_between() -> None:
+    """The machine slows down while nobody takes single rows: they are believed to be slower, too,
+    and what was learned about their share stays."""
+    cost = RunningCost(ForwardCost(Curve((1, 4), (1.0, 1.2))))
+    for _ in range(10):
+        for _ in range(100):
+            cost.follow(4, 1.2)
+        for _ in range(20):
+            cost.follow(1, 0.8)
+    assert cost.seconds(4) / cost.seconds(1) == pytest.approx(1.5, rel=0.06)
+    for _ in range(200):
+        cost.follow(4, 2.4)
+    assert cost.seconds(4) == pytest.approx(2.4, rel=0.03)
+    assert cost.seconds(1) == pytest.approx(1.6, rel=0.12)
+
+
 @given(points, st.lists(st.tuples(st.integers(1, 300), st.floats(0, 1e4)), max_size=40))
 def test_a_running_cost_stays_one_that_makes_sense(
     some: list[tuple[int, float]], forwards: list[tuple[int, float]]
