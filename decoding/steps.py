@@ -1,6 +1,14 @@
 """All steps of a sequence, one after the other, and what came of each."""
 
-from decoding.modes import BlockDiffusion, DecodeMode, SelfSpeculation, Step, head_of, ngrams_of
+from decoding.modes import (
+    BlockDiffusion,
+    DecodeMode,
+    SelfSpeculation,
+    Step,
+    asks_head,
+    head_of,
+    ngrams_of,
+)
 from decoding.ngrams import Continuation
 from decoding.pace import Guesser
 from decoding.record import Origin, Region
@@ -30,7 +38,7 @@ def _step(sequence: Sequence) -> Step:
     label = _label(mode)
     outlook.begins(region, label)
     head = head_of(sequence.mode)
-    foreseen = () if head is None else head.foreseen(sequence)
+    foreseen = head.foreseen(sequence) if head is not None and asks_head(sequence) else ()
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length

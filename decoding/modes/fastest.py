@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import count
+from itertools import chain, count
 from typing import TypeVar
 
 from decoding.errors import UnsupportedMode
@@ -27,6 +27,9 @@ _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
+_DEAR = 0.35
+"""The price of a row above which few guesses of a draft head pay for theirs: asking it, for each of
+many sequences, takes as long as it saves."""
 _WORTHLESS = 0.02
 """Longer blocks are not weighed where their next guess is less probable to be kept."""
 _WORSE = 2
@@ -120,7 +123,7 @@ class Fastest:
             yield from self._options(sequence, self.ngrams, Guesser.NGRAM, levels)
 
     def _guessed(self, sequence: Decodable) -> "Iterator[_Option]":
-        if self.head is not None:
+        if self.head is not None and asks_head(sequence):
             levels = (each.level for each in self.head.foreseen(sequence))
             yield from self._options(sequence, self.head, Guesser.HEAD, levels)
 
@@ -131,8 +134,15 @@ class Fastest:
     def _options(
         self, sequence: Decodable, drafter: _Own, guesser: Guesser, depths: Iterable[int]
     ) -> "Iterator[_Option]":
-        """One for each block length that is worth weighing, from the shortest."""
+        """One for each block length that is worth weighing, from the shortest. Where the first
+        guess does not pay for its row none does: further ones are right only if it is."""
         rate, num_worse, drafts = 0.0, 0, guesser is Guesser.DENOISE
+        if not drafts:
+            depths = iter(depths)
+            first = next(depths, None)
+            if first is None or not self._pays(sequence, guesser, first):
+                return
+            depths = chain((first,), depths)
         for block_length, tokens in self._expected(sequence, guesser, depths):
             if drafts and not can_denoise(sequence, block_length):
                 continue
@@ -145,6 +155,10 @@ class Fastest:
             if num_worse == _WORSE:
                 return
             rate = option.rate
+
+    def _pays(self, sequence: Decodable, guesser: Guesser, depth: int) -> bool:
+        outlook = sequence.outlook
+        return outlook.acceptance(guesser, sequence.region, depth) > outlook.price
 
     def _expected(
         self, sequence: Decodable, guesser: Guesser, depths: Iterable[int]
@@ -195,6 +209,11 @@ class _Option:
             num_forwards = 2
         earned = tokens + num_forwards * outlook.tokens_of_others
         return cls(mode, tokens, seconds, earned / seconds)
+
+
+def asks_head(sequence: Decodable) -> bool:
+    """Whether the draft head is weighed, and judged, in the next step."""
+    return sequence.outlook.is_measured and sequence.outlook.price < _DEAR
 
 
 @lru_cache(maxsize=256)

@@ -16,6 +16,7 @@ _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
 _WEIGHED_EVERY = 8  # steps
+_MORE_ROWS = (1, 3, 7)
 
 
 class Outlook(Protocol):
@@ -54,6 +55,12 @@ class Outlook(Protocol):
 
     def probe_due(self, region: Region) -> bool:
         """Whether denoising was left untried for so long that a step should try it."""
+        ...
+
+    @property
+    def price(self) -> float:
+        """The probability that a guess must have, at least, to pay for its row: the tokens that
+        the whole engine decodes in the time that one more row takes, where rows are cheapest."""
         ...
 
     @property
@@ -120,7 +127,7 @@ class Pace:
         """What forwards cost at first. From now on it follows them."""
         self._running = RunningCost(cost)
 
-    def seconds(self, causal_rows: float, draft_rows: float = 0) -> float:
+    def seconds(self, causal_rows: int, draft_rows: int = 0) -> float:
         cost = self._running or self._given
         assert cost is not None, "measure the cost of forwards first"
         return cost.seconds(causal_rows, draft_rows)
@@ -213,6 +220,12 @@ class Account:
 
     def probe_due(self, region: Region) -> bool:
         return self._pace.probe_due(region)
+
+    @property
+    def price(self) -> float:
+        seconds = self.seconds(1)
+        more = min((self.seconds(1 + rows) - seconds) / rows for rows in _MORE_ROWS)
+        return more / seconds * (1.0 + self.tokens_of_others)
 
     @property
     def wants_single_rows(self) -> bool:

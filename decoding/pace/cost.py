@@ -84,18 +84,18 @@ class RunningCost:
         self._state_S = np.zeros(1 + size)  # the level, and what each point differs from it
         self._covariance_SS = np.diag([_LEVEL**2] + [_SHAPE**2] * size)
         self._drift_SS = np.diag([_LEVEL_STEP**2] + [_SHAPE_STEP**2] * size)
-        self._seconds = list(cost.causal.seconds)
+        self._points = list(cost.causal.seconds)
+        self._seconds = self._by_rows()
         self._num_single = 0
         self._num_other = _WANTED_AFTER - _WANTED_FIRST
         self.wants_single = False
         """Whether it is long ago that forwards of one row counted."""
 
-    def seconds(self, causal_rows: float, draft_rows: float = 0) -> float:
+    def seconds(self, causal_rows: int, draft_rows: int = 0) -> float:
         """As `ForwardCost.seconds`."""
-        both = _between(self._rows, self._seconds, causal_rows + draft_rows)
+        both = self._causal(causal_rows + draft_rows)
         if draft_rows and self._draft is not None:
-            draft = self._draft(draft_rows) * self._level
-            both += max(draft - _between(self._rows, self._seconds, draft_rows), 0.0)
+            both += max(self._draft(draft_rows) * self._level - self._causal(draft_rows), 0.0)
         return both
 
     def follow(self, rows: int, measured: float) -> None:
@@ -117,7 +117,17 @@ class RunningCost:
         draft = self._draft
         if draft is not None:
             draft = Curve(draft.rows, tuple(each * self._level for each in draft.seconds))
-        return ForwardCost(Curve(self._rows, tuple(self._seconds)), draft)
+        return ForwardCost(Curve(self._rows, tuple(self._points)), draft)
+
+    def _causal(self, rows: int) -> float:
+        if rows < len(self._seconds):
+            return self._seconds[rows]
+        return _between(self._rows, self._points, rows)
+
+    def _by_rows(self) -> list[float]:
+        """Every choice asks some row counts, in much company thousands for one forward."""
+        found: list[float] = np.interp(range(self._rows[-1] + 1), self._rows, self._points).tolist()
+        return found
 
     @property
     def _level(self) -> float:
@@ -135,7 +145,8 @@ class RunningCost:
         self._state_S += gain_S * min(max(surprise, -_OUTLIER), _OUTLIER)
         self._covariance_SS += self._drift_SS - np.outer(gain_S, along_S)
         seconds_K = np.exp(self._logs_K + self._state_S[0] + self._state_S[1:])
-        self._seconds = np.maximum.accumulate(seconds_K).tolist()
+        self._points = np.maximum.accumulate(seconds_K).tolist()
+        self._seconds = self._by_rows()
 
 
 def _place(rows: Sequence[int], wanted: float) -> tuple[int, float]:
