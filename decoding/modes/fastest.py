@@ -27,7 +27,7 @@ _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
-_DEAR = 0.35
+_DEAR = 0.3
 """The price of a row above which few guesses of a draft head pay for theirs: asking it, for each of
 many sequences, takes as long as it saves."""
 _WORTHLESS = 0.02
