@@ -19,7 +19,10 @@ from decoding import (
     Request,
     SelfSpeculation,
 )
+from decoding.ngrams import Continuation
+from decoding.pace import Pace
 from decoding.record import Region
+from decoding.testing import ScriptedHead
 from tests.decoding.modes.scripted import COST, TOKENIZER, requests, scripted_engine
 from tests.decoding.pace.simulation import (
     COMPUTE_BOUND,
@@ -143,6 +146,37 @@ def test_who_is_alone_goes_on_row_by_row_for_a_while_to_learn_what_that_costs() 
     assert first_modes(Engine(network, TOKENIZER, forward_cost=free), 1).count("a") < 5
     together = first_modes(Engine(network, TOKENIZER, forward_cost=lambda _: free), 3)
     assert together.count("a") < 10
+
+
+@pytest.mark.parametrize(("num_live", "asks"), [(1, True), (8, False)])
+def test_a_head_is_asked_where_a_guess_can_pay_for_its_row(
+    num_live: int, asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row costs a tenth of a forward: alone a tenth of a token, among eight nearly half of one."""
+    asked = []
+    guess = ScriptedHead.guess
+
+    def counted(self: ScriptedHead, *given: object) -> tuple[Continuation, ...]:
+        asked.append(given)
+        return guess(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ScriptedHead, "guess", counted)
+    engine = scripted_engine(cost=ForwardCost(Curve((1, 101), (1.0, 11.0))))
+    engine.generate_many(
+        [Request([5 + at], mode=Auto(), max_new_tokens=30) for at in range(num_live)]
+    )
+    assert bool(asked) is asks
+
+
+def test_the_price_of_a_row_is_what_it_takes_in_tokens() -> None:
+    """Where the first further row is dear and the next ones are not, it is that of several."""
+    pace = Pace(ForwardCost(Curve((1, 2, 8, 20), (2.0, 3.0, 4.0, 10.0))))
+    account = pace.account()
+    assert account.price == pytest.approx((4.0 - 2.0) / 7 / 2.0)
+    other = pace.account()
+    other.waits_for(4)
+    other.begins(Region.FREE, "autoregressive")
+    assert account.price == pytest.approx(1.0 / 6 / 3.5 * 2.0)
 
 
 def share_drafting(run: object) -> float:
