@@ -16,7 +16,7 @@ _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
 _WEIGHED_EVERY = 8  # steps
-_MORE_ROWS = (1, 3, 7)
+_MORE_ROWS = (1, 3, 7)  # so many at once, of which the cheapest tell the price of a row
 
 
 class Outlook(Protocol):
