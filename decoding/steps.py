@@ -9,6 +9,7 @@ from decoding.modes import (
     head_of,
     ngrams_of,
 )
+from decoding.modes.drafters import HeadDrafter
 from decoding.ngrams import Continuation
 from decoding.pace import Guesser
 from decoding.record import Origin, Region
@@ -42,7 +43,7 @@ def _step(sequence: Sequence) -> Step:
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length
-        outlook.chose(region, matched, mode, denoised=_denoises(mode))
+        outlook.chose(region, matched, mode, denoised=_denoises(mode), guessed=_guesses(mode))
         sequence.count_decision(f"{region.value}: {label}")
     yield from _followed(sequence, mode.step(sequence))
     forwards = sequence.forwards(first_forward)
@@ -123,6 +124,10 @@ def _is_chain(mode: DecodeMode) -> bool:
 
 def _denoises(mode: DecodeMode) -> bool:
     return isinstance(mode, SelfSpeculation) and mode.denoises
+
+
+def _guesses(mode: DecodeMode) -> bool:
+    return isinstance(mode, SelfSpeculation) and isinstance(mode.drafter, HeadDrafter)
 
 
 def _label(mode: DecodeMode) -> str:

@@ -213,7 +213,8 @@ class _Option:
 
 def asks_head(sequence: Decodable) -> bool:
     """Whether the draft head is weighed, and judged, in the next step."""
-    return sequence.outlook.is_measured and sequence.outlook.price < _DEAR
+    outlook = sequence.outlook
+    return outlook.is_measured and outlook.weighs_head(sequence.region) and outlook.price < _DEAR
 
 
 @lru_cache(maxsize=256)

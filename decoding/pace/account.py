@@ -16,7 +16,8 @@ _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
 _WEIGHED_EVERY = 8  # steps
-_MORE_ROWS = (1, 3, 7)  # so many at once, of which the cheapest tell the price of a row
+_ASKED_FIRST = 16  # steps
+_MORE_ROWS = (1, 3, 7)  # so many at once; where they are cheapest, they tell the price of one
 
 
 class Outlook(Protocol):
@@ -55,6 +56,11 @@ class Outlook(Protocol):
 
     def probe_due(self, region: Region) -> bool:
         """Whether denoising was left untried for so long that a step should try it."""
+        ...
+
+    def weighs_head(self, region: Region) -> bool:
+        """Whether a step should ask the draft head: as for denoising, where one of the last took
+        its draft, and every few steps."""
         ...
 
     @property
@@ -110,6 +116,7 @@ class Pace:
         self.yields: dict[tuple[Region, str], Yield] = {}
         self._unprobed = dict.fromkeys(Region, 0)
         self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
+        self._unguessed = dict.fromkeys(Region, 0)
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
@@ -147,8 +154,13 @@ class Pace:
     def probe_due(self, region: Region) -> bool:
         return self._unprobed[region] >= self._probe_after[region]
 
-    def step_chosen(self, region: Region, *, denoised: bool) -> None:
-        """Counts towards the next probe."""
+    def weighs_head(self, region: Region) -> bool:
+        steps = self._unguessed[region]
+        return steps < _ASKED_FIRST or steps % _WEIGHED_EVERY == 0
+
+    def step_chosen(self, region: Region, *, denoised: bool, guessed: bool) -> None:
+        """Counts towards the next probe, and the steps without a guess of the head."""
+        self._unguessed[region] = 0 if guessed else self._unguessed[region] + 1
         if self.probe_due(region):
             self._probe_after[region] = min(2 * self._probe_after[region], _PROBE_LAST)
         elif denoised:
@@ -221,6 +233,9 @@ class Account:
     def probe_due(self, region: Region) -> bool:
         return self._pace.probe_due(region)
 
+    def weighs_head(self, region: Region) -> bool:
+        return self._pace.weighs_head(region)
+
     @property
     def price(self) -> float:
         seconds = self.seconds(1)
@@ -254,10 +269,12 @@ class Account:
         """A guess was, or would have been, right or wrong."""
         self._acceptance.add(guesser, region, depth, right)
 
-    def chose(self, region: Region, matched: int, mode: object, *, denoised: bool) -> None:
-        """A step that was chosen by this outlook begins."""
+    def chose(
+        self, region: Region, matched: int, mode: object, *, denoised: bool, guessed: bool
+    ) -> None:
+        """A step that was chosen by this outlook begins; its draft is denoised, or the head's."""
         self._choices[region, coarse(matched)] = self._pace.choices[region, coarse(matched)] = mode
-        self._pace.step_chosen(region, denoised=denoised)
+        self._pace.step_chosen(region, denoised=denoised, guessed=guessed)
 
     def earned(self, region: Region, mode: str, tokens: int, forwards: int, rows: int) -> None:
         """A step committed `tokens` that were not forced."""

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from decoding import (
     Auto,
@@ -148,19 +149,36 @@ def test_who_is_alone_goes_on_row_by_row_for_a_while_to_learn_what_that_costs() 
     assert together.count("a") < 10
 
 
-@pytest.mark.parametrize(("num_live", "asks"), [(1, True), (8, False)])
-def test_a_head_is_asked_where_a_guess_can_pay_for_its_row(
-    num_live: int, asks: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row costs a tenth of a forward: alone a tenth of a token, among eight nearly half of one."""
-    asked = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What scripted heads were asked, once for each vector."""
+    vectors: list[object] = []
     guess = ScriptedHead.guess
 
-    def counted(self: ScriptedHead, *given: object) -> tuple[Continuation, ...]:
-        asked.append(given)
-        return guess(self, *given)  # type: ignore[arg-type]
+    def counted(self: ScriptedHead, hidden_E: Tensor, *rest: object) -> tuple[Continuation, ...]:
+        if not any(each is hidden_E for each in vectors):
+            vectors.append(hidden_E)
+        return guess(self, hidden_E, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ScriptedHead, "guess", counted)
+    return vectors
+
+
+def test_a_head_that_is_never_right_is_asked_now_and_then(asked: list[object]) -> None:
+    cost = ForwardCost(Curve((1, 101), (1.0, 11.0)))
+    for skill, least, most in ((0.9, 0.75, 1.0), (0.0, 0.2, 0.6)):
+        asked.clear()
+        engine = scripted_engine(cost=cost, head_skill=skill, table=None)
+        mode = Fastest(lookup=None, denoiser=None)
+        forwards = engine.generate([5], mode=mode, max_new_tokens=100).stats.forwards
+        assert least * forwards <= len(asked) <= most * forwards
+
+
+@pytest.mark.parametrize(("num_live", "asks"), [(1, True), (8, False)])
+def test_a_head_is_asked_where_a_guess_can_pay_for_its_row(
+    num_live: int, asks: bool, asked: list[object]
+) -> None:
+    """A row costs a tenth of a forward: alone a tenth of a token, among eight nearly half."""
     engine = scripted_engine(cost=ForwardCost(Curve((1, 101), (1.0, 11.0))))
     engine.generate_many(
         [Request([5 + at], mode=Auto(), max_new_tokens=30) for at in range(num_live)]
