@@ -183,8 +183,8 @@ def restart_with_patient_threads() -> None:
     """Starts the process anew with OpenMP's threads told to wait actively, unless the environment
     says how they shall wait: that is read once, when the library is loaded.
 
-    With more threads than processors, which several contenders together have, GNU's OpenMP hardly
-    spins at barriers. llama.cpp, which has many, was then three to four times slower than alone.
+    Where a process has more of its threads than there are processors, GNU's OpenMP hardly spins at
+    barriers by default. llama.cpp, which has many, was three to four times slower by that.
     """
     if _WAIT_POLICY not in os.environ:
         os.environ[_WAIT_POLICY] = "active"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from decoding.network.base import Network
-from decoding.pace.cost import Curve, ForwardCost
+from decoding.pace.cost import SETTLING, Curve, ForwardCost
 from decoding.span import Attention, ForwardBatch, Segment
 
 _ORDER = (1, 8, 32, 2, 4, 16, 64)
@@ -15,7 +15,7 @@ _ORDER = (1, 8, 32, 2, 4, 16, 64)
 _DRAFT_ORDER = (8, 16, 4, 64)
 _PREFIX = 64
 _REPEATS = 3
-_SMALL, _ROUNDS, _RUN, _SETTLING = 8, 16, 12, 8
+_SMALL, _ROUNDS, _RUN = 8, 16, SETTLING + 4
 
 Clock = Callable[[], float]
 
@@ -78,7 +78,7 @@ class _Bench:
             if self._clock() - started + round_seconds > seconds:
                 break
             for rows in small:
-                taken = [self._seconds(rows, attention, adapter) for _ in range(_RUN)][_SETTLING:]
+                taken = [self._seconds(rows, attention, adapter) for _ in range(_RUN)][SETTLING:]
                 times[rows] = taken if turn == 0 else times[rows] + taken
         found = {rows: _median(taken) for rows, taken in sorted(times.items())}
         return Curve.through(list(found), list(found.values()))

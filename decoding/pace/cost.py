@@ -59,7 +59,7 @@ _LEVEL, _LEVEL_STEP = 0.1, 0.02
 _SHAPE, _SHAPE_STEP = 0.05, 0.002
 """In logarithms of seconds: how much forwards scatter, and how far one may pull; how wrong the
 calibration may be about the whole curve and about each point, how far both drift per forward."""
-_SETTLING = 8
+SETTLING = 8
 """Forwards of one row after which the next is as quick as among many of its kind."""
 _WANTED_FIRST, _WANTED_AFTER, _ENOUGH = 64, 512, 8
 """Other forwards after which some of one row are wanted, and how many of them then."""
@@ -108,12 +108,12 @@ class RunningCost:
         if measured <= 0.0 or rows > self._rows[-1]:
             return
         self._num_single = self._num_single + 1 if rows == 1 else 0
-        if self._num_single > _SETTLING:
+        if self._num_single > SETTLING:
             self._num_other = max(self._num_other - _WANTED_AFTER // _ENOUGH, 0)
         else:
             self._num_other += 1
         self.wants_single = self._num_other > (0 if self.wants_single else _WANTED_AFTER)
-        if rows > 1 or self._num_single > _SETTLING:
+        if rows > 1 or self._num_single > SETTLING:
             self._correct(rows, log(measured / self.seconds(rows)))
 
     def now(self) -> ForwardCost:
@@ -134,7 +134,7 @@ class RunningCost:
         return exp(self._state[0])
 
     def _correct(self, rows: int, surprise: float) -> None:
-        # On lists: arrays of eight numbers take five times as long, at every step.
+        # On lists, which are quicker than arrays of eight numbers.
         low, share = _place(self._rows, rows)
         observed = [(0, 1.0), (1 + low, 1.0 - share)] + [(2 + low, share)] * (share > 0.0)
         along = [sum(each[at] * weight for at, weight in observed) for each in self._covariance]

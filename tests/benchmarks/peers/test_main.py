@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 from contextlib import redirect_stdout
@@ -138,3 +139,22 @@ def test_peers_are_named_once_and_say_how_to_get_them(module: Any) -> None:
 def test_what_is_not_installed_is_named() -> None:
     said = not_installed({"json": "json", "no_such_module": "no-such"}, "pip install no-such")
     assert said == "no-such not installed; pip install no-such"
+
+
+def test_the_process_starts_anew_unless_told_how_threads_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OpenMP reads the policy once, when it is loaded."""
+    started: list[tuple[str, list[str], str | None]] = []
+
+    def execv(path: str, arguments: list[str]) -> None:
+        started.append((path, arguments, os.environ.get("OMP_WAIT_POLICY")))
+
+    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    main_module.restart_with_patient_threads()
+    assert not started
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    main_module.restart_with_patient_threads()
+    main_module.restart_with_patient_threads()
+    assert started == [(sys.executable, sys.orig_argv, "active")]

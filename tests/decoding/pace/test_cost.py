@@ -87,8 +87,9 @@ def test_a_shape_that_was_measured_wrong_is_corrected_in_time() -> None:
 
 def test_one_outlier_changes_little() -> None:
     cost = RunningCost(ForwardCost(Curve((1, 8), (1.0, 2.0))))
-    cost.follow(1, 1000.0)
-    assert cost.seconds(1) < 1.1
+    cost.follow(8, 1000.0)
+    assert 2.0 < cost.seconds(8) < 2.2
+    assert 1.0 < cost.seconds(1) < 1.1
 
 
 def test_single_rows_count_once_they_are_among_their_kind() -> None:
