@@ -1,12 +1,16 @@
 """Where the last tokens of a growing text stood before."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 _MOST_LOOKS = 256
 """Earlier places that are looked at, the latest first; bounds the time of a search."""
 _LONGEST = 16
 """Matches are not measured beyond so many tokens."""
+
+
+Allows = Callable[[int], bool]
+"""Whether a token may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,14 @@ class CopyIndex:
         """The tokens taken in, and what was pushed behind them."""
         return self._text
 
-    def match(self, max_match: int, min_match: int) -> Match | None:
-        """The longest match of `max_match` down to `min_match` of the last tokens, the latest of
-        several; measured further to the left, up to 16 tokens."""
+    def match(self, max_match: int, min_match: int, allows: Allows | None = None) -> Match | None:
+        """The longest match of `max_match` down to `min_match` of the last tokens that was
+        followed by a token which may follow now, the latest of several; measured further to the
+        left, up to 16 tokens. What may follow must not change while the text does not."""
         self._take_in()
         question = (len(self._text), max_match, min_match)
         if question != self._asked:
-            self._asked, self._found = question, self.search(max_match, min_match)
+            self._asked, self._found = question, self.search(max_match, min_match, allows)
         return self._found
 
     def match_at(self, length: int) -> Match | None:
@@ -63,7 +68,7 @@ class CopyIndex:
                 chain.pop(self._text)
             self._text.pop()
 
-    def search(self, max_match: int, min_match: int) -> Match | None:
+    def search(self, max_match: int, min_match: int, allows: Allows | None = None) -> Match | None:
         """As `match`, for the text with what was pushed."""
         text, end = self._text, len(self._text)
         place, best = self._chain(min_match).before(end), 0
@@ -72,9 +77,9 @@ class CopyIndex:
             if place < 0:
                 break
             length = _common(text, place, end, max_match)
-            if length > best:
+            if length > best and (allows is None or allows(text[place])):
                 best, found = length, place
-            if length == max_match:
+            if best == max_match:
                 break
             place = self._chain(min_match).before(place)
         return None if found < 0 else Match(_common(text, found, end, _LONGEST), found)

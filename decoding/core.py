@@ -251,8 +251,9 @@ class Core:
         picked = pick_tokens(logits_RV, choices_of(served), never=self.network.mask_token_id)
         seconds = time.perf_counter() - started
         self._totals.count_forward(forward.num_rows)
-        if all(one.num_picks and not one.span.adapter for one in served):
-            self._pace.forward_took(forward.num_rows, seconds)
+        if all(one.num_picks for one in served):
+            draft_rows = sum(one.num_rows for one in served if one.span.adapter)
+            self._pace.forward_took(forward.num_rows - draft_rows, draft_rows, seconds)
         answers: list[Scores | None] = []
         hidden_RE = self.network.hidden_RE
         first = 0

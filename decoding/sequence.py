@@ -9,6 +9,7 @@ from decoding.cache.paged import Lease
 from decoding.constraint import Constraint, Lookahead
 from decoding.copies import CopyIndex
 from decoding.detokenizer import Detokenizer
+from decoding.grammar import allows
 from decoding.modes import DecodeMode, most_side_guesses
 from decoding.pace import Account, Pace
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
@@ -148,6 +149,10 @@ class Sequence:
 
     def mask(self) -> Tensor | None:
         return None if self._constraint is None else self._constraint.mask()
+
+    def allows(self, token: int) -> bool:
+        mask_W = self.mask()
+        return mask_W is None or allows(mask_W, token)
 
     def preview(self) -> Lookahead:
         return Lookahead(self._constraint, self._end_token_ids)

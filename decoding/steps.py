@@ -1,11 +1,14 @@
 """All steps of a sequence, one after the other, and what came of each."""
 
+from time import perf_counter
+
 from decoding.modes import (
     BlockDiffusion,
     DecodeMode,
     SelfSpeculation,
     Step,
     asks_head,
+    foreseen,
     head_of,
     ngrams_of,
 )
@@ -39,17 +42,17 @@ def _step(sequence: Sequence) -> Step:
     label = _label(mode)
     outlook.begins(region, label)
     head = head_of(sequence.mode)
-    foreseen = head.foreseen(sequence) if head is not None and asks_head(sequence) else ()
+    expected = foreseen(sequence, head) if head is not None and asks_head(sequence) else ()
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length
         outlook.chose(region, matched, mode, denoised=_denoises(mode), guessed=_guesses(mode))
         sequence.count_decision(f"{region.value}: {label}")
-    yield from _followed(sequence, mode.step(sequence))
+    yield from _followed(sequence, mode.step(sequence), denoised=_denoises(mode))
     forwards = sequence.forwards(first_forward)
     _judge_copies(sequence, region, first)
     _judge_ngrams(sequence, region, first)
-    _judge_head(sequence, region, first, foreseen)
+    _judge_head(sequence, region, first, expected)
     if _is_chain(mode) and any(each.purpose is Purpose.DRAFT for each in forwards):
         _judge_denoising(sequence, region, first, sequence.num_drafted - drafted)
     if not reads_prompt:
@@ -57,14 +60,24 @@ def _step(sequence: Sequence) -> Step:
         outlook.earned(region, label, tokens, len(forwards), sum(each.rows for each in forwards))
 
 
-def _followed(sequence: Sequence, step: Step) -> Step:
-    """The same step; the account knows the rows that wait."""
+def _followed(sequence: Sequence, step: Step, *, denoised: bool) -> Step:
+    """The same step; the account knows the rows that wait, and what drafts took."""
+    outlook, region = sequence.outlook, sequence.region
     try:
-        span = next(step)
+        started = perf_counter()
+        span, seconds = next(step), 0.0
         while True:
+            seconds += perf_counter() - started
+            if span.purpose is Purpose.VERIFY:
+                # What is picked behind the last guess would be without guesses, too.
+                num_picks = len(span.picks)
+                share = (num_picks - 1) / num_picks if num_picks else 0.0
+                outlook.drafted(region, num_picks - 1, share * seconds, denoised=denoised)
             prompt = max(sequence.num_prompt - span.start, 0)
-            sequence.outlook.waits_for(max(span.num_rows - prompt, 1))
-            span = step.send((yield span))
+            outlook.waits_for(max(span.num_rows - prompt, 1))
+            scores = yield span
+            started = perf_counter()
+            span = step.send(scores)
     except StopIteration:
         return
     finally:
@@ -72,13 +85,15 @@ def _followed(sequence: Sequence, step: Step) -> Step:
 
 
 def _judge_copies(sequence: Sequence, region: Region, first: int) -> None:
-    """Compares what was committed with what a copy would have said, whether it was sent or not."""
+    """Compares what was committed with what a copy would have said, whether it was sent or not.
+    What is known to be allowed counts: the first token, and under a grammar what was sent."""
     match = sequence.copies.match_at(first)
     if match is None:
         return
     for offset, record in enumerate(sequence.records(first)):
         right = sequence.tokens[match.place + offset] == sequence.tokens[first + offset]
-        if record.origin not in _NOT_PICKED:
+        sent = record.origin is not Origin.AUTOREGRESSIVE
+        if record.origin not in _NOT_PICKED and (offset == 0 or sent or region is Region.FREE):
             sequence.outlook.guessed(Guesser.COPY, region, match.length + offset, right)
         if not right:
             return
@@ -99,15 +114,15 @@ def _judge_ngrams(sequence: Sequence, region: Region, first: int) -> None:
 
 
 def _judge_head(
-    sequence: Sequence, region: Region, first: int, foreseen: tuple[Continuation, ...]
+    sequence: Sequence, region: Region, first: int, expected: tuple[Continuation, ...]
 ) -> None:
     """As for copies, of what the head expected before the step."""
-    came = zip(sequence.records(first), sequence.tokens[first:], foreseen, strict=False)
-    for record, token, expected in came:
+    came = zip(sequence.records(first), sequence.tokens[first:], expected, strict=False)
+    for record, token, guess in came:
         if record.origin in _NOT_PICKED:
             return
-        sequence.outlook.guessed(Guesser.HEAD, region, expected.level, expected.token == token)
-        if expected.token != token:
+        sequence.outlook.guessed(Guesser.HEAD, region, guess.level, guess.token == token)
+        if guess.token != token:
             return
 
 

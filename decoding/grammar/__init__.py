@@ -7,7 +7,7 @@ Matcher           per sequence; the only mutable part
 
 from decoding.grammar.compiled import CompiledGrammar
 from decoding.grammar.grammar import Grammar
-from decoding.grammar.matcher import Matcher
+from decoding.grammar.matcher import Matcher, allows
 from decoding.grammar.vocabulary import TokenizerLike
 
-__all__ = ["CompiledGrammar", "Grammar", "Matcher", "TokenizerLike"]
+__all__ = ["CompiledGrammar", "Grammar", "Matcher", "TokenizerLike", "allows"]

@@ -1,7 +1,9 @@
 """Where one sequence stands in its grammar."""
 
+import numpy as np
 import torch
 from llguidance import LLMatcher
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.errors import GrammarDeadEnd, GrammarError
@@ -193,6 +195,12 @@ class Matcher:
     def _text(self) -> str:
         ends = self._vocabulary.eos_token_ids
         return self._vocabulary.decode([token for token in self._tokens if token not in ends])
+
+
+def allows(mask_W: Tensor, token: int) -> bool:
+    """Whether a packed mask, on the host, has the token's bit."""
+    words: NDArray[np.int32] = mask_W.numpy()
+    return bool((int(words[token // 32]) >> (token % 32)) & 1)
 
 
 def _bit(token: int) -> int:

@@ -4,7 +4,7 @@ from decoding.modes.auto import Auto, decides_by_cost, head_of, most_side_guesse
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Preview, Step
 from decoding.modes.block_diffusion import BlockDiffusion
-from decoding.modes.fastest import Fastest, asks_head
+from decoding.modes.fastest import Fastest, asks_head, foreseen
 from decoding.modes.reveal import Block, ConfidenceThreshold, FixedSchedule, RevealPolicy
 from decoding.modes.self_speculation import SelfSpeculation
 
@@ -24,6 +24,7 @@ __all__ = [
     "Step",
     "asks_head",
     "decides_by_cost",
+    "foreseen",
     "head_of",
     "most_side_guesses",
     "ngrams_of",

@@ -113,6 +113,10 @@ class Decodable(Protocol):
         """The grammar's packed mask [W] for the next token; None where all are allowed."""
         ...
 
+    def allows(self, token: int) -> bool:
+        """Whether the grammar allows a token next."""
+        ...
+
     def preview(self) -> Preview:
         """The grammar from here on, to look ahead with."""
         ...

@@ -7,11 +7,10 @@ and no mask is computed twice.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.errors import GrammarDeadEnd, GrammarError
+from decoding.grammar import allows
 from decoding.modes.base import Decodable, Preview
 from decoding.record import Origin
 
@@ -124,13 +123,7 @@ def follow(ahead: Preview, token: int, room: int) -> tuple[list[Guess], Tensor |
 
 def allowed(candidates: Sequence[Candidate], mask_W: Tensor | None) -> Iterator[Candidate]:
     """Those that the mask allows, in their order."""
-    if mask_W is None:
-        yield from candidates
-        return
-    words: NDArray[np.int32] = mask_W.numpy()
-    for each in candidates:
-        if (int(words[each.token // 32]) >> (each.token % 32)) & 1:
-            yield each
+    return (each for each in candidates if mask_W is None or allows(mask_W, each.token))
 
 
 def _forced(ahead: Preview, room: int) -> list[Guess]:

@@ -19,6 +19,7 @@ from decoding.modes.drafters import (
 from decoding.modes.fitting import check_block_fits, check_count
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
+from decoding.ngrams import Continuation
 from decoding.pace import Guesser
 
 _Drafter = TypeVar("_Drafter", DiffusionDrafter, NgramDrafter, HeadDrafter)
@@ -109,7 +110,8 @@ class Fastest:
     def _matched(self, sequence: Decodable) -> int:
         if self.lookup is None:
             return 0
-        match = sequence.copies.match(self.lookup.max_match, self.lookup.min_match)
+        lookup = self.lookup
+        match = sequence.copies.match(lookup.max_match, lookup.min_match, sequence.allows)
         return 0 if match is None else match.length
 
     def _copied(self, sequence: Decodable) -> "Iterator[_Option]":
@@ -124,7 +126,7 @@ class Fastest:
 
     def _guessed(self, sequence: Decodable) -> "Iterator[_Option]":
         if self.head is not None and asks_head(sequence):
-            levels = (each.level for each in self.head.foreseen(sequence))
+            levels = (each.level for each in foreseen(sequence, self.head))
             yield from self._options(sequence, self.head, Guesser.HEAD, levels)
 
     def _denoised(self, sequence: Decodable) -> "Iterator[_Option]":
@@ -157,8 +159,8 @@ class Fastest:
             rate = option.rate
 
     def _pays(self, sequence: Decodable, guesser: Guesser, depth: int) -> bool:
-        outlook = sequence.outlook
-        return outlook.acceptance(guesser, sequence.region, depth) > outlook.price
+        outlook, region = sequence.outlook, sequence.region
+        return outlook.acceptance(guesser, region, depth) > outlook.price(region)
 
     def _expected(
         self, sequence: Decodable, guesser: Guesser, depths: Iterable[int]
@@ -204,6 +206,9 @@ class _Option:
         tail = max(sequence.length - max(sequence.num_cached, sequence.num_prompt), 1)
         outlook, num_forwards = sequence.outlook, 1
         seconds = outlook.seconds(tail + verified)
+        if verified:
+            each = outlook.drafting_seconds(sequence.region, denoised=drafted > 0)
+            seconds += verified * each
         if drafted:
             seconds += outlook.seconds(0, tail + drafted)
             num_forwards = 2
@@ -213,8 +218,14 @@ class _Option:
 
 def asks_head(sequence: Decodable) -> bool:
     """Whether the draft head is weighed, and judged, in the next step."""
-    outlook = sequence.outlook
-    return outlook.is_measured and outlook.weighs_head(sequence.region) and outlook.price < _DEAR
+    outlook, region = sequence.outlook, sequence.region
+    return outlook.is_measured and outlook.weighs_head(region) and outlook.price(region) < _DEAR
+
+
+def foreseen(sequence: Decodable, head: HeadDrafter) -> tuple[Continuation, ...]:
+    """What the head expects next; nothing where the grammar does not allow the first of it."""
+    expected = head.foreseen(sequence)
+    return expected if expected and sequence.allows(expected[0].token) else ()
 
 
 @lru_cache(maxsize=256)

@@ -63,10 +63,13 @@ class Outlook(Protocol):
         its draft, and every few steps."""
         ...
 
-    @property
-    def price(self) -> float:
+    def drafting_seconds(self, region: Region, *, denoised: bool) -> float:
+        """What a guess takes beside the forwards: masks, and the walk under the grammar."""
+        ...
+
+    def price(self, region: Region) -> float:
         """The probability that a guess must have, at least, to pay for its row: the tokens that
-        the whole engine decodes in the time that one more row takes, where rows are cheapest."""
+        the whole engine decodes in the time that one more takes, where rows are cheapest."""
         ...
 
     @property
@@ -88,6 +91,22 @@ class Yield:
         self.tokens = 0.98 * self.tokens + tokens
         self.forwards = 0.98 * self.forwards + forwards
         self.rows = 0.98 * self.rows + rows
+
+
+@dataclass(slots=True)
+class Drafting:
+    """What guesses took outside of forwards. Old ones fade."""
+
+    seconds: float = 0.0
+    guesses: float = 0.0
+
+    def add(self, guesses: int, seconds: float) -> None:
+        self.seconds = 0.98 * self.seconds + seconds
+        self.guesses = 0.98 * self.guesses + guesses
+
+    @property
+    def each(self) -> float:
+        return self.seconds / self.guesses if self.guesses else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +133,7 @@ class Pace:
         self._running: RunningCost | None = None
         self.acceptance = Tally(memory=256)
         self.yields: dict[tuple[Region, str], Yield] = {}
+        self._drafting = {(region, how): Drafting() for region in Region for how in (False, True)}
         self._unprobed = dict.fromkeys(Region, 0)
         self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
         self._unguessed = dict.fromkeys(Region, 0)
@@ -167,11 +187,21 @@ class Pace:
             self._probe_after[region] = _PROBE_FIRST
         self._unprobed[region] = 0 if denoised else self._unprobed[region] + 1
 
-    def forward_took(self, rows: int, seconds: float) -> None:
-        """Corrects the curve by a forward of decoding. Those with prompts or drafts in them say
-        little about it."""
+    def forward_took(self, causal_rows: int, draft_rows: int, seconds: float) -> None:
+        """Corrects the curves by a forward of decoding. Those with prompts in them say little
+        about it."""
         if self._running is not None:
-            self._running.follow(rows, seconds)
+            self._running.follow(causal_rows, seconds, draft_rows)
+
+    def drafting_took(
+        self, region: Region, guesses: int, seconds: float, *, denoised: bool
+    ) -> None:
+        """Beside the forwards. A cost that is given is all there is."""
+        if self._running is not None:
+            self._drafting[region, denoised].add(guesses, seconds)
+
+    def drafting_seconds(self, region: Region, *, denoised: bool) -> float:
+        return self._drafting[region, denoised].each
 
     def stats(self) -> PaceStats:
         cost = self.cost
@@ -236,10 +266,13 @@ class Account:
     def weighs_head(self, region: Region) -> bool:
         return self._pace.weighs_head(region)
 
-    @property
-    def price(self) -> float:
+    def drafting_seconds(self, region: Region, *, denoised: bool) -> float:
+        return self._pace.drafting_seconds(region, denoised=denoised)
+
+    def price(self, region: Region) -> float:
         seconds = self.seconds(1)
         more = min((self.seconds(1 + rows) - seconds) / rows for rows in _MORE_ROWS)
+        more += self.drafting_seconds(region, denoised=False)
         return more / seconds * (1.0 + self.tokens_of_others)
 
     @property
@@ -264,6 +297,10 @@ class Account:
         """A step begins; it may be expected to earn what such steps did."""
         known = self._pace.yields.get((region, mode))
         self._set_tokens(1.0 if known is None else known.tokens / known.forwards)
+
+    def drafted(self, region: Region, guesses: int, seconds: float, *, denoised: bool) -> None:
+        """So many guesses took so long beside the forwards."""
+        self._pace.drafting_took(region, guesses, seconds, denoised=denoised)
 
     def guessed(self, guesser: Guesser, region: Region, depth: int, right: bool) -> None:
         """A guess was, or would have been, right or wrong."""

@@ -55,10 +55,12 @@ class ForwardCost:
 
 
 _NOISE, _OUTLIER = 0.1, 0.15
+_DRAFT_PULL, _DRAFT_OUTLIER = 0.3, 0.5
 _LEVEL, _LEVEL_STEP = 0.1, 0.02
 _SHAPE, _SHAPE_STEP = 0.05, 0.002
-"""In logarithms of seconds: how much forwards scatter, and how far one may pull; how wrong the
-calibration may be about the whole curve and about each point, how far both drift per forward."""
+"""In logarithms of seconds: how much forwards scatter, and how far one may pull; for those that
+draft, which are few, the share that counts; how wrong the calibration may be about the whole curve
+and about each point, how far both drift per forward."""
 SETTLING = 8
 """Forwards of one row after which the next is as quick as among many of its kind."""
 _WANTED_FIRST, _WANTED_AFTER, _ENOUGH = 64, 512, 8
@@ -90,6 +92,8 @@ class RunningCost:
         self._points = list(cost.causal.seconds)
         # By rows: choices ask the same ones again, in much company hundreds of times a forward.
         self._seconds: dict[int, float] = {}
+        self._dearer = 0.0
+        """How much more forwards that draft take than the calibration and the level say."""
         self._num_single = 0
         self._num_other = _WANTED_AFTER - _WANTED_FIRST
         self.wants_single = False
@@ -99,13 +103,19 @@ class RunningCost:
         """As `ForwardCost.seconds`."""
         both = self._causal(causal_rows + draft_rows)
         if draft_rows and self._draft is not None:
-            both += max(self._draft(draft_rows) * self._level - self._causal(draft_rows), 0.0)
+            draft = self._draft(draft_rows) * self._draft_level
+            both += max(draft - self._causal(draft_rows), 0.0)
         return both
 
-    def follow(self, rows: int, measured: float) -> None:
-        """A forward of `rows` causal rows took `measured` seconds. What is above 0 counts, and
-        what is among the rows that the curve was measured at."""
-        if measured <= 0.0 or rows > self._rows[-1]:
+    def follow(self, rows: int, measured: float, draft_rows: int = 0) -> None:
+        """A forward of `rows` causal rows took `measured` seconds, one with `draft_rows` beside
+        them as well. What is above 0 counts, and what is among the rows that the curve was
+        measured at."""
+        if measured <= 0.0 or rows + draft_rows > self._rows[-1]:
+            return
+        if draft_rows:
+            surprise = log(measured / self.seconds(rows, draft_rows))
+            self._dearer += _DRAFT_PULL * min(max(surprise, -_DRAFT_OUTLIER), _DRAFT_OUTLIER)
             return
         self._num_single = self._num_single + 1 if rows == 1 else 0
         if self._num_single > SETTLING:
@@ -120,7 +130,7 @@ class RunningCost:
         """The cost as it stands."""
         draft = self._draft
         if draft is not None:
-            draft = Curve(draft.rows, tuple(each * self._level for each in draft.seconds))
+            draft = Curve(draft.rows, tuple(each * self._draft_level for each in draft.seconds))
         return ForwardCost(Curve(self._rows, tuple(self._points)), draft)
 
     def _causal(self, rows: int) -> float:
@@ -132,6 +142,10 @@ class RunningCost:
     @property
     def _level(self) -> float:
         return exp(self._state[0])
+
+    @property
+    def _draft_level(self) -> float:
+        return exp(self._state[0] + self._dearer)
 
     def _correct(self, rows: int, surprise: float) -> None:
         # On lists, which are quicker than arrays of eight numbers.

@@ -43,7 +43,7 @@ class DiffusionDrafter:
             return (yield from self._denoised(sequence, masks, threshold, masks, None))
         if self.hints is None:
             return (yield from self._denoised(sequence, masks, threshold, 1, None))
-        source = CopySource(sequence.copies, self.hints.max_match, self.hints.min_match)
+        source = CopySource.of(sequence, self.hints)
         try:
             return (yield from self._denoised(sequence, masks, threshold, 1, source.token))
         finally:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decoding.copies import CopyIndex, Match
+from decoding.copies import Allows, CopyIndex, Match
 from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Guess, empty_draft, extend
 from decoding.modes.drafters.base import Drafter, Drafting
@@ -38,9 +38,9 @@ class LookupDrafter:
         return self
 
     def find(self, sequence: Decodable) -> Match | None:
-        """What is to be copied; None where nothing matches, or a match of its length means
-        nothing here."""
-        match = sequence.copies.match(self.max_match, self.min_match)
+        """What is to be copied; None where nothing that may follow does, or a match of its length
+        means nothing here."""
+        match = sequence.copies.match(self.max_match, self.min_match, sequence.allows)
         if match is None:
             return None
         right = sequence.outlook.acceptance(Guesser.COPY, sequence.region, match.length)
@@ -51,7 +51,7 @@ class LookupDrafter:
         draft, count = empty_draft(sequence), min(block_length, sequence.room) - 1
         if count < 1 or self.find(sequence) is None:
             return draft
-        source = CopySource(sequence.copies, self.max_match, self.min_match)
+        source = CopySource.of(sequence, self)
         try:
             return extend(sequence, draft, count, source.next)
         finally:
@@ -64,12 +64,19 @@ class CopySource:
     The guesses stand in the index until `close`.
     """
 
-    def __init__(self, index: CopyIndex, max_match: int, min_match: int) -> None:
+    def __init__(
+        self, index: CopyIndex, max_match: int, min_match: int, allows: Allows | None = None
+    ) -> None:
         self._index = index
         self._bounds = (max_match, min_match)
-        match = index.match(max_match, min_match)
+        match = index.match(max_match, min_match, allows)
         self._place = None if match is None else match.place
         self._num_guesses = 0
+
+    @classmethod
+    def of(cls, sequence: Decodable, lookup: LookupDrafter) -> "CopySource":
+        """What the drafter would copy behind the sequence."""
+        return cls(sequence.copies, lookup.max_match, lookup.min_match, sequence.allows)
 
     def next(self, guesses: Sequence[Guess]) -> tuple[Candidate, ...]:
         added = [guess.token for guess in guesses[self._num_guesses :]]
