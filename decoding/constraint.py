@@ -22,6 +22,7 @@ class Constraint:
         self._matcher = matcher
         self._path: tuple[int, ...] | None = None
         self._masks: dict[tuple[int, ...], Tensor] = {}  # by the tokens ahead of this place
+        self._may_end: bool | None = None  # not asked yet, here
         self.mask_seconds = 0.0
         if closing_budget is not None:
             self._path = matcher.closing_tokens(closing_budget)
@@ -43,6 +44,7 @@ class Constraint:
     def accept(self, token: int) -> None:
         """Moves the matcher over a committed token."""
         self._matcher.accept(token)
+        self._may_end = None
         self._masks = {key[1:]: mask for key, mask in self._masks.items() if key[:1] == (token,)}
         if self._path and self._path[0] == token:
             self._path = self._path[1:]
@@ -69,7 +71,9 @@ class Constraint:
     @property
     def may_end(self) -> bool:
         """Whether the text so far is a whole answer, whatever else may follow."""
-        return self._matcher.is_accepting
+        if self._may_end is None:
+            self._may_end = self._matcher.is_accepting
+        return self._may_end
 
     @property
     def is_complete(self) -> bool:

@@ -66,7 +66,7 @@ class Live:
         span = self.span
         follows = span.attention is Attention.CAUSAL and not (span.adapter or span.branches)
         positions = [pick.position for pick in span.picks] if follows else []
-        self.sequence.read_vectors = dict(zip(positions, hidden_PE, strict=False))
+        self.sequence.keep_vectors(positions, hidden_PE)
 
     def move_on(self) -> None:
         """Books the rows of a forward that did not end the span: their tokens are final."""

@@ -34,6 +34,9 @@ def read_prompt(prompt: Prompt, tokenizer: Tokenizer, network: Network) -> tuple
 
 def _token_id(item: object) -> int:
     """Takes the whole numbers of other libraries, too; a truth value is none."""
+    # A check against the protocol would take longer than all else that a token of a prompt needs.
+    if type(item) is int:
+        return item
     if isinstance(item, SupportsIndex) and not isinstance(item, bool):
         return index(item)
     raise TypeError(

@@ -29,8 +29,7 @@ class Sequence:
 
     `num_cached` and `num_drafted` are the mode's to move. Everything else changes through
     `commit` and `finish`. `mode` may be exchanged between two steps; `step_mode` is the one of
-    the step under way. `outlook` is exchanged by the engine for one of its own, and
-    `read_vectors` after every forward that reads rows.
+    the step under way. `outlook` is exchanged by the engine for one of its own.
     """
 
     def __init__(
@@ -59,7 +58,8 @@ class Sequence:
         self.finish_reason: FinishReason | None = None
         self.outlook: Account = Pace().account()
         self.copies = CopyIndex(self.tokens)
-        self.read_vectors: dict[int, Tensor] = {}  # by the position that was picked from them
+        self._picked_from: tuple[list[int], Tensor | None] = ([], None)  # positions, vectors
+        self._hidden: tuple[int, Tensor] | None = None  # what was asked for last, its position
         self.max_length = len(prompt_ids) + max_new_tokens
         self.most_side_guesses = most_side_guesses(mode)
         self._records: list[TokenRecord] = []
@@ -134,8 +134,18 @@ class Sequence:
 
     @property
     def hidden_E(self) -> Tensor | None:  # noqa: N802 - a tensor's name
-        is_picked = bool(self._records) and self._records[-1].origin not in _UNPICKED
-        return self.read_vectors.get(self.length - 1) if is_picked else None
+        positions, vectors_PE = self._picked_from
+        last = self.length - 1
+        if vectors_PE is None or last not in positions or self._records[-1].origin in _UNPICKED:
+            return None
+        # Who asks again is given the same tensor, by which a head knows its last answer.
+        if self._hidden is None or self._hidden[0] != last:
+            self._hidden = last, vectors_PE[positions.index(last)]
+        return self._hidden[1]
+
+    def keep_vectors(self, positions: list[int], vectors_PE: Tensor) -> None:
+        """What the tokens at these positions are picked from, after a forward that reads rows."""
+        self._picked_from, self._hidden = (positions, vectors_PE), None
 
     @property
     def reach(self) -> float:

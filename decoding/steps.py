@@ -42,11 +42,19 @@ def _step(sequence: Sequence) -> Step:
     label = _label(mode)
     outlook.begins(region, label)
     head = head_of(sequence.mode)
-    expected = foreseen(sequence, head) if head is not None and asks_head(sequence) else ()
+    asked = head is not None and asks_head(sequence)
+    expected = foreseen(sequence, head) if head is not None and asked else ()
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length
-        outlook.chose(region, matched, mode, denoised=_denoises(mode), guessed=_guesses(mode))
+        outlook.chose(
+            region,
+            matched,
+            mode,
+            denoised=_denoises(mode),
+            asked=asked,
+            guessed=_guesses(mode),
+        )
         sequence.count_decision(f"{region.value}: {label}")
     yield from _followed(sequence, mode.step(sequence), denoised=_denoises(mode))
     forwards = sequence.forwards(first_forward)

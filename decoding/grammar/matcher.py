@@ -67,20 +67,21 @@ class Matcher:
             raise ValueError("the text has ended: no token may follow its end token")
         words = (self._vocab_size + 31) // 32
         if out_W is None:
-            out_W = torch.zeros(words, dtype=torch.int32)
+            out_W = torch.empty(words, dtype=torch.int32)
         elif out_W.shape != (words,) or out_W.dtype != torch.int32 or not out_W.is_contiguous():
             raise ValueError(f"the mask must be contiguous int32 [{words}], not {out_W.shape}")
+        # Of so few numbers numpy's view is quicker than the tensor.
+        mask_W: NDArray[np.int32] = out_W.numpy()
         if self.only_end_follows:
-            out_W.zero_()
+            mask_W[:] = 0
             for token in self._vocabulary.eos_token_ids:
-                word = int(out_W[token // 32]) | _bit(token)
-                out_W[token // 32] = word if word < 2**31 else word - 2**32
+                mask_W.view(np.uint32)[token // 32] |= np.uint32(1 << (token % 32))
             return out_W
-        known = out_W[: (self._vocabulary.size + 31) // 32]
-        out_W[known.numel() :].zero_()
-        self._state.unsafe_compute_mask_ptr(known.data_ptr(), known.numel() * 4)
+        known = (self._vocabulary.size + 31) // 32
+        mask_W[known:] = 0
+        self._state.unsafe_compute_mask_ptr(out_W.data_ptr(), known * 4)
         self._check()
-        if not out_W.any():
+        if not mask_W.any():
             raise GrammarDeadEnd(self._text())
         return out_W
 
@@ -201,7 +202,3 @@ def allows(mask_W: Tensor, token: int) -> bool:
     """Whether a packed mask, on the host, has the token's bit."""
     words: NDArray[np.int32] = mask_W.numpy()
     return bool((int(words[token // 32]) >> (token % 32)) & 1)
-
-
-def _bit(token: int) -> int:
-    return (1 << (token % 32)) & 0xFFFFFFFF

@@ -26,16 +26,13 @@ class TokenizerLike(Protocol):
 class Vocabulary:
     """A tokenizer as the backend sees it. Immutable, shared by all its grammars.
 
-    `single_bytes` maps a byte to the token that spells it alone.
+    `size` counts its tokens; `single_bytes` maps a byte to the token that spells it alone.
     """
 
     backend: LLTokenizer
+    size: int
     eos_token_ids: tuple[int, ...]
     single_bytes: dict[int, int]
-
-    @property
-    def size(self) -> int:
-        return int(self.backend.vocab_size)
 
     def encode(self, text: str) -> list[int]:
         """Some token ids that spell the text, none of them special. Not the canonical ones."""
@@ -71,4 +68,4 @@ def _build(tokenizer: TokenizerLike) -> Vocabulary:
         spelled = bytes(backend.decode_bytes([token]))
         if len(spelled) == 1:
             single_bytes.setdefault(spelled[0], token)
-    return Vocabulary(backend, eos, single_bytes)
+    return Vocabulary(backend, int(backend.vocab_size), eos, single_bytes)

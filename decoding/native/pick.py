@@ -12,7 +12,7 @@ from decoding.native.library import Ask, Best, NativeUnavailable, library
 
 def can_pick(logits_RV: Tensor) -> bool:
     """Whether `pick` takes these logits, here."""
-    if logits_RV.device.type != "cpu" or logits_RV.dtype is not torch.float32:
+    if not logits_RV.is_cpu or logits_RV.dtype is not torch.float32:
         return False
     try:
         library()

@@ -16,7 +16,10 @@ _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
 _WEIGHED_EVERY = 8  # steps
-_ASKED_FIRST = 16  # steps
+_TAKEN, _LAST_ASKED = 0.25, 16
+"""The share of its last so many answers that must be taken for a head to be asked before each step:
+what it takes to ask and weigh it is not in the price of its rows."""
+_BELIEVED = 8  # guesses
 _MORE_ROWS = (1, 3, 7)  # so many at once; where they are cheapest, they tell the price of one
 
 
@@ -59,8 +62,8 @@ class Outlook(Protocol):
         ...
 
     def weighs_head(self, region: Region) -> bool:
-        """Whether a step should ask the draft head: as for denoising, where one of the last took
-        its draft, and every few steps."""
+        """Whether a step should ask the draft head: where enough of its last answers were taken,
+        and every few steps."""
         ...
 
     def drafting_seconds(self, region: Region, *, denoised: bool) -> float:
@@ -95,18 +98,23 @@ class Yield:
 
 @dataclass(slots=True)
 class Drafting:
-    """What guesses took outside of forwards. Old ones fade."""
+    """What guesses took outside of forwards. With every step old ones fade, so that what was slow
+    once is tried again; a few that took nothing are believed beside them."""
 
     seconds: float = 0.0
     guesses: float = 0.0
 
     def add(self, guesses: int, seconds: float) -> None:
-        self.seconds = 0.98 * self.seconds + seconds
-        self.guesses = 0.98 * self.guesses + guesses
+        self.seconds += seconds
+        self.guesses += guesses
+
+    def fade(self) -> None:
+        self.seconds *= 0.99
+        self.guesses *= 0.99
 
     @property
     def each(self) -> float:
-        return self.seconds / self.guesses if self.guesses else 0.0
+        return self.seconds / (self.guesses + _BELIEVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,8 @@ class Pace:
         self._drafting = {(region, how): Drafting() for region in Region for how in (False, True)}
         self._unprobed = dict.fromkeys(Region, 0)
         self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
-        self._unguessed = dict.fromkeys(Region, 0)
+        self._taken = dict.fromkeys(Region, 1.0)  # of a head's last answers
+        self._steps = dict.fromkeys(Region, 0)
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
@@ -175,12 +184,15 @@ class Pace:
         return self._unprobed[region] >= self._probe_after[region]
 
     def weighs_head(self, region: Region) -> bool:
-        steps = self._unguessed[region]
-        return steps < _ASKED_FIRST or steps % _WEIGHED_EVERY == 0
+        return self._taken[region] >= _TAKEN or self._steps[region] % _WEIGHED_EVERY == 0
 
-    def step_chosen(self, region: Region, *, denoised: bool, guessed: bool) -> None:
-        """Counts towards the next probe, and the steps without a guess of the head."""
-        self._unguessed[region] = 0 if guessed else self._unguessed[region] + 1
+    def step_chosen(self, region: Region, *, denoised: bool, asked: bool, guessed: bool) -> None:
+        """Counts towards the next probe, and how often a head that was asked is taken."""
+        self._steps[region] += 1
+        for how in (False, True):
+            self._drafting[region, how].fade()
+        if asked:
+            self._taken[region] += (guessed - self._taken[region]) / _LAST_ASKED
         if self.probe_due(region):
             self._probe_after[region] = min(2 * self._probe_after[region], _PROBE_LAST)
         elif denoised:
@@ -307,11 +319,19 @@ class Account:
         self._acceptance.add(guesser, region, depth, right)
 
     def chose(
-        self, region: Region, matched: int, mode: object, *, denoised: bool, guessed: bool
+        self,
+        region: Region,
+        matched: int,
+        mode: object,
+        *,
+        denoised: bool,
+        asked: bool,
+        guessed: bool,
     ) -> None:
-        """A step that was chosen by this outlook begins; its draft is denoised, or the head's."""
+        """A step that was chosen by this outlook begins; its draft is denoised, or the head's,
+        which was `asked`."""
         self._choices[region, coarse(matched)] = self._pace.choices[region, coarse(matched)] = mode
-        self._pace.step_chosen(region, denoised=denoised, guessed=guessed)
+        self._pace.step_chosen(region, denoised=denoised, asked=asked, guessed=guessed)
 
     def earned(self, region: Region, mode: str, tokens: int, forwards: int, rows: int) -> None:
         """A step committed `tokens` that were not forced."""

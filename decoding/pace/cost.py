@@ -67,6 +67,11 @@ _WANTED_FIRST, _WANTED_AFTER, _ENOUGH = 64, 512, 8
 """Other forwards after which some of one row are wanted, and how many of them then."""
 
 
+_ALL_FIRST, _ONE_IN = 64, 3
+"""So many corrections, then one in so many forwards: a correction takes as long as some tokens'
+bookkeeping."""
+
+
 class RunningCost:
     """A cost that follows the forwards of an engine.
 
@@ -94,6 +99,7 @@ class RunningCost:
         self._seconds: dict[int, float] = {}
         self._dearer = 0.0
         """How much more forwards that draft take than the calibration and the level say."""
+        self._num_followed = 0
         self._num_single = 0
         self._num_other = _WANTED_AFTER - _WANTED_FIRST
         self.wants_single = False
@@ -123,6 +129,9 @@ class RunningCost:
         else:
             self._num_other += 1
         self.wants_single = self._num_other > (0 if self.wants_single else _WANTED_AFTER)
+        self._num_followed += 1
+        if self._num_followed > _ALL_FIRST and self._num_followed % _ONE_IN:
+            return
         if rows > 1 or self._num_single > SETTLING:
             self._correct(rows, log(measured / self.seconds(rows)))
 

@@ -8,10 +8,10 @@ from decoding.copies import CopyIndex, Match
 tokens = st.lists(st.integers(0, 3), max_size=30)
 
 
-def plain(text: list[int], most: int, least: int) -> Match | None:
+def plain(text: list[int], most: int, least: int, banned: int | None = None) -> Match | None:
     for size in range(most, least - 1, -1):
         for end in range(len(text) - 1, size - 1, -1):
-            if text[end - size : end] == text[len(text) - size :]:
+            if text[end - size : end] == text[len(text) - size :] and text[end] != banned:
                 longest = size
                 while longest < min(16, end) and text[end - longest - 1] == text[-longest - 1]:
                     longest += 1
@@ -39,6 +39,14 @@ def test_a_growing_text_is_searched_as_a_whole_one(
         index.drop(len(tried))
         assert index.match(least + more, least) == expected
     assert index.match_at(len(text) + 1) is None
+
+
+@given(tokens, st.integers(1, 4), st.integers(0, 3), st.integers(0, 3))
+def test_what_may_not_follow_is_not_copied(
+    text: list[int], least: int, more: int, banned: int
+) -> None:
+    found = CopyIndex(text).match(least + more, least, lambda token: token != banned)
+    assert found == plain(text, least + more, least, banned)
 
 
 def test_indices_of_several_n_grams_live_side_by_side() -> None:

@@ -1,5 +1,7 @@
 """What `Auto` takes, on the real engine in simulated time."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +29,10 @@ from decoding.testing import ScriptedHead
 from tests.decoding.modes.scripted import COST, TOKENIZER, requests, scripted_engine
 from tests.decoding.pace.simulation import (
     COMPUTE_BOUND,
+    FIRST_LETTER,
+    MEMORY_BOUND,
+    PROMPT,
+    SimulatedNetwork,
     again,
     num_switches,
     once,
@@ -190,17 +196,64 @@ def test_the_price_of_a_row_is_what_it_takes_in_tokens() -> None:
     """Where the first further row is dear and the next ones are not, it is that of several."""
     pace = Pace(ForwardCost(Curve((1, 2, 8, 20), (2.0, 3.0, 4.0, 10.0))))
     account = pace.account()
-    assert account.price == pytest.approx((4.0 - 2.0) / 7 / 2.0)
+    assert account.price(Region.FREE) == pytest.approx((4.0 - 2.0) / 7 / 2.0)
     other = pace.account()
     other.waits_for(4)
     other.begins(Region.FREE, "autoregressive")
-    assert account.price == pytest.approx(1.0 / 6 / 3.5 * 2.0)
+    assert account.price(Region.FREE) == pytest.approx(1.0 / 6 / 3.5 * 2.0)
+
+
+def test_what_drafts_take_beside_the_forwards_is_in_the_price() -> None:
+    """By region; where the cost is given, it is all there is."""
+    pace, given_one = Pace(), Pace(COST)
+    pace.measured(COST)
+    for each in (pace, given_one):
+        each.account().drafted(Region.CONSTRAINED, 4, 6.0, denoised=False)
+    alone = pace.account()
+    row = (COST.seconds(8) - COST.seconds(1)) / 7
+    assert alone.price(Region.FREE) == pytest.approx(row)
+    assert alone.price(Region.CONSTRAINED) == pytest.approx(row + 0.5)
+    assert given_one.account().price(Region.CONSTRAINED) == pytest.approx(row)
+    for _ in range(1000):
+        pace.step_chosen(Region.CONSTRAINED, denoised=False, asked=False, guessed=False)
+    assert alone.price(Region.CONSTRAINED) == pytest.approx(row, abs=1e-3)
+
+
+def test_drafts_that_take_longer_than_they_save_are_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Copies that are always right, of a text that repeats itself, with a clock of which drafting
+    takes nothing or forty forwards' time."""
+    drafted = {}
+    for seconds in (0.0, 40.0):
+        ticks = itertools.count(0.0, seconds)
+        monkeypatch.setattr("decoding.steps.perf_counter", lambda ticks=ticks: next(ticks))
+        network = SimulatedNetwork(MEMORY_BOUND, again, lambda position: 0.0)
+        engine = Engine(network, TOKENIZER, forward_cost=lambda _: MEMORY_BOUND)
+        monkeypatch.setattr(engine._pace, "forward_took", lambda *_: None)
+        made = engine.generate([1, 2, 3], mode=Auto(), max_new_tokens=200)
+        drafted[seconds] = made.stats.origins.get("copied", 0)
+    assert drafted[0.0] > 100
+    assert drafted[40.0] < 20
 
 
 def share_drafting(run: object) -> float:
     decisions = run.decisions()  # type: ignore[attr-defined]
     drafting = sum(count for key, count in decisions.items() if "speculation" in key)
     return float(drafting) / sum(decisions.values())
+
+
+@pytest.mark.parametrize(("pattern", "judged"), [("[a-m]{40}", False), ("[a-z]{40}", True)])
+def test_a_copy_that_the_grammar_forbids_is_no_guess(pattern: str, judged: bool) -> None:
+    """Each letter of the answer is followed by a "z" in the prompt."""
+    prompt = TOKENIZER.encode("azbzczdzezfzgzhzizjzkzlzmz!")
+    network = SimulatedNetwork(
+        MEMORY_BOUND, lambda _, at: FIRST_LETTER + (at + PROMPT - 1) % 26, lambda _: 0.0
+    )
+    engine = Engine(network, TOKENIZER, forward_cost=MEMORY_BOUND)
+    made = engine.generate(prompt, mode=Auto(), grammar=Grammar.regex(pattern), max_new_tokens=13)
+    assert made.text == "abcdefghijklm"
+    assert ("constrained: copying 1" in engine.stats().pace.acceptance) is judged
 
 
 def test_copies_are_taken_where_the_text_repeats_itself() -> None:

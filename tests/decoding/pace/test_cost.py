@@ -85,6 +85,32 @@ def test_a_shape_that_was_measured_wrong_is_corrected_in_time() -> None:
     assert cost.seconds(8) / cost.seconds(1) == pytest.approx(4.0, rel=0.15)
 
 
+def test_forwards_that_draft_correct_what_drafts_cost() -> None:
+    cost = RunningCost(ForwardCost(Curve((1, 8, 9), (1.0, 2.0, 2.0)), Curve((8,), (3.0,))))
+    for _ in range(20):
+        cost.follow(1, 5.0, 8)
+    assert cost.seconds(1, 8) == pytest.approx(5.0, rel=0.01)
+    assert cost.seconds(8) == 2.0
+    cost.follow(1, 5000.0, 8)
+    assert 5.0 < cost.seconds(1, 8) < 6.0
+    cost.follow(60, 1.0, 8)
+    assert cost.seconds(1, 8) > 5.0
+
+
+def test_after_the_first_forwards_every_third_corrects() -> None:
+    cost = RunningCost(ForwardCost(Curve((1, 8), (1.0, 2.0))))
+    for _ in range(66):
+        cost.follow(8, 2.0)
+    seen = []
+    for _ in range(6):
+        cost.follow(8, 2.2)
+        seen.append(cost.seconds(8))
+    assert len(set(seen)) == 3
+    for _ in range(100):
+        cost.follow(8, 3.0)
+    assert cost.seconds(8) == pytest.approx(3.0, rel=0.03)
+
+
 def test_one_outlier_changes_little() -> None:
     cost = RunningCost(ForwardCost(Curve((1, 8), (1.0, 2.0))))
     cost.follow(8, 1000.0)
@@ -155,12 +181,12 @@ def test_a_running_cost_stays_one_that_makes_sense(
 def test_forwards_correct_the_curve_where_it_was_measured() -> None:
     pace = Pace()
     pace.measured(ForwardCost(Curve((1, 8), (1.0, 2.0))))
-    pace.forward_took(9, 5.0)
+    pace.forward_took(9, 0, 5.0)
     assert pace.seconds(1) == 1.0
-    pace.forward_took(8, 5.0)
+    pace.forward_took(8, 0, 5.0)
     assert pace.seconds(1) > 1.0
     given_one = Pace(COST)
-    given_one.forward_took(1, 5.0)
+    given_one.forward_took(1, 0, 5.0)
     assert given_one.cost is COST
 
 
