@@ -64,7 +64,9 @@ and about each point, how far both drift per forward."""
 SETTLING = 8
 """Forwards of one row after which the next is as quick as among many of its kind."""
 _WANTED_FIRST, _WANTED_AFTER, _ENOUGH = 64, 512, 8
-"""Other forwards after which some of one row are wanted, and how many of them then."""
+_TRIED = 2 * (SETTLING + _ENOUGH)
+"""Other forwards after which some of one row are wanted, how many of them then, and after how many
+forwards nobody waits for them any longer: text that the grammar forces comes in several rows."""
 
 
 _ALL_FIRST, _ONE_IN = 64, 3
@@ -101,6 +103,7 @@ class RunningCost:
         """How much more forwards that draft take than the calibration and the level say."""
         self._num_followed = 0
         self._num_single = 0
+        self._num_tried = 0
         self._num_other = _WANTED_AFTER - _WANTED_FIRST
         self.wants_single = False
         """Whether it is long ago that forwards of one row counted."""
@@ -128,6 +131,9 @@ class RunningCost:
             self._num_other = max(self._num_other - _WANTED_AFTER // _ENOUGH, 0)
         else:
             self._num_other += 1
+        self._num_tried = self._num_tried + 1 if self.wants_single else 0
+        if self._num_tried > _TRIED:
+            self._num_other = 0
         self.wants_single = self._num_other > (0 if self.wants_single else _WANTED_AFTER)
         self._num_followed += 1
         if self._num_followed > _ALL_FIRST and self._num_followed % _ONE_IN:

@@ -149,6 +149,16 @@ def test_a_few_single_rows_are_wanted_behind_many_other_forwards() -> None:
     assert 500 <= waits[1] == waits[2] <= 520
 
 
+def test_single_rows_that_do_not_come_are_not_waited_for() -> None:
+    """Forced text comes in several rows, whatever is chosen."""
+    cost = RunningCost(ForwardCost(Curve((1, 4), (1.0, 2.0))))
+    wanted = []
+    for turn in range(1200):
+        cost.follow(1 if turn % 4 else 4, 2.0)
+        wanted.append(cost.wants_single)
+    assert 0 < sum(wanted) <= 3 * 34
+
+
 def test_what_is_measured_now_and_then_moves_with_the_rest_in_between() -> None:
     """The machine slows down while nobody takes single rows: they are believed to be slower, too,
     and what was learned about their share stays."""
