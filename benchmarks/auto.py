@@ -2,16 +2,17 @@
 
     python -m benchmarks.auto [--json] [--plot] [--model smollm2-135m] [--profile exact]
         [--workloads tool prose alternating] [--live 1 2 4 8 16 32] [--blocks 4 8]
-        [--tokens 48] [--repeats 3] [--temperature 0.7] [--device cpu] [--threads 2]
-        [--without head ngrams]
+        [--tokens 48] [--rounds 10] [--seconds 0.5] [--temperature 0.7] [--device cpu]
+        [--threads 2] [--without head ngrams]
 
 `--without` adds an `Auto` for each of the drafters named, that has all but it.
 
-"alternating" are calls under a grammar and prose by turns, as an agent's answers are. In each
-measurement as many answers are decoded together as there are live sequences; their seeds differ.
-All modes take turns on the same weights and prompts, whose encodings are re-used from the
-first round, which is not counted; figures are medians over the rounds. `Auto` keeps what it learns
-within a workload, and decides by the cost of forwards that is measured at the start.
+"alternating" are calls under a grammar and prose by turns, as an agent's answers are. So many
+sequences are live at all times: where one ends the next begins, with another seed. All modes take
+turns of some tenths of a second on the same weights and requests, in another order each round; the
+first round of a point, which is three times as long, does not count. Figures are tokens over
+seconds of all rounds, and those of `Auto` to the best fixed mode medians of the rounds' ratios.
+Each engine begins with the cost of forwards that is measured at the start, and learns from there.
 
 `--plot` draws the figures into `benchmarks/plots/` (pip install "trimode[bench]").
 """
@@ -19,13 +20,15 @@ within a workload, and decides by the cost of forwards that is measured at the s
 import argparse
 import json
 import platform
+import random
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, count, cycle
 from pathlib import Path
 
 import torch
@@ -37,9 +40,12 @@ from decoding import (
     Auto,
     Autoregressive,
     BlockDiffusion,
+    Committed,
     DecodeMode,
     Engine,
+    Failed,
     Fastest,
+    Finished,
     ForwardCost,
     LookupDrafter,
     Request,
@@ -63,13 +69,15 @@ USUAL = ["tool", "prose", "alternating"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One mode with so many live sequences on one workload."""
+    """One mode with so many live sequences on one workload. `to_best` are its tokens per second
+    to those of the fixed mode that was best."""
 
     workload: str
     mode: str
     live: int
     tokens_per_second: float
     tokens_per_forward: float
+    to_best: float
     decisions: Mapping[str, int]
 
 
@@ -101,40 +109,125 @@ def measure(
     counts: Sequence[int],
     *,
     tokens: int,
-    repeats: int,
+    rounds: int,
+    seconds: float,
     temperature: float,
 ) -> list[Point]:
     """The points of one workload. Modes that the network cannot do have none."""
-    engines = {
-        name: Engine(
+    able = {name: mode for name, mode in modes.items() if _is_able(engine, mode)}
+    points: list[Point] = []
+    for live in counts:
+        loads = {
+            name: Load(engine, cost, mode, workload, live, tokens, temperature)
+            for name, mode in able.items()
+        }
+        order = list(loads.values())
+        for load in order:
+            load.run(3 * seconds)
+            load.turns.clear()
+        for number in range(rounds):
+            random.Random(number).shuffle(order)
+            for load in order:
+                load.run(seconds)
+        fixed = [load for name, load in loads.items() if not isinstance(able[name], Auto)]
+        best = max(fixed, key=lambda load: load.tokens_per_second)
+        points += [load.point(name, best) for name, load in loads.items()]
+        print(f"{workload}: {live} live done", file=sys.stderr)
+    return points
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What was committed in a stretch of time."""
+
+    tokens: int
+    forwards: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+
+class Load:
+    """An engine that always has so many live sequences, and stands still between its turns."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        cost: ForwardCost,
+        mode: DecodeMode,
+        workload: str,
+        live: int,
+        tokens: int,
+        temperature: float,
+    ) -> None:
+        self._workload, self._live = workload, live
+        self._engine = Engine(
             engine.network,
             engine.tokenizer,
-            max_live=max(counts),
-            cache_tokens=engine_room(engine, workload, max(counts), tokens),
-            forward_cost=cost,
+            max_live=live,
+            cache_tokens=engine_room(engine, workload, live, tokens),
+            forward_cost=lambda _: cost,
         )
-        for name, mode in modes.items()
-        if _is_able(engine, mode)
-    }
-    points = []
-    for live in counts:
-        rounds: dict[str, list[Point]] = {name: [] for name in engines}
-        for number in range(-1, repeats):
-            for name, own in engines.items():
-                requests = [
-                    Request(
-                        prompt_of(own, task),
-                        mode=modes[name],
-                        grammar=task.grammar,
-                        sampling=Sampling(temperature=temperature, seed=(number + 1) * live + one),
-                        max_new_tokens=tokens,
-                    )
-                    for one, task in enumerate(_cycle(TASKS[workload], live))
-                ]
-                rounds[name].append(_timed(own, requests, workload, name, live))
-        print(f"{workload}: {live} live done", file=sys.stderr)
-        points += [_median(each[1:]) for each in rounds.values()]
-    return points
+        self._requests = (
+            Request(
+                prompt_of(self._engine, task),
+                mode=mode,
+                grammar=task.grammar,
+                sampling=Sampling(temperature=temperature, seed=seed),
+                max_new_tokens=tokens,
+            )
+            for seed, task in zip(count(), cycle(TASKS[workload]), strict=False)
+        )
+        self._decisions: Counter[str] = Counter()
+        self.turns: list[Turn] = []
+        for _ in range(live):
+            self._engine.add(next(self._requests))
+
+    def run(self, seconds: float) -> None:
+        """Goes on for so long, a step at least."""
+        tokens, forwards, started = 0, self._engine.stats().forwards, time.perf_counter()
+        while True:
+            tokens += sum(self._step())
+            taken = time.perf_counter() - started
+            if taken >= seconds:
+                break
+        self.turns.append(Turn(tokens, self._engine.stats().forwards - forwards, taken))
+
+    def _step(self) -> Iterator[int]:
+        """One step; how many tokens each of its events has."""
+        for event in self._engine.step():
+            match event:
+                case Committed():
+                    yield len(event.token_ids)
+                case Finished():
+                    self._decisions.update(event.completion.stats.decisions)
+                    self._engine.add(next(self._requests))
+                case Failed():
+                    raise event.error
+
+    @property
+    def tokens_per_second(self) -> float:
+        return sum(turn.tokens for turn in self.turns) / sum(turn.seconds for turn in self.turns)
+
+    def point(self, mode: str, best: "Load") -> Point:
+        tokens, forwards = (
+            sum(getattr(turn, name) for turn in self.turns) for name in ("tokens", "forwards")
+        )
+        ratios = (
+            own.tokens_per_second / others.tokens_per_second
+            for own, others in zip(self.turns, best.turns, strict=True)
+        )
+        return Point(
+            self._workload,
+            mode,
+            self._live,
+            self.tokens_per_second,
+            tokens / max(forwards, 1),
+            statistics.median(ratios),
+            dict(self._decisions),
+        )
 
 
 def engine_room(engine: Engine, workload: str, live: int, tokens: int) -> int:
@@ -143,37 +236,12 @@ def engine_room(engine: Engine, workload: str, live: int, tokens: int) -> int:
     return (live + len(TASKS[workload])) * (longest + tokens + 16)
 
 
-def _cycle(tasks: Sequence[Task], count: int) -> list[Task]:
-    return [tasks[number % len(tasks)] for number in range(count)]
-
-
 def _is_able(engine: Engine, mode: DecodeMode) -> bool:
     try:
         mode.fit(engine.network)
     except UnsupportedMode:
         return False
     return True
-
-
-def _timed(
-    engine: Engine, requests: Sequence[Request], workload: str, mode: str, live: int
-) -> Point:
-    forwards, started = engine.stats().forwards, time.perf_counter()
-    completions = engine.generate_many(requests)
-    seconds = time.perf_counter() - started
-    tokens = sum(each.stats.new_tokens for each in completions)
-    decisions: dict[str, int] = {}
-    for each in completions:
-        for decision, count in each.stats.decisions.items():
-            decisions[decision] = decisions.get(decision, 0) + count
-    per_forward = tokens / max(engine.stats().forwards - forwards, 1)
-    return Point(workload, mode, live, tokens / seconds, per_forward, decisions)
-
-
-def _median(points: Sequence[Point]) -> Point:
-    """The point in the middle; decisions and counts are its own."""
-    middle = statistics.median_low(point.tokens_per_second for point in points)
-    return next(point for point in points if point.tokens_per_second == middle)
 
 
 def main() -> None:
@@ -194,7 +262,8 @@ def main() -> None:
                 workload,
                 args.live,
                 tokens=args.tokens,
-                repeats=args.repeats,
+                rounds=args.rounds,
+                seconds=args.seconds,
                 temperature=args.temperature,
             )
         ]
@@ -218,16 +287,20 @@ def options() -> argparse.ArgumentParser:
     add("--live", type=positive, nargs="+", default=[1, 2, 4, 8, 16, 32], help="live sequences")
     add("--blocks", type=positive, nargs="*", default=[4, 8], help="block lengths")
     add("--tokens", type=positive, default=48, help="most tokens per answer")
-    add("--repeats", type=positive, default=3, help="counted rounds")
+    add("--rounds", type=positive, default=10, help="counted rounds")
+    add("--seconds", type=float, default=0.5, help="of a mode's turn in a round")
     add("--temperature", type=float, default=0.7, help="of sampling; 0 decodes greedily")
     return parser
+
+
+_SETTINGS = ("model", "profile", "device", "tokens", "rounds", "seconds")
 
 
 def as_json(args: argparse.Namespace, cost: ForwardCost, points: Sequence[Point]) -> str:
     about = {
         "machine": {"processor": platform.machine(), "threads": args.threads},
         "versions": {name: version(name) for name in ("torch", "llguidance")},
-        **{key: getattr(args, key) for key in ("model", "profile", "device", "tokens", "repeats")},
+        **{key: getattr(args, key) for key in _SETTINGS},
         "temperature": args.temperature,
         "forward_cost": asdict(cost),
         "results": [asdict(point) for point in points],
@@ -242,6 +315,9 @@ def as_table(points: Sequence[Point]) -> str:
         lines.append(f"{workload:20} tokens/s at " + "".join(f"{live:8}" for live in counts))
         for mode, line in shown.items():
             lines.append(f"{mode:32} " + "".join(f"{p.tokens_per_second:8.1f}" for p in line))
+            if mode == "auto" or mode.startswith("auto without"):
+                name = f"{mode} to the best fixed"
+                lines.append(f"{name:32} " + "".join(f"{p.to_best:8.2f}" for p in line))
         lines.append("")
     return "\n".join(lines)
 

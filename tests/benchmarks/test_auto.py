@@ -19,7 +19,8 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
     points = auto.measure(
         *(engine, COST, auto.cases([4]), "alternating", [1, 2]),
         tokens=20,
-        repeats=1,
+        rounds=2,
+        seconds=0.01,
         temperature=0.7,
     )
     modes = ["autoregressive", "lookup 4", "self-speculation 4", "diffusion 4", "auto"]
@@ -29,7 +30,11 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
     assert [point.live for point in points] == [1] * len(modes) + [2] * len(modes)
     for point in points:
         assert point.tokens_per_second > 0
+        assert point.to_best > 0
         assert bool(point.decisions) == (point.mode == "auto")
+    for live in (1, 2):
+        fixed = [each for each in points if each.live == live and each.mode != "auto"]
+        assert max(fixed, key=lambda each: each.tokens_per_second).to_best == 1.0
     table = auto.as_table(points)
     assert all(mode in table for mode in modes)
     args = auto.options().parse_args([])
@@ -37,7 +42,7 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
 
 
 def test_a_plot_is_drawn_or_says_what_it_needs(tmp_path: Path) -> None:
-    points = [auto.Point("tool", mode, 1, 2.0, 1.0, {}) for mode in ("autoregressive", "auto")]
+    points = [auto.Point("tool", mode, 1, 2.0, 1.0, 1.0, {}) for mode in ("autoregressive", "auto")]
     file = tmp_path / "plots" / "auto.svg"
     if find_spec("matplotlib") is None:
         with pytest.raises(ValueError, match=r"trimode\[bench\]"):

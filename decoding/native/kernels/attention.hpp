@@ -29,17 +29,39 @@ struct Sight {
     const int *begin, *until;
 };
 
-template <int COUNT, class Value>
-inline void score(const Value *keys, int width, const float *const *queries, float *const *scores, int at) {
+// Scores of COUNT queries at the positions of BLOCKS pages, each a sum over D from left to right. So
+// many sums side by side that an addition need not wait for the one before.
+template <int COUNT, int BLOCKS, class Value>
+inline void score(const Value *const *keys, int width, const float *const *queries, float *const *scores, int at) {
     for (int v = 0; v < PAGE_VECTORS; ++v) {
-        Floats acc[COUNT] = {};
+        Floats acc[BLOCKS][COUNT] = {};
         for (int d = 0; d < width; ++d) {
-            const Floats key = load_values(keys + d * PAGE + v * LANES);
+            Floats key[BLOCKS];
+            for (int b = 0; b < BLOCKS; ++b) key[b] = load_values(keys[b] + d * PAGE + v * LANES);
 #pragma GCC unroll 8
-            for (int q = 0; q < COUNT; ++q) acc[q] += key * queries[q][d];
+            for (int q = 0; q < COUNT; ++q)
+#pragma GCC unroll 4
+                for (int b = 0; b < BLOCKS; ++b) acc[b][q] += key[b] * queries[q][d];
         }
-        for (int q = 0; q < COUNT; ++q) store(scores[q] + at + v * LANES, acc[q]);
+        for (int b = 0; b < BLOCKS; ++b)
+            for (int q = 0; q < COUNT; ++q) store(scores[q] + at + b * PAGE + v * LANES, acc[b][q]);
     }
+}
+
+// Of all positions that a tile sees.
+template <int COUNT, class Value>
+inline void score_all(const Pages<Value> &pages, int head, const Sight &sight, const float *const *queries,
+                      float *const *scores) {
+    constexpr int BLOCKS = COUNT <= 2 ? 4 : COUNT <= 4 ? 2 : 1;
+    int at = sight.first;
+    const auto next = [&](auto blocks) {
+        const Value *keys[blocks];
+        for (int b = 0; b < blocks; ++b) keys[b] = pages.keys + pages.place(at / PAGE + b, head);
+        score<COUNT, blocks>(keys, pages.width, queries, scores, at);
+        at += blocks * PAGE;
+    };
+    while (at + (BLOCKS - 1) * PAGE < sight.end) next(std::integral_constant<int, BLOCKS>{});
+    while (at < sight.end) next(std::integral_constant<int, 1>{});
 }
 
 template <int COUNT, int VECTORS, class Value>
@@ -108,10 +130,7 @@ void attend(const Pages<Value> &pages, int head, const Sight &sight, int count, 
         float *scores[MOST_SCORED];
         float totals[MOST_SCORED];
         for (int q = 0; q < some; ++q) scores[q] = scratch.data() + size_t(q) * stride;
-        for (int at = sight.first; at < sight.end; at += PAGE) {
-            const Value *keys = pages.keys + pages.place(at / PAGE, head);
-            with_count<MOST_SCORED>(some, [&](auto n) { score<n>(keys, pages.width, queries + first, scores, at); });
-        }
+        with_count<MOST_SCORED>(some, [&](auto n) { score_all<n>(pages, head, sight, queries + first, scores); });
         for (int q = 0; q < some; ++q) totals[q] = soften(scores[q], sight, (first + q) / sharing);
         for (int q = 0; q < some; q += MOST_MIXED) {
             with_count<MOST_MIXED>(std::min(MOST_MIXED, some - q), [&](auto n) {
