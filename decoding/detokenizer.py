@@ -27,28 +27,36 @@ class Detokenizer(ABC):
         """Returns what was held back; bytes that form no character become U+FFFD. Mutates."""
 
 
+class Spellings(dict[int, bytes]):
+    """What the tokens of a byte-level tokenizer spell, each looked up once. Shared by all texts;
+    only ever grows, to the size of the vocabulary."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        super().__init__()
+        self._backend = backend
+
+    def __missing__(self, token_id: int) -> bytes:
+        token = self._backend.id_to_token(token_id)
+        spelled = b"" if token is None else _spelled(token)
+        if token is not None:
+            self[token_id] = spelled
+        return spelled
+
+
 class ByteDetokenizer(Detokenizer):
     """For byte-level tokenizers, where a token is a fixed string of bytes whatever surrounds it."""
 
-    def __init__(self, backend: tokenizers.Tokenizer, skipped_ids: Set[int]) -> None:
-        self._backend = backend
+    def __init__(self, spellings: Spellings, skipped_ids: Set[int]) -> None:
+        self._spellings = spellings
         self._skipped_ids = skipped_ids
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token_ids: Sequence[int]) -> str:
-        return self._decoder.decode(b"".join(map(self._bytes, token_ids)))
+        shown = (each for each in token_ids if each not in self._skipped_ids)
+        return self._decoder.decode(b"".join(map(self._spellings.__getitem__, shown)))
 
     def flush(self) -> str:
         return self._decoder.decode(b"", final=True)
-
-    def _bytes(self, token_id: int) -> bytes:
-        token = None if token_id in self._skipped_ids else self._backend.id_to_token(token_id)
-        if token is None:
-            return b""
-        try:
-            return bytes(BYTE_OF_LETTER[letter] for letter in token)
-        except KeyError:  # an added token, spelled as itself
-            return token.encode()
 
 
 class PieceDetokenizer(Detokenizer):
@@ -90,6 +98,13 @@ class PieceDetokenizer(Detokenizer):
     def _decode(self, ids: list[int]) -> str:
         text: str = self._backend.decode(ids, skip_special_tokens=False)
         return text
+
+
+def _spelled(token: str) -> bytes:
+    try:
+        return bytes(BYTE_OF_LETTER[letter] for letter in token)
+    except KeyError:  # an added token, spelled as itself
+        return token.encode()
 
 
 def _byte_of_letter() -> dict[str, int]:

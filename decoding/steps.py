@@ -64,8 +64,10 @@ def _step(sequence: Sequence) -> Step:
     if _is_chain(mode) and any(each.purpose is Purpose.DRAFT for each in forwards):
         _judge_denoising(sequence, region, first, sequence.num_drafted - drafted)
     if not reads_prompt:
-        tokens = sum(each.origin not in _NOT_PICKED for each in sequence.records(first))
-        outlook.earned(region, label, tokens, len(forwards), sum(each.rows for each in forwards))
+        records, rows = sequence.records(first), sum(each.rows for each in forwards)
+        picks = sum(each.origin not in _NOT_PICKED for each in records)
+        forced = sum(each.origin is Origin.FORCED for each in records)
+        outlook.earned(region, label, picks, forced, len(forwards), rows)
 
 
 def _followed(sequence: Sequence, step: Step, *, denoised: bool) -> Step:

@@ -9,7 +9,7 @@ from tokenizers.decoders import ByteLevel
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from decoding.chat import TURN_END, ChatEncoder, fallback_template
-from decoding.detokenizer import ByteDetokenizer, Detokenizer, PieceDetokenizer
+from decoding.detokenizer import ByteDetokenizer, Detokenizer, PieceDetokenizer, Spellings
 from decoding.errors import WeightsError
 from decoding.jsonfile import read_json_object
 
@@ -44,6 +44,7 @@ class Tokenizer:
         )
         special = {i: token for i, token in hf.added_tokens_decoder.items() if token.special}
         self._special_ids = frozenset(special)
+        self._spellings = Spellings(self._backend)
         self._chats = ChatEncoder(self._backend, special, self.eos_token_ids)
 
     @classmethod
@@ -84,7 +85,7 @@ class Tokenizer:
         """A new incremental decoder, for one sequence."""
         skipped_ids = self._special_ids if skip_special_tokens else frozenset[int]()
         if isinstance(self._backend.decoder, ByteLevel):
-            return ByteDetokenizer(self._backend, skipped_ids)
+            return ByteDetokenizer(self._spellings, skipped_ids)
         return PieceDetokenizer(self._backend, skipped_ids)
 
     def render_chat(

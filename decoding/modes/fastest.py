@@ -204,11 +204,10 @@ class _Option:
     ) -> "_Option":
         # A prompt is read once, whatever the choice.
         tail = max(sequence.length - max(sequence.num_cached, sequence.num_prompt), 1)
-        outlook, num_forwards = sequence.outlook, 1
-        seconds = outlook.seconds(tail + verified)
+        outlook, region, num_forwards = sequence.outlook, sequence.region, 1
+        seconds = outlook.seconds(tail + round(verified * outlook.rows_per_guess(region)))
         if verified:
-            each = outlook.drafting_seconds(sequence.region, denoised=drafted > 0)
-            seconds += verified * each
+            seconds += verified * outlook.drafting_seconds(region, denoised=drafted > 0)
         if drafted:
             seconds += outlook.seconds(0, tail + drafted)
             num_forwards = 2

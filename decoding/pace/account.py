@@ -20,6 +20,7 @@ _TAKEN, _LAST_ASKED = 0.25, 16
 """The share of its last so many answers that must be taken for a head to be asked before each step:
 what it takes to ask and weigh it is not in the price of its rows."""
 _BELIEVED = 8  # guesses
+_PICKS = 64  # the last ones say how many tokens are forced behind one
 _MORE_ROWS = (1, 3, 7)  # so many at once; where they are cheapest, they tell the price of one
 
 
@@ -70,8 +71,12 @@ class Outlook(Protocol):
         """What a guess takes beside the forwards: masks, and the walk under the grammar."""
         ...
 
+    def rows_per_guess(self, region: Region) -> float:
+        """How many rows a guess takes, with what the grammar forces behind it."""
+        ...
+
     def price(self, region: Region) -> float:
-        """The probability that a guess must have, at least, to pay for its row: the tokens that
+        """The probability that a guess must have, at least, to pay for its rows: the tokens that
         the whole engine decodes in the time that one more takes, where rows are cheapest."""
         ...
 
@@ -142,6 +147,7 @@ class Pace:
         self.acceptance = Tally(memory=256)
         self.yields: dict[tuple[Region, str], Yield] = {}
         self._drafting = {(region, how): Drafting() for region in Region for how in (False, True)}
+        self._rows_per_guess = dict.fromkeys(Region, 1.0)
         self._unprobed = dict.fromkeys(Region, 0)
         self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
         self._taken = dict.fromkeys(Region, 1.0)  # of a head's last answers
@@ -149,6 +155,7 @@ class Pace:
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
+        self._shares: dict[tuple[int, Region], float] = {}  # since the last choice
 
     @property
     def cost(self) -> ForwardCost | None:
@@ -188,6 +195,7 @@ class Pace:
 
     def step_chosen(self, region: Region, *, denoised: bool, asked: bool, guessed: bool) -> None:
         """Counts towards the next probe, and how often a head that was asked is taken."""
+        self._shares.clear()
         self._steps[region] += 1
         for how in (False, True):
             self._drafting[region, how].fade()
@@ -204,6 +212,25 @@ class Pace:
         about it."""
         if self._running is not None:
             self._running.follow(causal_rows, seconds, draft_rows)
+
+    def rows_per_guess(self, region: Region) -> float:
+        return self._rows_per_guess[region]
+
+    def share_of_guess(self, others: int, region: Region) -> float:
+        """The time that a guess takes in a forward with so many rows of others, as a share of the
+        forward's; where several at once are cheaper, that of one of these."""
+        known = self._shares.get((others, region))
+        if known is None:
+            seconds = self.seconds(others + 1)
+            row = min((self.seconds(others + 1 + more) - seconds) / more for more in _MORE_ROWS)
+            guess = row * self._rows_per_guess[region] + self._drafting[region, False].each
+            known = self._shares[others, region] = guess / seconds
+        return known
+
+    def picked(self, region: Region, picks: int, forced: int) -> None:
+        """Behind so many picks so many tokens were forced."""
+        surplus = 1.0 + forced / picks - self._rows_per_guess[region]
+        self._rows_per_guess[region] += surplus * min(picks / _PICKS, 1.0)
 
     def drafting_took(
         self, region: Region, guesses: int, seconds: float, *, denoised: bool
@@ -281,11 +308,12 @@ class Account:
     def drafting_seconds(self, region: Region, *, denoised: bool) -> float:
         return self._pace.drafting_seconds(region, denoised=denoised)
 
+    def rows_per_guess(self, region: Region) -> float:
+        return self._pace.rows_per_guess(region)
+
     def price(self, region: Region) -> float:
-        seconds = self.seconds(1)
-        more = min((self.seconds(1 + rows) - seconds) / rows for rows in _MORE_ROWS)
-        more += self.drafting_seconds(region, denoised=False)
-        return more / seconds * (1.0 + self.tokens_of_others)
+        share = self._pace.share_of_guess(self._pace.rows - self._rows, region)
+        return share * (1.0 + self.tokens_of_others)
 
     @property
     def wants_single_rows(self) -> bool:
@@ -333,10 +361,14 @@ class Account:
         self._choices[region, coarse(matched)] = self._pace.choices[region, coarse(matched)] = mode
         self._pace.step_chosen(region, denoised=denoised, asked=asked, guessed=guessed)
 
-    def earned(self, region: Region, mode: str, tokens: int, forwards: int, rows: int) -> None:
-        """A step committed `tokens` that were not forced."""
+    def earned(
+        self, region: Region, mode: str, picks: int, forced: int, forwards: int, rows: int
+    ) -> None:
+        """A step committed so many picked tokens, and so many that the grammar forced."""
         if forwards:
-            self._pace.yields.setdefault((region, mode), Yield()).add(tokens, forwards, rows)
+            self._pace.yields.setdefault((region, mode), Yield()).add(picks, forwards, rows)
+        if picks:
+            self._pace.picked(region, picks, forced)
 
     def _set_tokens(self, tokens: float) -> None:
         self._pace.tokens += tokens - self._tokens

@@ -219,6 +219,18 @@ def test_what_drafts_take_beside_the_forwards_is_in_the_price() -> None:
     assert alone.price(Region.CONSTRAINED) == pytest.approx(row, abs=1e-3)
 
 
+def test_a_guess_takes_the_rows_of_what_is_forced_behind_it() -> None:
+    pace = Pace(ForwardCost(Curve((1, 101), (1.0, 11.0))))
+    account = pace.account()
+    assert account.price(Region.CONSTRAINED) == pytest.approx(0.1)
+    for _ in range(400):
+        account.earned(Region.CONSTRAINED, "autoregressive", 2, 5, 1, 1)
+        pace.step_chosen(Region.CONSTRAINED, denoised=False, asked=False, guessed=False)
+    assert account.rows_per_guess(Region.CONSTRAINED) == pytest.approx(3.5)
+    assert account.price(Region.CONSTRAINED) == pytest.approx(0.35)
+    assert account.price(Region.FREE) == pytest.approx(0.1)
+
+
 def test_drafts_that_take_longer_than_they_save_are_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
