@@ -28,9 +28,11 @@ _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
-_DEAR = 0.3
-"""The price of a row above which few guesses of a draft head pay for theirs: asking it, for each of
-many sequences, takes as long as it saves."""
+_DEAR, _VERY_DEAR = 0.3, 0.5
+"""The prices of a guess above which few of a draft head pay, and few of any drafter: asking it, or
+weighing them, for each of many sequences, takes as long as it saves."""
+_LOOKED_EVERY = 4
+"""Steps, where guesses are very dear."""
 _WORTHLESS = 0.02
 """Longer blocks are not weighed where their next guess is less probable to be kept."""
 _WORSE = 2
@@ -81,23 +83,26 @@ class Fastest:
         )
 
     def select(self, sequence: Decodable) -> DecodeMode:
-        outlook = sequence.outlook
+        outlook, region = sequence.outlook, sequence.region
         if not outlook.is_measured or sequence.finished or outlook.wants_single_rows:
+            return _NEXT
+        price = outlook.price(region)
+        if price > _VERY_DEAR and not outlook.is_drafting and sequence.length % _LOOKED_EVERY:
             return _NEXT
         looked_up = [
             *self._copied(sequence),
             *self._frequent(sequence),
             *self._guessed(sequence),
         ]
-        weighs = outlook.weighs_denoising(sequence.region)
+        weighs = price < _DEAR and outlook.weighs_denoising(region)
         denoised = list(self._denoised(sequence)) if weighs else []
-        if denoised and outlook.probe_due(sequence.region):
+        if denoised and outlook.probe_due(region):
             return _nearest(denoised, _PROBE_LENGTH).mode
         if not looked_up and not denoised:
             return _NEXT
         options = [_Option.of(sequence, _NEXT, 1.0), *looked_up, *denoised]
         best = max(options, key=lambda option: option.rate)
-        last = outlook.last_choice(sequence.region, self._matched(sequence))
+        last = outlook.last_choice(region, self._matched(sequence))
         stands = next((option for option in options if option.mode is last), None)
         if stands is None:
             return best.mode

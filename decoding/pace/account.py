@@ -53,6 +53,11 @@ class Outlook(Protocol):
         sequence, else of any."""
         ...
 
+    @property
+    def is_drafting(self) -> bool:
+        """Whether the sequence's last step checked a draft."""
+        ...
+
     def weighs_denoising(self, region: Region) -> bool:
         """Whether a step should weigh denoising: where one of the last took it, and every few
         steps. To weigh what is seldom taken costs time, too."""
@@ -275,8 +280,13 @@ class Account:
         self._choices: dict[tuple[Region, int], object] = {}
         self._rows = 0
         self._tokens = 0.0  # per forward
+        self._is_drafting = False
 
     # --- Outlook
+
+    @property
+    def is_drafting(self) -> bool:
+        return self._is_drafting
 
     @property
     def is_measured(self) -> bool:
@@ -335,11 +345,13 @@ class Account:
 
     def begins(self, region: Region, mode: str) -> None:
         """A step begins; it may be expected to earn what such steps did."""
+        self._is_drafting = False
         known = self._pace.yields.get((region, mode))
         self._set_tokens(1.0 if known is None else known.tokens / known.forwards)
 
     def drafted(self, region: Region, guesses: int, seconds: float, *, denoised: bool) -> None:
         """So many guesses took so long beside the forwards."""
+        self._is_drafting = True
         self._pace.drafting_took(region, guesses, seconds, denoised=denoised)
 
     def guessed(self, guesser: Guesser, region: Region, depth: int, right: bool) -> None:
