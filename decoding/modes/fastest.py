@@ -31,8 +31,11 @@ _PROBE_LENGTH = 4
 _DEAR, _VERY_DEAR = 0.3, 0.5
 """The prices of a guess above which few of a draft head pay, and few of any drafter: asking it, or
 weighing them, for each of many sequences, takes as long as it saves."""
-_LOOKED_EVERY = 4
+_LOOKED_EVERY = 8
 """Steps, where guesses are very dear."""
+_SURPLUS = 1.2
+"""By which a guess must exceed its price: the best of many estimates is too high, and what it takes
+to weigh and book a draft is not in it."""
 _WORTHLESS = 0.02
 """Longer blocks are not weighed where their next guess is less probable to be kept."""
 _WORSE = 2
@@ -165,7 +168,7 @@ class Fastest:
 
     def _pays(self, sequence: Decodable, guesser: Guesser, depth: int) -> bool:
         outlook, region = sequence.outlook, sequence.region
-        return outlook.acceptance(guesser, region, depth) > outlook.price(region)
+        return outlook.acceptance(guesser, region, depth) > _SURPLUS * outlook.price(region)
 
     def _expected(
         self, sequence: Decodable, guesser: Guesser, depths: Iterable[int]
