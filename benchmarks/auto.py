@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import chain, count, cycle
 from pathlib import Path
 
@@ -249,6 +250,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with told_as_errors(parser):
+        if args.plot:
+            check_can_draw()
         Sampling(temperature=args.temperature)
         engine = Engine.load(args.model, profile=args.profile, device=args.device, cache_tokens=16)
         cost = engine.calibrate()
@@ -330,12 +333,17 @@ def _grouped(points: Sequence[Point]) -> dict[str, dict[str, list[Point]]]:
     return found
 
 
+def check_can_draw() -> None:
+    """Raises `ValueError` without matplotlib: before all is measured, not behind it."""
+    if find_spec("matplotlib") is None:
+        raise ValueError('--plot needs matplotlib: pip install "trimode[bench]"')
+
+
 def draw(points: Sequence[Point], file: Path) -> None:
     """One picture per workload, side by side. Raises `ValueError` without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError('--plot needs matplotlib: pip install "trimode[bench]"') from None
+    check_can_draw()
+    from matplotlib.figure import Figure
+
     grouped = _grouped(points)
     figure = Figure(figsize=(4.5 * len(grouped), 4), layout="constrained")
     for place, (workload, modes) in enumerate(grouped.items(), start=1):

@@ -1,6 +1,7 @@
 """The benchmark of `Auto` at a size that takes a moment."""
 
 import json
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
     assert all(mode in table for mode in modes)
     args = auto.options().parse_args([])
     assert len(json.loads(auto.as_json(args, COST, points))["results"]) == len(points)
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(auto, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["auto", "--plot", "--model", "no such model"])
+    with pytest.raises(SystemExit):
+        auto.main()
+    assert "trimode[bench]" in capsys.readouterr().err
 
 
 def test_a_plot_is_drawn_or_says_what_it_needs(tmp_path: Path) -> None:
