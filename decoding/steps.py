@@ -12,7 +12,6 @@ from decoding.modes import (
     head_of,
     ngrams_of,
 )
-from decoding.modes.drafters import HeadDrafter
 from decoding.ngrams import Continuation
 from decoding.pace import Guesser
 from decoding.record import Origin, Region
@@ -42,19 +41,11 @@ def _step(sequence: Sequence) -> Step:
     label = _label(mode)
     outlook.begins(region, label)
     head = head_of(sequence.mode)
-    asked = head is not None and asks_head(sequence)
-    expected = foreseen(sequence, head) if head is not None and asked else ()
+    expected = foreseen(sequence, head) if head is not None and asks_head(sequence) else ()
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length
-        outlook.chose(
-            region,
-            matched,
-            mode,
-            denoised=_denoises(mode),
-            asked=asked,
-            guessed=_guesses(mode),
-        )
+        outlook.chose(region, matched, mode, denoised=_denoises(mode))
         sequence.count_decision(f"{region.value}: {label}")
     yield from _followed(sequence, mode.step(sequence), denoised=_denoises(mode))
     forwards = sequence.forwards(first_forward)
@@ -149,10 +140,6 @@ def _is_chain(mode: DecodeMode) -> bool:
 
 def _denoises(mode: DecodeMode) -> bool:
     return isinstance(mode, SelfSpeculation) and mode.denoises
-
-
-def _guesses(mode: DecodeMode) -> bool:
-    return isinstance(mode, SelfSpeculation) and isinstance(mode.drafter, HeadDrafter)
 
 
 def _label(mode: DecodeMode) -> str:

@@ -92,18 +92,19 @@ class Fastest:
         price = outlook.price(region)
         if price > _VERY_DEAR and not outlook.is_drafting and sequence.length % _LOOKED_EVERY:
             return _NEXT
-        looked_up = [
-            *self._copied(sequence),
-            *self._frequent(sequence),
-            *self._guessed(sequence),
-        ]
+        others = [*self._copied(sequence), *self._frequent(sequence)]
+        asked = self.head is not None and asks_head(sequence)
+        guessed = list(self._guessed(sequence)) if asked else []
         weighs = price < _DEAR and outlook.weighs_denoising(region)
         denoised = list(self._denoised(sequence)) if weighs else []
+        others.append(_Option.of(sequence, _NEXT, 1.0))
+        if asked:
+            outlook.head_promised(region, _gain(guessed, others))
         if denoised and outlook.probe_due(region):
             return _nearest(denoised, _PROBE_LENGTH).mode
-        if not looked_up and not denoised:
+        options = [*others, *guessed, *denoised]
+        if len(options) == 1:
             return _NEXT
-        options = [_Option.of(sequence, _NEXT, 1.0), *looked_up, *denoised]
         best = max(options, key=lambda option: option.rate)
         last = outlook.last_choice(region, self._matched(sequence))
         stands = next((option for option in options if option.mode is last), None)
@@ -133,7 +134,7 @@ class Fastest:
             yield from self._options(sequence, self.ngrams, Guesser.NGRAM, levels)
 
     def _guessed(self, sequence: Decodable) -> "Iterator[_Option]":
-        if self.head is not None and asks_head(sequence):
+        if self.head is not None:
             levels = (each.level for each in foreseen(sequence, self.head))
             yield from self._options(sequence, self.head, Guesser.HEAD, levels)
 
@@ -238,6 +239,12 @@ def foreseen(sequence: Decodable, head: HeadDrafter) -> tuple[Continuation, ...]
 @lru_cache(maxsize=256)
 def _speculation(block_length: int, drafter: _Own) -> SelfSpeculation:
     return SelfSpeculation(block_length, drafter)
+
+
+def _gain(some: list[_Option], others: list[_Option]) -> float:
+    """By which share the best of some is better than the best of the others; 0 if it is not."""
+    rate = max((option.rate for option in some), default=0.0)
+    return max(rate / max(option.rate for option in others) - 1.0, 0.0)
 
 
 def _nearest(options: list[_Option], block_length: int) -> _Option:

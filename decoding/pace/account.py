@@ -16,16 +16,16 @@ _PROBE_FIRST, _PROBE_LAST = 64, 1024
 """Steps of an engine without a denoised draft in a region until one is tried all the same. Each
 such probe that convinces nobody doubles the wait for the next."""
 _WEIGHED_EVERY = 8  # steps
-_TAKEN, _LAST_ASKED = 0.25, 16
-"""The share of its last so many answers that must be taken for a head to be asked before each step:
-what it takes to ask and weigh it is not in the price of its rows."""
+_WORTH_ASKING, _LAST_ASKED = 0.06, 16
+"""By which share of its tokens per second a step must promise more with a head than without, in the
+mean of its last so many answers, to ask it before each: about what asking and judging it takes."""
 _BELIEVED = 8  # guesses
 _PICKS = 64  # the last ones say how many tokens are forced behind one
 _MORE_ROWS = (1, 3, 7)  # so many at once; where they are cheapest, they tell the price of one
 
 
 class Outlook(Protocol):
-    """What a mode may know to choose a step by. Asking changes nothing."""
+    """What a mode may know to choose a step by. Asking changes nothing, telling does."""
 
     @property
     def is_measured(self) -> bool:
@@ -68,8 +68,13 @@ class Outlook(Protocol):
         ...
 
     def weighs_head(self, region: Region) -> bool:
-        """Whether a step should ask the draft head: where enough of its last answers were taken,
-        and every few steps."""
+        """Whether a step should ask the draft head: where its last answers promised enough, and
+        every few steps."""
+        ...
+
+    def head_promised(self, region: Region, gain: float) -> None:
+        """To be told what the head promised when it was asked: by which share a step with its
+        draft is better than the best without; 0 where it is not."""
         ...
 
     def drafting_seconds(self, region: Region, *, denoised: bool) -> float:
@@ -155,7 +160,7 @@ class Pace:
         self._rows_per_guess = dict.fromkeys(Region, 1.0)
         self._unprobed = dict.fromkeys(Region, 0)
         self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
-        self._taken = dict.fromkeys(Region, 1.0)  # of a head's last answers
+        self._head_gain = dict.fromkeys(Region, 1.0)  # of its last answers
         self._steps = dict.fromkeys(Region, 0)
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
@@ -196,16 +201,18 @@ class Pace:
         return self._unprobed[region] >= self._probe_after[region]
 
     def weighs_head(self, region: Region) -> bool:
-        return self._taken[region] >= _TAKEN or self._steps[region] % _WEIGHED_EVERY == 0
+        worth = self._head_gain[region] >= _WORTH_ASKING
+        return worth or self._steps[region] % _WEIGHED_EVERY == 0
 
-    def step_chosen(self, region: Region, *, denoised: bool, asked: bool, guessed: bool) -> None:
-        """Counts towards the next probe, and how often a head that was asked is taken."""
+    def head_promised(self, region: Region, gain: float) -> None:
+        self._head_gain[region] += (gain - self._head_gain[region]) / _LAST_ASKED
+
+    def step_chosen(self, region: Region, *, denoised: bool) -> None:
+        """Counts towards the next probe."""
         self._shares.clear()
         self._steps[region] += 1
         for how in (False, True):
             self._drafting[region, how].fade()
-        if asked:
-            self._taken[region] += (guessed - self._taken[region]) / _LAST_ASKED
         if self.probe_due(region):
             self._probe_after[region] = min(2 * self._probe_after[region], _PROBE_LAST)
         elif denoised:
@@ -315,6 +322,9 @@ class Account:
     def weighs_head(self, region: Region) -> bool:
         return self._pace.weighs_head(region)
 
+    def head_promised(self, region: Region, gain: float) -> None:
+        self._pace.head_promised(region, gain)
+
     def drafting_seconds(self, region: Region, *, denoised: bool) -> float:
         return self._pace.drafting_seconds(region, denoised=denoised)
 
@@ -358,20 +368,10 @@ class Account:
         """A guess was, or would have been, right or wrong."""
         self._acceptance.add(guesser, region, depth, right)
 
-    def chose(
-        self,
-        region: Region,
-        matched: int,
-        mode: object,
-        *,
-        denoised: bool,
-        asked: bool,
-        guessed: bool,
-    ) -> None:
-        """A step that was chosen by this outlook begins; its draft is denoised, or the head's,
-        which was `asked`."""
+    def chose(self, region: Region, matched: int, mode: object, *, denoised: bool) -> None:
+        """A step that was chosen by this outlook begins; its draft is denoised."""
         self._choices[region, coarse(matched)] = self._pace.choices[region, coarse(matched)] = mode
-        self._pace.step_chosen(region, denoised=denoised, asked=asked, guessed=guessed)
+        self._pace.step_chosen(region, denoised=denoised)
 
     def earned(
         self, region: Region, mode: str, picks: int, forced: int, forwards: int, rows: int

@@ -70,8 +70,8 @@ forwards nobody waits for them any longer: text that the grammar forces comes in
 
 
 _ALL_FIRST, _ONE_IN = 64, 3
-"""So many corrections, then one in so many forwards: a correction takes as long as some tokens'
-bookkeeping."""
+"""So many corrections, then one in so many forwards, and all while single rows are tried: a
+correction takes as long as some tokens' bookkeeping."""
 
 
 class RunningCost:
@@ -131,12 +131,14 @@ class RunningCost:
             self._num_other = max(self._num_other - _WANTED_AFTER // _ENOUGH, 0)
         else:
             self._num_other += 1
-        self._num_tried = self._num_tried + 1 if self.wants_single else 0
+        is_tried = self.wants_single
+        self._num_tried = self._num_tried + 1 if is_tried else 0
         if self._num_tried > _TRIED:
             self._num_other = 0
         self.wants_single = self._num_other > (0 if self.wants_single else _WANTED_AFTER)
         self._num_followed += 1
-        if self._num_followed > _ALL_FIRST and self._num_followed % _ONE_IN:
+        is_due = self._num_followed <= _ALL_FIRST or self._num_followed % _ONE_IN == 0
+        if not (is_due or is_tried):
             return
         if rows > 1 or self._num_single > SETTLING:
             self._correct(rows, log(measured / self.seconds(rows)))

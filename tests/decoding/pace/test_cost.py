@@ -99,7 +99,7 @@ def test_forwards_that_draft_correct_what_drafts_cost() -> None:
 
 def test_after_the_first_forwards_every_third_corrects() -> None:
     cost = RunningCost(ForwardCost(Curve((1, 8), (1.0, 2.0))))
-    for _ in range(66):
+    for _ in range(120):
         cost.follow(8, 2.0)
     seen = []
     for _ in range(6):
