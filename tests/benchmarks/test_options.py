@@ -44,7 +44,7 @@ MAINS: dict[str, Callable[[], None]] = {
 }
 WHOLE = {
     "acceptance": ["--draws"],
-    "auto": ["--threads", "--live", "--blocks", "--tokens", "--repeats"],
+    "auto": ["--threads", "--live", "--blocks", "--tokens", "--rounds"],
     "decode": ["--threads", "--repeats", "--tokens"],
     "forward": ["--threads", "--context", "--repeats"],
     "gpu": ["--concurrency", "--block", "--context", "--repeats", "--seconds"],
