@@ -28,11 +28,11 @@ _NEXT = Autoregressive()
 _MARGIN = 0.06
 """Tokens per token of the step that stands by which another must win before it takes over."""
 _PROBE_LENGTH = 4
-_DEAR, _VERY_DEAR = 0.3, 0.5
-"""The prices of a guess above which few of a draft head pay, and few of any drafter: asking it, or
-weighing them, for each of many sequences, takes as long as it saves."""
+_DEAR = 0.3
+"""The price of a guess above which few of a draft head pay: asking it, for each of many sequences,
+takes as long as it saves. Where guesses are dear, so does weighing any, unless it pays."""
 _LOOKED_EVERY = 8
-"""Steps, where guesses are very dear."""
+"""Positions, where it does not."""
 _SURPLUS = 1.2
 """By which a guess must exceed its price: the best of many estimates is too high, and what it takes
 to weigh and book a draft is not in it."""
@@ -89,22 +89,23 @@ class Fastest:
         outlook, region = sequence.outlook, sequence.region
         if not outlook.is_measured or sequence.finished or outlook.wants_single_rows:
             return _NEXT
-        price = outlook.price(region)
-        if price > _VERY_DEAR and not outlook.is_drafting and sequence.length % _LOOKED_EVERY:
+        is_dear = outlook.price(region) > _DEAR
+        if is_dear and not self._looks(sequence):
             return _NEXT
         others = [*self._copied(sequence), *self._frequent(sequence)]
         asked = self.head is not None and asks_head(sequence)
         guessed = list(self._guessed(sequence)) if asked else []
-        weighs = price < _DEAR and outlook.weighs_denoising(region)
+        weighs = not is_dear and outlook.weighs_denoising(region)
         denoised = list(self._denoised(sequence)) if weighs else []
-        others.append(_Option.of(sequence, _NEXT, 1.0))
+        drafts, next_ = [*others, *guessed, *denoised], _Option.of(sequence, _NEXT, 1.0)
+        outlook.weighed(region, _gain(drafts, [next_]))
         if asked:
-            outlook.head_promised(region, _gain(guessed, others))
+            outlook.head_promised(region, _gain(guessed, [next_, *others]))
         if denoised and outlook.probe_due(region):
             return _nearest(denoised, _PROBE_LENGTH).mode
-        options = [*others, *guessed, *denoised]
-        if len(options) == 1:
+        if not drafts:
             return _NEXT
+        options = [next_, *drafts]
         best = max(options, key=lambda option: option.rate)
         last = outlook.last_choice(region, self._matched(sequence))
         stands = next((option for option in options if option.mode is last), None)
@@ -115,6 +116,13 @@ class Fastest:
 
     def step(self, sequence: Decodable) -> Step:
         yield from self.select(sequence).step(sequence)
+
+    def _looks(self, sequence: Decodable) -> bool:
+        """Whether drafts are weighed though they are dear: behind one, where it pays, and now and
+        then."""
+        outlook = sequence.outlook
+        pays = outlook.is_drafting or outlook.weighing_pays(sequence.region)
+        return pays or sequence.length % _LOOKED_EVERY == 0
 
     def _matched(self, sequence: Decodable) -> int:
         if self.lookup is None:

@@ -19,6 +19,8 @@ _WEIGHED_EVERY = 8  # steps
 _WORTH_ASKING, _LAST_ASKED = 0.06, 16
 """By which share of its tokens per second a step must promise more with a head than without, in the
 mean of its last so many answers, to ask it before each: about what asking and judging it takes."""
+_WORTH_WEIGHING, _LAST_WEIGHED = 0.03, 32
+"""As for a head, of weighing drafts at all."""
 _BELIEVED = 8  # guesses
 _PICKS = 64  # the last ones say how many tokens are forced behind one
 _MORE_ROWS = (1, 3, 7)  # so many at once; where they are cheapest, they tell the price of one
@@ -70,6 +72,15 @@ class Outlook(Protocol):
     def weighs_head(self, region: Region) -> bool:
         """Whether a step should ask the draft head: where its last answers promised enough, and
         every few steps."""
+        ...
+
+    def weighing_pays(self, region: Region) -> bool:
+        """Whether the last steps that weighed drafts, behind ones without, promised enough."""
+        ...
+
+    def weighed(self, region: Region, gain: float) -> None:
+        """To be told what weighing drafts promised: by which share the step that is best is
+        better than one without a draft."""
         ...
 
     def head_promised(self, region: Region, gain: float) -> None:
@@ -161,6 +172,7 @@ class Pace:
         self._unprobed = dict.fromkeys(Region, 0)
         self._probe_after = dict.fromkeys(Region, _PROBE_FIRST)
         self._head_gain = dict.fromkeys(Region, 1.0)  # of its last answers
+        self._gain = dict.fromkeys(Region, 1.0)  # of the last steps that weighed drafts
         self._steps = dict.fromkeys(Region, 0)
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
@@ -203,6 +215,12 @@ class Pace:
     def weighs_head(self, region: Region) -> bool:
         worth = self._head_gain[region] >= _WORTH_ASKING
         return worth or self._steps[region] % _WEIGHED_EVERY == 0
+
+    def weighing_pays(self, region: Region) -> bool:
+        return self._gain[region] >= _WORTH_WEIGHING
+
+    def weighed(self, region: Region, gain: float) -> None:
+        self._gain[region] += (gain - self._gain[region]) / _LAST_WEIGHED
 
     def head_promised(self, region: Region, gain: float) -> None:
         self._head_gain[region] += (gain - self._head_gain[region]) / _LAST_ASKED
@@ -321,6 +339,14 @@ class Account:
 
     def weighs_head(self, region: Region) -> bool:
         return self._pace.weighs_head(region)
+
+    def weighing_pays(self, region: Region) -> bool:
+        return self._pace.weighing_pays(region)
+
+    def weighed(self, region: Region, gain: float) -> None:
+        # Behind a draft another is likely: what a fresh look finds is the question.
+        if not self._is_drafting:
+            self._pace.weighed(region, gain)
 
     def head_promised(self, region: Region, gain: float) -> None:
         self._pace.head_promised(region, gain)
