@@ -35,7 +35,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.modes import prompt_of
-from benchmarks.options import device, positive, told_as_errors
+from benchmarks.options import device, positive, seconds, told_as_errors
 from benchmarks.workloads import WORKLOADS, Task
 from decoding import (
     Auto,
@@ -187,13 +187,12 @@ class Load:
             self._engine.add(next(self._requests))
 
     def run(self, seconds: float) -> None:
-        """Goes on for so long, a step at least."""
+        """Goes on for so long, and until something was committed."""
         tokens, forwards, started = 0, self._engine.stats().forwards, time.perf_counter()
-        while True:
+        taken = 0.0
+        while tokens == 0 or taken < seconds:
             tokens += sum(self._step())
             taken = time.perf_counter() - started
-            if taken >= seconds:
-                break
         self.turns.append(Turn(tokens, self._engine.stats().forwards - forwards, taken))
 
     def _step(self) -> Iterator[int]:
@@ -291,7 +290,7 @@ def options() -> argparse.ArgumentParser:
     add("--blocks", type=positive, nargs="*", default=[4, 8], help="block lengths")
     add("--tokens", type=positive, default=48, help="most tokens per answer")
     add("--rounds", type=positive, default=10, help="counted rounds")
-    add("--seconds", type=float, default=0.5, help="of a mode's turn in a round")
+    add("--seconds", type=seconds, default=0.5, help="of a mode's turn in a round")
     add("--temperature", type=float, default=0.7, help="of sampling; 0 decodes greedily")
     return parser
 

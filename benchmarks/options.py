@@ -20,6 +20,17 @@ def positive(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """A finite number above 0, as an argparse type."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0.0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be finite and above 0, not {text}")
+    return number
+
+
 def device(text: str) -> str:
     """The name of a device that torch knows, as an argparse type."""
     try:

@@ -71,8 +71,8 @@ def _followed(sequence: Sequence, step: Step, *, denoised: bool) -> Step:
             seconds += perf_counter() - started
             if span.purpose is Purpose.VERIFY:
                 # What is picked behind the last guess would be without guesses, too.
-                num_picks = len(span.picks)
-                share = (num_picks - 1) / num_picks if num_picks else 0.0
+                num_picks = max(len(span.picks), 1)
+                share = (num_picks - 1) / num_picks
                 outlook.drafted(region, num_picks - 1, share * seconds, denoised=denoised)
             prompt = max(sequence.num_prompt - span.start, 0)
             outlook.waits_for(max(span.num_rows - prompt, 1))

@@ -97,15 +97,16 @@ class Fastest:
         guessed = list(self._guessed(sequence)) if asked else []
         weighs = not is_dear and outlook.weighs_denoising(region)
         denoised = list(self._denoised(sequence)) if weighs else []
-        drafts, next_ = [*others, *guessed, *denoised], _Option.of(sequence, _NEXT, 1.0)
-        outlook.weighed(region, _gain(drafts, [next_]))
+        drafts = [*others, *guessed, *denoised]
+        without = [_Option.of(sequence, _NEXT, 1.0)] if drafts else []
+        outlook.weighed(region, _gain(drafts, without))
         if asked:
-            outlook.head_promised(region, _gain(guessed, [next_, *others]))
+            outlook.head_promised(region, _gain(guessed, [*without, *others]))
         if denoised and outlook.probe_due(region):
             return _nearest(denoised, _PROBE_LENGTH).mode
         if not drafts:
             return _NEXT
-        options = [next_, *drafts]
+        options = [*without, *drafts]
         best = max(options, key=lambda option: option.rate)
         last = outlook.last_choice(region, self._matched(sequence))
         stands = next((option for option in options if option.mode is last), None)
@@ -251,8 +252,10 @@ def _speculation(block_length: int, drafter: _Own) -> SelfSpeculation:
 
 def _gain(some: list[_Option], others: list[_Option]) -> float:
     """By which share the best of some is better than the best of the others; 0 if it is not."""
-    rate = max((option.rate for option in some), default=0.0)
-    return max(rate / max(option.rate for option in others) - 1.0, 0.0)
+    if not some:
+        return 0.0
+    best, other = (max(option.rate for option in each) for each in (some, others))
+    return max(best / other - 1.0, 0.0)
 
 
 def _nearest(options: list[_Option], block_length: int) -> _Option:

@@ -395,7 +395,7 @@ class Account:
         self._acceptance.add(guesser, region, depth, right)
 
     def chose(self, region: Region, matched: int, mode: object, *, denoised: bool) -> None:
-        """A step that was chosen by this outlook begins; its draft is denoised."""
+        """A step that was chosen by this outlook begins; `denoised` says how its draft is made."""
         self._choices[region, coarse(matched)] = self._pace.choices[region, coarse(matched)] = mode
         self._pace.step_chosen(region, denoised=denoised)
 

@@ -120,28 +120,37 @@ class RunningCost:
         """A forward of `rows` causal rows took `measured` seconds, one with `draft_rows` beside
         them as well. What is above 0 counts, and what is among the rows that the curve was
         measured at."""
+        is_due = draft_rows == 0 and self._count(rows)
         if measured <= 0.0 or rows + draft_rows > self._rows[-1]:
             return
         if draft_rows:
-            surprise = log(measured / self.seconds(rows, draft_rows))
-            self._dearer += _DRAFT_PULL * min(max(surprise, -_DRAFT_OUTLIER), _DRAFT_OUTLIER)
-            return
+            self._correct_draft(rows, draft_rows, measured)
+        elif is_due and (rows > 1 or self._num_single > SETTLING):
+            self._correct(rows, log(measured / self.seconds(rows)))
+
+    def _count(self, rows: int) -> bool:
+        """Counts a causal forward towards the trials of single rows; whether it is to correct."""
+        is_tried = self.wants_single
         self._num_single = self._num_single + 1 if rows == 1 else 0
         if self._num_single > SETTLING:
             self._num_other = max(self._num_other - _WANTED_AFTER // _ENOUGH, 0)
         else:
             self._num_other += 1
-        is_tried = self.wants_single
         self._num_tried = self._num_tried + 1 if is_tried else 0
         if self._num_tried > _TRIED:
             self._num_other = 0
-        self.wants_single = self._num_other > (0 if self.wants_single else _WANTED_AFTER)
+        self.wants_single = self._num_other > (0 if is_tried else _WANTED_AFTER)
         self._num_followed += 1
-        is_due = self._num_followed <= _ALL_FIRST or self._num_followed % _ONE_IN == 0
-        if not (is_due or is_tried):
+        return is_tried or self._num_followed <= _ALL_FIRST or self._num_followed % _ONE_IN == 0
+
+    def _correct_draft(self, rows: int, draft_rows: int, measured: float) -> None:
+        if self._draft is None:
             return
-        if rows > 1 or self._num_single > SETTLING:
-            self._correct(rows, log(measured / self.seconds(rows)))
+        surprise = log(measured / self.seconds(rows, draft_rows))
+        # Draft rows cost what causal ones do, at least: below that nothing is learned.
+        is_least = self._draft(draft_rows) * self._draft_level <= self._causal(draft_rows)
+        if surprise > 0.0 or not is_least:
+            self._dearer += _DRAFT_PULL * min(max(surprise, -_DRAFT_OUTLIER), _DRAFT_OUTLIER)
 
     def now(self) -> ForwardCost:
         """The cost as it stands."""

@@ -22,6 +22,7 @@ from benchmarks import (
     modes,
     numerics,
 )
+from benchmarks.options import seconds
 from benchmarks.peers import __main__ as peers
 from benchmarks.tool_use import __main__ as tool_use
 from tests.decoding.checkpoints import save_checkpoint
@@ -91,6 +92,13 @@ def test_every_option_is_explained(name: str, monkeypatch: pytest.MonkeyPatch) -
     actions = stopped.value.args[0]._actions
     assert len(actions) >= 3
     assert [action.dest for action in actions if not action.help] == []
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "soon"])
+def test_a_turn_takes_a_time_that_ends(given: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"number|above 0"):
+        seconds(given)
+    assert seconds("0.5") == 0.5
 
 
 @pytest.mark.parametrize(

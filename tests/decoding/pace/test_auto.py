@@ -22,6 +22,8 @@ from decoding import (
     Request,
     SelfSpeculation,
 )
+from decoding.copies import Match
+from decoding.modes import Decodable
 from decoding.ngrams import Continuation
 from decoding.pace import Pace
 from decoding.record import Region
@@ -33,6 +35,7 @@ from tests.decoding.pace.simulation import (
     MEMORY_BOUND,
     PROMPT,
     SimulatedNetwork,
+    TextAt,
     again,
     num_switches,
     once,
@@ -190,6 +193,28 @@ def test_a_head_is_asked_where_a_guess_can_pay_for_its_row(
         [Request([5 + at], mode=Auto(), max_new_tokens=30) for at in range(num_live)]
     )
     assert bool(asked) is asks
+
+
+@pytest.mark.parametrize(("text", "least", "most"), [(again, 0.5, 1.0), (once, 0.1, 0.35)])
+def test_dear_guesses_are_weighed_where_that_pays(
+    text: TextAt, least: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight sequences, a row for a tenth of a forward: copies that are always right pay."""
+    looks: list[object] = []
+    find = LookupDrafter.find
+
+    def counted(self: LookupDrafter, sequence: Decodable) -> Match | None:
+        looks.append(sequence)
+        return find(self, sequence)
+
+    monkeypatch.setattr(LookupDrafter, "find", counted)
+    cost = ForwardCost(Curve((1, 101), (1.0, 11.0)))
+    mode = Auto(free=Fastest(denoiser=None, head=None, ngrams=None))
+    run = simulate(mode, cost=cost, text_at=text, tokens=120, num_live=8)
+    steps = sum(run.decisions().values())
+    # Who copies looks twice: to choose, and to draft.
+    copies = sum(run.decisions("free: self").values())
+    assert least * steps <= len(looks) - copies <= most * steps
 
 
 def test_the_price_of_a_row_is_what_it_takes_in_tokens() -> None:

@@ -97,6 +97,17 @@ def test_forwards_that_draft_correct_what_drafts_cost() -> None:
     assert cost.seconds(1, 8) > 5.0
 
 
+def test_drafts_that_seem_to_cost_nothing_are_dear_again_at_once() -> None:
+    """Nothing below the price of causal rows is learned, however often it is seen."""
+    cost = RunningCost(ForwardCost(Curve((1, 16), (1.0, 2.0)), Curve((8,), (3.0,))))
+    for _ in range(10_000):
+        cost.follow(0, 0.01, 8)
+    assert cost.seconds(0, 8) == cost.seconds(8)
+    for _ in range(20):
+        cost.follow(0, 3.0, 8)
+    assert cost.seconds(0, 8) == pytest.approx(3.0, rel=0.01)
+
+
 def test_after_the_first_forwards_every_third_corrects() -> None:
     cost = RunningCost(ForwardCost(Curve((1, 8), (1.0, 2.0))))
     for _ in range(120):
@@ -175,13 +186,16 @@ def test_what_is_measured_now_and_then_moves_with_the_rest_in_between() -> None:
     assert cost.seconds(1) == pytest.approx(1.6, rel=0.12)
 
 
-@given(points, st.lists(st.tuples(st.integers(1, 300), st.floats(0, 1e4)), max_size=40))
+forwards = st.tuples(st.integers(1, 300), st.floats(0, 1e4), st.sampled_from([0, 0, 1, 8]))
+
+
+@given(points, st.lists(forwards, max_size=40))
 def test_a_running_cost_stays_one_that_makes_sense(
-    some: list[tuple[int, float]], forwards: list[tuple[int, float]]
+    some: list[tuple[int, float]], seen: list[tuple[int, float, int]]
 ) -> None:
     running = RunningCost(ForwardCost(through(some), through(some)))
-    for rows, seconds in forwards:
-        running.follow(rows, seconds)
+    for rows, seconds, draft_rows in seen:
+        running.follow(rows, seconds, draft_rows)
     cost = running.now()
     for rows in (1, 2, 7, 400):
         assert running.seconds(rows) == pytest.approx(cost.seconds(rows))
