@@ -3,7 +3,7 @@
     python -m benchmarks.denoising --answers held.jsonl [--json] [--plot FILE] [--adapter FOLDER]
 
 The answers are greedy ones of the same model, as `python -m decoding.training answers` makes them.
-Their blocks are denoised side by side, each behind the true text, by confidence thresholds and by
+Their blocks are denoised, each behind the true text, by confidence thresholds and by
 the trained sampler, over a range of thresholds. Agreement is the share of denoised positions that
 are as in the answer; a block of n costs its denoising forwards and the one that encodes it, and
 gives n tokens. At equal agreement the two policies are compared by interpolation.
@@ -20,12 +20,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.options import positive, told_as_errors
+from decoding.engine import Engine
 from decoding.modes.reveal import ConfidenceThreshold, RevealPolicy
 from decoding.modes.trained_sampler import TrainedSampler
 from decoding.training.answers import Answer, read_answers
-from decoding.training.rollout import Rolled, Rollout, canvases
-from decoding.weights.checkpoint import read_network
-from decoding.weights.embedded import ASSETS, embedded_directory
+from decoding.training.rollout import Rolled, canvases, roll
+from decoding.weights import EMBEDDED
+from decoding.weights.embedded import ASSETS
 
 _THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 _LEVELS = tuple(level / 20 for level in range(8, 20))
@@ -55,19 +56,17 @@ class Point:
 
 
 def measure(
-    rollout: Rollout,
+    engine: Engine,
     answers: Sequence[Answer],
     length: int,
     policies: dict[str, Callable[[float], RevealPolicy]],
 ) -> list[Point]:
-    groups = [group for answer in answers if (group := canvases(answer, length))]
+    blocks = [canvas for answer in answers for canvas in canvases(answer, length)]
     points = []
     for name, make in policies.items():
         for threshold in _THRESHOLDS:
             policy = make(threshold)
-            rolled = [
-                each for group in groups for each in rollout.run(group, [policy] * len(group))
-            ]
+            rolled = list(roll(engine, [(canvas, policy) for canvas in blocks]))
             points.append(Point.of(name, length, threshold, rolled))
             print(
                 f"{name} {length}, {threshold}: agreement {points[-1].agreement:.3f}, "
@@ -105,14 +104,6 @@ def ratios(points: Sequence[Point], block_length: int) -> dict[float, tuple[floa
 
 
 def _points(args: argparse.Namespace) -> list[Point]:
-    network = read_network(
-        embedded_directory(None, None),
-        dtype=torch.bfloat16,
-        device=torch.device("cpu"),
-        name="smollm2-135m",
-        adapter=args.adapter,
-    )
-    rollout = Rollout(network, network.parameters.embedding_VE[network.vocab_size])
     answers = [
         each
         for each in read_answers(args.answers)
@@ -123,11 +114,12 @@ def _points(args: argparse.Namespace) -> list[Point]:
         "confidence": ConfidenceThreshold,
         "sampler": lambda threshold: TrainedSampler(sampler.network, sampler.features, threshold),
     }
-    return [
-        point
-        for length in args.block_lengths
-        for point in measure(rollout, answers, length, policies)
-    ]
+    with Engine.load(EMBEDDED, profile=args.profile, adapter=args.adapter) as engine:
+        return [
+            point
+            for length in args.block_lengths
+            for point in measure(engine, answers, length, policies)
+        ]
 
 
 def _plot(points: Sequence[Point], file: Path) -> None:
@@ -165,6 +157,7 @@ def main() -> None:
     parser.add_argument("--limit", type=positive, default=48, help="answers, without grammar")
     parser.add_argument("--adapter", type=Path, default=ASSETS / "linear_spec_lora")
     parser.add_argument("--sampler", type=Path, default=ASSETS / "sampler")
+    parser.add_argument("--profile", choices=("exact", "fast"), default="fast")
     parser.add_argument("--block-lengths", type=positive, nargs="+", default=[8, 16])
     parser.add_argument("--plot", type=Path, help="draw the curves into this SVG")
     parser.add_argument("--threads", type=positive)

@@ -20,6 +20,8 @@ _ANY = 0
 """Stands for the token before the last where only the last counts; tokens are kept from 1 on."""
 _LEVELS = (0.3, 0.5, 0.7, 0.85)
 """Shares that part the levels."""
+LEVELS = len(_LEVELS) + 1
+"""How many levels of sureness there are."""
 _FIELDS = ("last_L", "count_L", "before_N", "next_N", "level_N")
 
 _Context = tuple[int, int]
@@ -47,6 +49,9 @@ class NgramTable:
 
     def __init__(self, entries: Mapping[_Context, Continuation]) -> None:
         self._entries = dict(entries)
+        known = ((before - 1, last, to.token) for (before, last), to in self._entries.items())
+        self.num_tokens = 1 + max((max(each) for each in known), default=-1)
+        """One more than the greatest token in the table."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -127,7 +132,7 @@ class NgramTable:
             ("last_L", last_L, vocab_size),
             ("before_N", before_N, vocab_size + 1),
             ("next_N", next_N, vocab_size),
-            ("level_N", level_N, len(_LEVELS) + 2),
+            ("level_N", level_N, LEVELS + 1),
         ):
             if len(values) and not 0 <= values.min() <= values.max() < end:
                 raise WeightsError(f"a number of {name} is not below {end}", file, name)

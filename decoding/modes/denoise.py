@@ -68,7 +68,8 @@ def denoise(
         shown = frozenset(masked)
         if step < max_steps:
             tokens = tuple(None if cell is None else cell.token for cell in cells)
-            shown &= frozenset(policy.reveal(Block(tokens, rankings, step, max_steps)))
+            before = tuple(sequence.tokens[-2:])
+            shown &= frozenset(policy.reveal(Block(tokens, rankings, step, max_steps, before)))
             if not shown:
                 name = type(policy).__name__
                 raise ValueError(f"the reveal policy {name} revealed no masked position")

@@ -13,13 +13,15 @@ class Block:
     """A block after a denoising forward: what a policy decides from.
 
     `tokens` are those decided so far, None where masked; `rankings` the network's candidates
-    for every masked position. Forward `step` of at most `max_steps`, counted from 1.
+    for every masked position. Forward `step` of at most `max_steps`, counted from 1. `before`
+    are the two tokens to the left of the block, fewer where there are not so many.
     """
 
     tokens: tuple[int | None, ...]
     rankings: Mapping[int, Ranking]
     step: int
     max_steps: int
+    before: tuple[int, ...] = ()
 
     def confidence(self, position: int) -> float:
         """The network's probability of the best candidate at a masked position."""

@@ -15,6 +15,7 @@ from decoding.jsonfile import read_json_object
 from decoding.modes.reveal import Block
 from decoding.modes.sampler_features import BlockFeatures, Feature
 from decoding.modes.sampler_network import SamplerNetwork, SamplerSizes
+from decoding.ngrams import NGRAMS, NgramTable
 from decoding.weights.embedded import ASSETS
 from decoding.weights.embedded import NAME as EMBEDDED
 from decoding.weights.files import open_tensors, read_tensor
@@ -23,7 +24,7 @@ CONFIG = "sampler_config.json"
 WEIGHTS = "sampler.safetensors"
 _ADVICE = f"give a folder with {CONFIG} and {WEIGHTS}, as TrainedSampler.save writes it"
 _VERSION = 1
-_MOST_VECTORS = 2**24
+_MOST_TOKENS = 2**24
 _VECTORS = "token_vectors"
 # The network's sizes, and the most of each; more is a damaged file.
 _SIZES = {"num_layers": 256, "width": 16_384, "num_heads": 16_384, "feed_forward_width": 65_536}
@@ -56,8 +57,9 @@ class TrainedSampler:
     def load(
         cls, directory: str | Path, *, threshold: float = 0.5, device: str = "cpu"
     ) -> "TrainedSampler":
-        """Reads `sampler_config.json` and `sampler.safetensors`, as `save` writes them; those of
-        the embedded model by its name, "smollm2-135m".
+        """Reads `sampler_config.json`, `sampler.safetensors` and, where the sampler looks at
+        continuations, `ngrams.safetensors`, as `save` writes them; those of the embedded model by
+        its name, "smollm2-135m".
 
         Raises `WeightsError` naming file and key where something is missing, unknown,
         misshapen or not finite.
@@ -66,7 +68,9 @@ class TrainedSampler:
         config = _Config.read(folder / CONFIG)
         tensors = _Tensors(folder / WEIGHTS)
         vectors_VD = tensors.take(_VECTORS, config.vectors) if config.vectors else None
-        features = BlockFeatures(config.features, vectors_VD)
+        uses_ngrams = Feature.CONTINUATION in config.features
+        ngrams = NgramTable.load(folder / NGRAMS, _MOST_TOKENS) if uses_ngrams else None
+        features = BlockFeatures(config.features, vectors_VD, ngrams)
         try:
             sizes = SamplerSizes(features.width, **config.sizes)
         except ValueError as error:
@@ -83,7 +87,7 @@ class TrainedSampler:
         return cls(network.eval().to(device), features, threshold)
 
     def save(self, directory: str | Path, dtype: torch.dtype = torch.float16) -> None:
-        """Writes both files, making the folder where there is none. The threshold is not kept.
+        """Writes these files, making the folder where there is none. The threshold is not kept.
 
         Scores change by thousandths in half precision.
         """
@@ -103,10 +107,17 @@ class TrainedSampler:
         (folder / CONFIG).write_text(text, encoding="utf-8")
         kept = {key: each.detach().to("cpu", dtype).contiguous() for key, each in tensors.items()}
         save_file(kept, folder / WEIGHTS)
+        if self.features.ngrams is not None:
+            self.features.ngrams.save(folder / NGRAMS)
 
     def check_vocabulary(self, vocab_size: int, model: str) -> None:
-        """Raises `ValueError` for a table of token vectors made for another model."""
-        vectors_VD = self.features.vectors_VD
+        """Raises `ValueError` for token vectors or continuations made for another model."""
+        vectors_VD, ngrams = self.features.vectors_VD, self.features.ngrams
+        if ngrams is not None and ngrams.num_tokens > vocab_size:
+            raise ValueError(
+                f"the sampler knows what follows token {ngrams.num_tokens - 1} and {model} has "
+                f"{vocab_size} tokens; load the sampler that was trained with this model"
+            )
         if vectors_VD is not None and len(vectors_VD) != vocab_size:
             raise ValueError(
                 f"the sampler has vectors for {len(vectors_VD)} tokens and {model} has "
@@ -152,7 +163,7 @@ class _Config:
         sizes = {key: _whole(values.get(key), most, file, key) for key, most in _SIZES.items()}
         uses_vectors = any(feature.is_vector for feature in features)
         keys = ("vocab_size", "vector_width") if uses_vectors else ()
-        vectors = tuple(_whole(values.get(key), _MOST_VECTORS, file, key) for key in keys)
+        vectors = tuple(_whole(values.get(key), _MOST_TOKENS, file, key) for key in keys)
         return cls(features, sizes, vectors)
 
 

@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -43,7 +43,6 @@ from decoding.training.config import AdapterTraining, ToolTraining, Training
 from decoding.training.draft_head import HeadTraining, Traces, joined, trace, train_head
 from decoding.training.drafting import draft_trainer
 from decoding.training.own_prompts import own_prompts, own_prompts_in_bulk
-from decoding.training.rollout import Rollout
 from decoding.training.sampler import (
     SamplerTraining,
     block_features,
@@ -266,26 +265,28 @@ def _train(args: argparse.Namespace, trainer: Trainer) -> None:
 
 
 def _sampler(args: argparse.Namespace) -> None:
-    network, config = _network(args, args.adapter), SamplerTraining()
-    mask_E = network.parameters.embedding_VE[network.vocab_size]
-    features = block_features(network.parameters.embedding_VE[: network.vocab_size], config)
+    config = SamplerTraining()
     greedy = [each for file in args.answers for each in read_answers(file) if not each.temperature]
     states = []
-    for state in watch(Rollout(network, mask_E), greedy, features, config):
-        states.append(state)
-        if len(states) % 5000 == 0:
-            _tell(f"{len(states)} states of blocks")
-        if len(states) >= args.states:
-            break
+    engine = Engine.load(args.model, device=args.device, profile=args.profile, adapter=args.adapter)
+    with engine:
+        features = block_features(engine.network.ngrams)
+        for state in islice(watch(engine, greedy, features, config), args.states):
+            states.append(state)
+            if len(states) % 5000 == 0:
+                _tell(f"{len(states)} states of blocks")
     args.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(config) | {"states": len(states)}, indent=2) + "\n"
     (args.folder / "sampler.json").write_text(text, encoding="utf-8")
+    best = 0.0
     for progress, sampler in train_sampler(states, features, config):
         _tell(
             f"epoch {progress.epoch} of {config.epochs}: loss {progress.loss:.4f}, "
             f"area {progress.held_out_area:.4f}"
         )
-        sampler.save(args.folder / "sampler")
+        if progress.held_out_area >= best:
+            best = progress.held_out_area
+            sampler.save(args.folder / "sampler")
 
 
 def _directory(args: argparse.Namespace) -> Path:
@@ -399,7 +400,7 @@ def _parser() -> argparse.ArgumentParser:
     sampler.add_argument("--adapter", type=Path, required=True)
     sampler.add_argument("--folder", type=Path, required=True)
     sampler.add_argument("--states", type=int, default=60_000, help="of blocks, at most")
-    sampler.add_argument("--dtype", choices=_DTYPES, default="bfloat16")
+    sampler.add_argument("--profile", choices=("exact", "fast"), default="fast")
     return parser
 
 

@@ -2,8 +2,8 @@
 
 Source: Nemotron-Labs-Diffusion, arXiv 2607.05722, appendix A: a small transformer over the block
 watches trajectories of denoising, and learns by binary cross-entropy on masked positions. A guess
-counts as right here if careful denoising keeps it, not if it is the text's: where a block went
-another way than the text, waiting would not bring the text back.
+counts as right here if careful denoising keeps it: where a block went another way than the text,
+waiting would not bring the text back. As long as it did not, the text's token is right, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,29 +14,29 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from decoding.engine import Engine
 from decoding.modes.reveal import Block, ConfidenceThreshold, RevealPolicy
 from decoding.modes.sampler_features import SCALARS, BlockFeatures, Feature
 from decoding.modes.sampler_network import SamplerNetwork, SamplerSizes
 from decoding.modes.trained_sampler import TrainedSampler
+from decoding.ngrams import NgramTable
 from decoding.training.answers import Answer
-from decoding.training.rollout import Rollout, canvases
+from decoding.training.rollout import Canvas, Rolled, canvases, roll
 
-_VECTORS = (Feature.INPUT_VECTOR, Feature.FIRST_VECTOR, Feature.SECOND_VECTOR)
+_ALL = (*SCALARS, Feature.CONTINUATION)
 
 
 @dataclass(frozen=True, slots=True)
 class SamplerTraining:
-    """How the sampler is trained. `vector_width` numbers stand for a token: its embedding on the
-    first principal directions of all."""
+    """How the sampler is trained. The last of the states, `held_out` of them, are for judging."""
 
     block_lengths: tuple[int, ...] = (8, 16)
-    vector_width: int = 16
     num_layers: int = 3
-    width: int = 128
+    width: int = 64
     num_heads: int = 4
-    feed_forward_width: int = 256
+    feed_forward_width: int = 128
     learning_rate: float = 1e-3
-    epochs: int = 6
+    epochs: int = 3
     batch_blocks: int = 256
     held_out: float = 0.1
     seed: int = 0
@@ -45,7 +45,7 @@ class SamplerTraining:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """States of blocks of one length: `features_BPC`, which positions are masked, and whether
-    each one's best candidate is what careful denoising puts there."""
+    each one's best candidate is right."""
 
     features_BPC: Tensor
     masked_BP: Tensor
@@ -79,27 +79,25 @@ class Trajectory:
         return OneByOne().reveal(block)
 
 
-def token_vectors(embedding_VE: Tensor, width: int) -> Tensor:
-    """`vectors_VD`: embeddings on their first principal directions, of unit mean square."""
-    centred_VE = embedding_VE.float() - embedding_VE.float().mean(0)
-    covariance_EE = centred_VE.T @ centred_VE
-    directions_ED = torch.linalg.eigh(covariance_EE).eigenvectors[:, -width:]
-    vectors_VD: Tensor = centred_VE @ directions_ED
-    return vectors_VD.div_(vectors_VD.square().mean().sqrt())
-
-
 def watch(
-    rollout: Rollout, answers: Sequence[Answer], features: BlockFeatures, config: SamplerTraining
+    engine: Engine, answers: Sequence[Answer], features: BlockFeatures, config: SamplerTraining
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Denoises blocks of the answers along trajectories; yields every state that they saw as
     (features [P, C], masked [P], right [P])."""
+    for rolled in roll(engine, _jobs(answers, config)):
+        assert isinstance(rolled.policy, Trajectory)
+        if len(rolled.tokens) == rolled.canvas.length - 1:  # it did not end in the midst
+            for block in rolled.policy.seen:
+                yield state(block, rolled, features)
+
+
+def _jobs(
+    answers: Sequence[Answer], config: SamplerTraining
+) -> Iterator[tuple[Canvas, Trajectory]]:
     random = Random(config.seed)
     for answer in answers:
-        group = canvases(answer, random.choice(config.block_lengths))
-        policies = [_trajectory(random) for _ in group]
-        for rolled, policy in zip(rollout.run(group, policies), policies, strict=True):
-            for block in policy.seen:
-                yield _state(block, rolled.tokens, features)
+        for canvas in canvases(answer, random.choice(config.block_lengths)):
+            yield canvas, _trajectory(random)
 
 
 def _trajectory(random: Random) -> Trajectory:
@@ -107,14 +105,18 @@ def _trajectory(random: Random) -> Trajectory:
     return Trajectory(first, random.choice((0, 1, 2, 3)))
 
 
-def _state(
-    block: Block, became: Sequence[int], features: BlockFeatures
-) -> tuple[Tensor, Tensor, Tensor]:
-    masked = [place in block.rankings for place in range(len(became))]
-    right = [
-        place in block.rankings and block.rankings[place].tokens[0] == token
-        for place, token in enumerate(became)
-    ]
+def state(block: Block, rolled: Rolled, features: BlockFeatures) -> tuple[Tensor, Tensor, Tensor]:
+    """(features [P, C], masked [P], right [P]) of a block on its way to what it became."""
+    truth = rolled.canvas.truth
+    as_text = all(
+        token in (None, decoded) for token, decoded in zip(block.tokens, truth, strict=True)
+    )
+    masked, right = [], []
+    for place, became in enumerate(rolled.tokens):
+        ranking = block.rankings.get(place)
+        good = {became, truth[place]} if as_text else {became}
+        masked.append(ranking is not None)
+        right.append(ranking is not None and ranking.tokens[0] in good)
     return features.extract(block), torch.tensor(masked), torch.tensor(right)
 
 
@@ -136,10 +138,10 @@ def train_sampler(
     """Trains epoch by epoch; yields the sampler as it is after each."""
     torch.manual_seed(config.seed)
     random = Random(config.seed)
-    shuffled = list(states)
-    random.shuffle(shuffled)
-    cut = int(len(shuffled) * config.held_out)
-    held_out, train = shuffled[:cut], shuffled[cut:]
+    # States of one block are alike: those of the last answers, not some of each.
+    cut = len(states) - int(len(states) * config.held_out)
+    train, held_out = list(states[:cut]), states[cut:]
+    random.shuffle(train)
     network = SamplerNetwork(
         SamplerSizes(
             features.width,
@@ -215,6 +217,6 @@ def area(scores_R: Tensor, right_R: Tensor) -> float:
     return float(below.double().mean() / (2 * len(wrong)))
 
 
-def block_features(embedding_VE: Tensor, config: SamplerTraining) -> BlockFeatures:
-    """What the sampler is shown, with vectors for the tokens of the vocabulary."""
-    return BlockFeatures((*SCALARS, *_VECTORS), token_vectors(embedding_VE, config.vector_width))
+def block_features(ngrams: NgramTable | None) -> BlockFeatures:
+    """What the sampler is shown; continuations only where there is a table of them."""
+    return BlockFeatures(SCALARS if ngrams is None else _ALL, ngrams=ngrams)

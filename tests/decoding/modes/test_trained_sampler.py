@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,14 @@ from decoding.modes.reveal import Block
 from decoding.modes.sampler_features import SCALARS, BlockFeatures, Feature
 from decoding.modes.sampler_network import SamplerNetwork, SamplerSizes
 from decoding.modes.trained_sampler import CONFIG, WEIGHTS, TrainedSampler
+from decoding.ngrams import NGRAMS as TABLE
+from decoding.ngrams import Continuation, NgramTable
 from decoding.span import Ranking
 from tests.decoding.modes.scripted import JSON, TOKENIZER, VOCAB, scripted_engine
 
+PAPERS = tuple(set(Feature) - {Feature.NEIGHBOURS, Feature.CONTINUATION})
+NGRAMS = NgramTable({(9, 40): Continuation(8, 5), (0, 60): Continuation(71, 2)})
+"""40 behind 8 is followed by 8, and 60 by 71."""
 VECTORS_VD = torch.arange(VOCAB * 3, dtype=torch.float32).view(VOCAB, 3)
 
 
@@ -40,15 +46,23 @@ BLOCK = Block(
     },
     step=1,
     max_steps=4,
+    before=(7, 8),
 )
+
+
+def block_features(features: tuple[Feature, ...]) -> BlockFeatures:
+    return BlockFeatures(
+        features,
+        VECTORS_VD if any(feature.is_vector for feature in features) else None,
+        NGRAMS if Feature.CONTINUATION in features else None,
+    )
 
 
 def sampler(
     features: tuple[Feature, ...] = tuple(Feature), *, threshold: float = 0.5, seed: int = 0
 ) -> TrainedSampler:
     """Random weights, large enough for scores on both sides of a half."""
-    uses_vectors = any(feature.is_vector for feature in features)
-    extractor = BlockFeatures(features, VECTORS_VD if uses_vectors else None)
+    extractor = block_features(features)
     torch.manual_seed(seed)
     network = SamplerNetwork(
         SamplerSizes(extractor.width, num_layers=2, width=16, num_heads=2, feed_forward_width=24)
@@ -78,8 +92,7 @@ def blocks(draw: st.DrawFn) -> Block:
 
 
 def column(feature: Feature) -> list[list[float]]:
-    vectors_VD = VECTORS_VD if feature.is_vector else None
-    rows: list[list[float]] = BlockFeatures((feature,), vectors_VD).extract(BLOCK).tolist()
+    rows: list[list[float]] = block_features((feature,)).extract(BLOCK).tolist()
     return rows
 
 
@@ -121,6 +134,8 @@ def vector(token: int) -> list[float]:
         (Feature.FIRST_VECTOR, [vector(40), vector(8), vector(60), vector(70)]),
         (Feature.SECOND_VECTOR, [vector(41), [0, 0, 0], vector(61), [0, 0, 0]]),
         (Feature.THIRD_VECTOR, [vector(42), [0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+        (Feature.NEIGHBOURS, [[0, 0, 0, 0]] * 4),
+        (Feature.CONTINUATION, [[0, 0], [1, 1], [0, 0], [0.4, 0]]),
     ],
 )
 def test_features_by_hand(feature: Feature, expected: list[list[float]]) -> None:
@@ -130,6 +145,31 @@ def test_features_by_hand(feature: Feature, expected: list[list[float]]) -> None
 def test_every_feature_is_tried_by_hand() -> None:
     marks = test_features_by_hand.pytestmark  # type: ignore[attr-defined]
     assert {case[0] for case in marks[0].args[1]} == set(Feature)
+
+
+def test_guesses_know_their_neighbours() -> None:
+    """40 40 41 40, the second guess of the last but one being 40, behind 40."""
+    rankings = {
+        0: ranking([0.5, 0.3]),
+        1: ranking([0.9]),
+        2: Ranking((40, 41), (math.log(0.1), math.log(0.6)), 0.4),
+    }
+    block = Block((None, None, None, 40), rankings, 1, 4, before=(40,))
+    assert BlockFeatures((Feature.NEIGHBOURS,)).extract(block).tolist() == [
+        [1, 1, 1, 0],
+        [1, 0, 1, 0],
+        [0, 0, 0, 1],
+        [0, 0, 1, 0],
+    ]
+
+
+def test_continuations_follow_what_stands_before() -> None:
+    table = NgramTable({(2, 3): Continuation(4, 5), (5, 6): Continuation(7, 3)})
+    block = Block((4, 5, None), {2: ranking([0.5, 0.3], 6)}, 1, 3, before=(1, 3))
+    features = BlockFeatures((Feature.CONTINUATION,), ngrams=table)
+    assert features.extract(block).tolist() == [[1, 1], [0, 0], [0, 0]]
+    block = Block((None, 6, None), {0: ranking([0.5], 4), 2: ranking([0.5], 6)}, 1, 3)
+    assert features.extract(block)[2].tolist() == pytest.approx([0.6, 0])
 
 
 def test_features_stand_in_the_order_asked() -> None:
@@ -149,26 +189,28 @@ def test_the_order_of_candidates_does_not_matter(block: Block, dice: random.Rand
         dice.shuffle(pairs)
         tokens, logprobs = zip(*pairs, strict=True)
         shuffled[place] = Ranking(tokens, logprobs, each.purity)
-    again = Block(block.tokens, shuffled, block.step, block.max_steps)
-    extract = BlockFeatures(tuple(Feature), VECTORS_VD).extract
+    again = replace(block, rankings=shuffled)
+    extract = block_features(tuple(Feature)).extract
     assert torch.equal(extract(block), extract(again))
 
 
 @pytest.mark.parametrize(
-    ("features", "vectors_VD"),
+    ("features", "vectors_VD", "ngrams"),
     [
-        ((), None),
-        ((Feature.MARGIN, Feature.MARGIN), None),
-        ((Feature.FIRST_VECTOR,), None),
-        ((Feature.MARGIN,), VECTORS_VD),
-        ((Feature.FIRST_VECTOR,), VECTORS_VD[0]),
+        ((), None, None),
+        ((Feature.MARGIN, Feature.MARGIN), None, None),
+        ((Feature.FIRST_VECTOR,), None, None),
+        ((Feature.MARGIN,), VECTORS_VD, None),
+        ((Feature.FIRST_VECTOR,), VECTORS_VD[0], None),
+        ((Feature.CONTINUATION,), None, None),
+        ((Feature.MARGIN,), None, NGRAMS),
     ],
 )
 def test_unusable_features_are_refused(
-    features: tuple[Feature, ...], vectors_VD: Tensor | None
+    features: tuple[Feature, ...], vectors_VD: Tensor | None, ngrams: NgramTable | None
 ) -> None:
     with pytest.raises(ValueError, match=r"feature|vectors"):
-        BlockFeatures(features, vectors_VD)
+        BlockFeatures(features, vectors_VD, ngrams)
 
 
 def test_a_token_of_another_model_is_refused() -> None:
@@ -181,7 +223,7 @@ def test_a_token_of_another_model_is_refused() -> None:
 
 
 def test_the_default_sizes_are_the_papers() -> None:
-    width = BlockFeatures(tuple(Feature), torch.zeros(9, 32)).width
+    width = BlockFeatures(PAPERS, torch.zeros(9, 32)).width
     assert width == 143  # and a constant zero in the paper
     with torch.device("meta"):
         network = SamplerNetwork(SamplerSizes(width))
@@ -266,7 +308,9 @@ def test_features_and_network_must_fit() -> None:
 # --- its files
 
 
-@pytest.mark.parametrize("features", [tuple(Feature), SCALARS, (Feature.THIRD_VECTOR,)])
+@pytest.mark.parametrize(
+    "features", [tuple(Feature), SCALARS, (Feature.THIRD_VECTOR,), (Feature.CONTINUATION,)]
+)
 def test_what_is_saved_loads_the_same(features: tuple[Feature, ...], tmp_path: Path) -> None:
     saved = sampler(features)
     saved.save(tmp_path / "new" / "folder", torch.float32)
@@ -346,6 +390,7 @@ def with_value(value: float) -> Callable[[Tensor], Tensor]:
         (edit_tensor("token_vectors", with_value(math.nan)), WEIGHTS, "token_vectors"),
         (edit_tensor("token_vectors", lambda tensor: None), WEIGHTS, "token_vectors"),
         (edit_tensor("surplus", lambda tensor: tensor), WEIGHTS, "surplus"),
+        (lambda folder: (folder / TABLE).unlink(), TABLE, None),
     ],
 )
 def test_damage_is_named_by_file_and_key(
@@ -423,4 +468,14 @@ def test_a_sampler_of_another_model_is_refused_before_any_work() -> None:
     )
     with pytest.raises(ValueError, match=f"vectors for 200 tokens and scripted has {VOCAB}"):
         engine.generate([1], mode=BlockDiffusion(sampler=other))
+    assert engine.is_idle
+
+
+def test_continuations_of_another_model_are_refused_before_any_work() -> None:
+    table = NgramTable({(0, 3): Continuation(VOCAB, 2)})
+    made = sampler((Feature.CONTINUATION,))
+    features = BlockFeatures(made.features.features, ngrams=table)
+    engine = scripted_engine()
+    with pytest.raises(ValueError, match=f"follows token {VOCAB} and scripted has {VOCAB} tokens"):
+        engine.generate([1], mode=BlockDiffusion(sampler=TrainedSampler(made.network, features)))
     assert engine.is_idle

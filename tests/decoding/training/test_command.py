@@ -45,7 +45,7 @@ def test_from_prompts_to_a_tri_mode_model(
     run(monkeypatch, "adapter", "--model", model, "--dtype", "float32", *trained)
     assert "step 3 of 3" in capsys.readouterr().err
     learned = ["--answers", out, "--adapter", folder / "adapter", "--folder", folder]
-    run(monkeypatch, "sampler", "--model", model, "--dtype", "float32", *learned)
+    run(monkeypatch, "sampler", "--model", model, "--profile", "exact", *learned)
 
     sampler = TrainedSampler.load(folder / "sampler")
     with Engine.load(model, adapter=folder / "adapter") as engine:

@@ -1,5 +1,6 @@
 """The sampler's training: what it sees, what it learns, and prompts that a model writes itself."""
 
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -11,24 +12,21 @@ from decoding import Engine
 from decoding.modes.reveal import Block, ConfidenceThreshold
 from decoding.modes.sampler_features import SCALARS, BlockFeatures
 from decoding.span import Ranking
-from decoding.training.answers import Answer
+from decoding.training.answers import Answer, Generation, generate
 from decoding.training.own_prompts import SOURCE, opening, own_prompts
-from decoding.training.rollout import Rollout, canvases
+from decoding.training.rollout import Canvas, Rolled, canvases
 from decoding.training.sampler import (
+    OneByOne,
     SamplerTraining,
     Trajectory,
     area,
     block_features,
-    token_vectors,
+    state,
     train_sampler,
     watch,
 )
-from tests.decoding.training.support import (
-    random_adapter,
-    random_answer,
-    tiny_network,
-    with_adapter,
-)
+from decoding.training.tasks import Kind, Task
+from tests.decoding.training.support import random_adapter, random_answer, tiny_network
 
 _CONFIDENCE = 5  # the place of Feature.TOP_PROBABILITY in SCALARS: behind those of the five best
 
@@ -75,16 +73,22 @@ def test_a_trajectory_is_careful_after_its_first_forwards() -> None:
     assert trajectory.seen == blocks[1:]
 
 
-def test_states_know_what_careful_denoising_makes_of_them(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    network = tiny_network(tmp_path_factory.mktemp("tiny"))
-    adapter = random_adapter(network)
-    rollout = Rollout(with_adapter(network, adapter), adapter.mask_E.detach())
-    config = SamplerTraining(block_lengths=(8,), vector_width=4)
-    features = block_features(network.parameters.embedding_VE, config)
-    answers = [random_answer(seed) for seed in range(3)]
-    states = list(watch(rollout, answers, features, config))
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    directory = tmp_path_factory.mktemp("tiny")
+    adapter = random_adapter(tiny_network(directory))
+    adapter.save(directory / "adapter", torch.float32)
+    with Engine.load(directory, profile="exact", adapter=directory / "adapter") as engine:
+        yield engine
+
+
+def test_states_know_what_careful_denoising_makes_of_them(adapted: Engine) -> None:
+    tasks = [Task((("user", word),), "words", Kind.PROSE) for word in ("one", "two", "three")]
+    how = Generation(max_new_tokens=20, temperatures=(0.0,))
+    answers = list(generate(adapted, tasks, how))
+    config = SamplerTraining(block_lengths=(8,))
+    features = block_features(None)
+    states = list(watch(adapted, answers, features, config))
     assert len(states) > sum(len(canvases(each, 8)) for each in answers)
     for numbers, masked, right in states:
         assert numbers.shape == (7, features.width)
@@ -95,12 +99,27 @@ def test_states_know_what_careful_denoising_makes_of_them(
         assert right[surest]
 
 
-def test_the_vectors_of_tokens_keep_their_distances() -> None:
-    torch.manual_seed(0)
-    plane = torch.randn(50, 3) @ torch.randn(3, 16)
-    vectors = token_vectors(plane, 3)
-    ratio = torch.pdist(plane) / torch.pdist(vectors)
-    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-3, atol=1e-3)
+@pytest.mark.parametrize(
+    ("decided", "expected"),
+    [
+        (2, [True, True, False]),  # the text's: what careful denoising puts there or the text has
+        (9, [True, False, False]),  # another way than the text's
+    ],
+)
+def test_the_text_is_right_as_long_as_the_block_is_the_text(
+    decided: int, expected: list[bool]
+) -> None:
+    answer = Answer((0,), (1, 2, 3, 4, 5), "00000", "x", Kind.PROSE)
+    rolled = Rolled(Canvas(answer, 1, 5), OneByOne(), (decided, 3, 8, 6), 4)
+    block = Block(
+        (decided, None, None, None),
+        {1: ranking(3, 0.5), 2: ranking(4, 0.5), 3: ranking(9, 0.5)},
+        1,
+        4,
+    )
+    _, masked, right = state(block, rolled, BlockFeatures(SCALARS))
+    assert masked.tolist() == [False, True, True, True]
+    assert right.tolist() == [False, *expected]
 
 
 def test_it_learns_what_confidence_does_not_say() -> None:

@@ -1,6 +1,7 @@
 """Training from end to end on a tiny network, and what it foretells against real decoding."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,7 +20,7 @@ from decoding.training.config import CONFIG, AdapterTraining
 from decoding.training.draft_adapter import DraftAdapter
 from decoding.training.drafting import draft_trainer
 from decoding.training.judge import judge
-from decoding.training.rollout import Canvas, Rollout
+from decoding.training.rollout import canvases, roll
 from decoding.training.tasks import Kind, Task
 from decoding.training.trainer import Progress, Trainer
 from tests.decoding.training.support import tiny_network
@@ -115,20 +116,32 @@ def test_rollouts_denoise_as_decoding_does(
     run: tuple[Trainer, list[Progress]], model: Path, answers: list[Answer], threshold: float
 ) -> None:
     trainer, _ = run
-    rollout = Rollout(trainer.adapted(), _mask_E(trainer))
     trainer.adapter.save(trainer.folder / "float32", torch.float32)
+    policy = ConfidenceThreshold(threshold)
     with Engine.load(model, profile="exact", adapter=trainer.folder / "float32") as engine:
-        for answer in answers[:6]:
+        begun = [(canvases(answer, 8)[0], policy) for answer in answers[:6]]
+        rolled = {each.canvas: each for each in roll(engine, begun, at_once=4)}
+        assert rolled.keys() == {canvas for canvas, _ in begun}
+        for canvas, _ in begun:
             done = engine.generate(
-                answer.prompt, mode=BlockDiffusion(8, threshold), max_new_tokens=8
+                canvas.answer.prompt, mode=BlockDiffusion(8, threshold), max_new_tokens=8
             )
-            if len(done.token_ids) < 8:
-                continue
-            canvas = Canvas(answer, len(answer.prompt), 8)
-            [rolled] = rollout.run([canvas], [ConfidenceThreshold(threshold)])
-            assert rolled.tokens == done.token_ids[1:8]
+            assert rolled[canvas].tokens == done.token_ids[1:]
             denoised = [each for each in done.forwards if each.purpose is Purpose.DENOISE]
-            assert rolled.forwards == len(denoised)
+            assert rolled[canvas].forwards == len(denoised)
+            right = zip(done.token_ids[1:], canvas.answer.tokens[1:8], strict=False)
+            assert rolled[canvas].num_right == sum(one == other for one, other in right)
+
+
+def test_blocks_of_another_model_s_answers_are_left_out(
+    run: tuple[Trainer, list[Progress]], model: Path, answers: list[Answer]
+) -> None:
+    trainer, _ = run
+    trainer.adapter.save(trainer.folder / "float32", torch.float32)
+    other = replace(answers[0], tokens=(answers[0].tokens[0] ^ 1, *answers[0].tokens[1:]))
+    with Engine.load(model, profile="exact", adapter=trainer.folder / "float32") as engine:
+        begun = [(canvases(each, 8)[0], ConfidenceThreshold(0.5)) for each in (other, answers[0])]
+        assert [each.canvas.answer for each in roll(engine, begun)] == [answers[0]]
 
 
 def test_training_goes_on_where_it_was_stopped(
