@@ -2,8 +2,8 @@
 
 Source: Nemotron-Labs-Diffusion, arXiv 2607.05722, appendix A: a small transformer over the block
 watches trajectories of denoising, and learns by binary cross-entropy on masked positions. A guess
-counts as right here if careful denoising keeps it: where a block went another way than the text,
-waiting would not bring the text back. As long as it did not, the text's token is right, too.
+counts as right here if it is the text's. Where a block has gone another way than the text, waiting
+would not bring the text back: there it counts as right if careful denoising keeps it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class SamplerTraining:
     num_heads: int = 4
     feed_forward_width: int = 128
     learning_rate: float = 1e-3
-    epochs: int = 3
+    epochs: int = 5
     batch_blocks: int = 256
     held_out: float = 0.1
     seed: int = 0
@@ -111,12 +111,10 @@ def state(block: Block, rolled: Rolled, features: BlockFeatures) -> tuple[Tensor
     as_text = all(
         token in (None, decoded) for token, decoded in zip(block.tokens, truth, strict=True)
     )
-    masked, right = [], []
-    for place, became in enumerate(rolled.tokens):
-        ranking = block.rankings.get(place)
-        good = {became, truth[place]} if as_text else {became}
-        masked.append(ranking is not None)
-        right.append(ranking is not None and ranking.tokens[0] in good)
+    best = {place: ranking.tokens[0] for place, ranking in block.rankings.items()}
+    wanted = enumerate(truth if as_text else rolled.tokens)
+    right = [best.get(place) == token for place, token in wanted]
+    masked = [token is None for token in block.tokens]
     return features.extract(block), torch.tensor(masked), torch.tensor(right)
 
 
