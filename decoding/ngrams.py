@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -49,12 +50,15 @@ class NgramTable:
 
     def __init__(self, entries: Mapping[_Context, Continuation]) -> None:
         self._entries = dict(entries)
-        known = ((before - 1, last, to.token) for (before, last), to in self._entries.items())
-        self.num_tokens = 1 + max((max(each) for each in known), default=-1)
-        """One more than the greatest token in the table."""
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @cached_property
+    def num_tokens(self) -> int:
+        """One more than the greatest token in the table."""
+        known = ((before - 1, last, to.token) for (before, last), to in self._entries.items())
+        return 1 + max((max(each) for each in known), default=-1)
 
     def after(self, before: int | None, last: int) -> Continuation | None:
         """What follows `before` and `last`; None where neither pair nor last token are known."""
