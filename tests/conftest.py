@@ -1,6 +1,7 @@
 """Fixtures for every test: async tests run under asyncio and under trio."""
 
 import os
+from collections.abc import Iterator
 
 # Before torch is imported, here and in the processes that tests start: threads that wait for
 # each other at every layer stall wherever another process is busy.
@@ -24,6 +25,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def brief_calibrations() -> Iterator[None]:
+    """Each engine with `Auto` would measure forwards for two seconds, to the same end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("decoding.pace.calibration._ROUNDS", 1)
+        yield
 
 
 @pytest.fixture(params=["asyncio", "trio"])

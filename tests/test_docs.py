@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.decoding.embedded import share_weights
 from tests.documents import ROOT, blocks_of
 
 HERE = (
@@ -39,7 +40,13 @@ def blocks(*pages: str) -> list[object]:
 @pytest.mark.embedded
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("block", blocks(*HERE))
-def test_documented_block(block: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_documented_block(
+    block: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share_weights(monkeypatch)
     script = tmp_path / "block.py"
     script.write_text(block, encoding="utf-8")
     # As a file, because tools are described from their source.

@@ -25,6 +25,7 @@ from decoding import AsyncEngine, Engine
 from decoding.cache.storage import Storage
 from decoding.network.base import Network
 from decoding.span import ForwardBatch
+from tests.decoding.embedded import embedded_engine
 
 PAGE = 16
 pytestmark = [pytest.mark.anyio, pytest.mark.embedded, pytest.mark.timeout(180)]
@@ -54,7 +55,7 @@ class HeldNetwork:
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Engine]:
-    with Engine.load("smollm2-135m", cache_tokens=256) as engine:
+    with embedded_engine(cache_tokens=256) as engine:
         yield engine
 
 

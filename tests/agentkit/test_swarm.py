@@ -13,6 +13,7 @@ from agentkit import Agent, AgentError, RunContext, Step, ToolCrashed, Turn
 from agentkit.models import LocalModel
 from decoding import AsyncEngine, Engine, EngineStats
 from decoding.testing import ScriptedNetwork
+from tests.decoding.embedded import embedded_engine
 from tests.decoding.soundness import assert_all_pages_back
 from tests.decoding.tiny import byte_tokenizer
 
@@ -185,7 +186,7 @@ def test_a_swarm_on_a_scripted_network(backend: str) -> None:
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Engine]:
-    with Engine.load("smollm2-135m", cache_tokens=256) as engine:
+    with embedded_engine(cache_tokens=256) as engine:
         yield engine
 
 

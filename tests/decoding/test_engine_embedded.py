@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from decoding import Completion, Engine, Grammar, Request
+from tests.decoding.embedded import embedded_engine
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(180)]
 SYSTEM = {"role": "system", "content": "You answer briefly and never mention the weather."}
@@ -13,12 +14,12 @@ FIRST = [SYSTEM, {"role": "user", "content": "Name a river in Europe."}]
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with Engine.load("smollm2-135m", cache_tokens=4096) as engine:
+    with embedded_engine() as engine:
         yield engine
 
 
 def cold(prompt: list[int], **kwargs: int) -> Completion:
-    with Engine.load("smollm2-135m", cache_tokens=2048) as engine:
+    with embedded_engine(cache_tokens=2048) as engine:
         out = engine.generate(prompt, **kwargs)
     assert out.stats.cached_prompt_tokens == 0
     return out

@@ -26,6 +26,7 @@ from decoding.record import Origin
 from decoding.training.__main__ import main
 from decoding.training.answers import Answer
 from decoding.training.tasks import Kind
+from tests.decoding.embedded import embedded_engine
 from tests.decoding.modes.scripted import JSON, TOKENIZER, scripted_engine
 
 texts = st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=6)
@@ -192,7 +193,7 @@ def test_a_network_without_a_table_is_named() -> None:
 
 def test_the_embedded_model_has_a_table_that_is_often_right() -> None:
     """On what it says to questions that were not counted."""
-    with Engine.load("smollm2-135m", adapter=None) as engine:
+    with embedded_engine() as engine:
         prompt = [{"role": "user", "content": "What do people like about the sea?"}]
         plain = engine.generate(prompt, mode=Autoregressive(), max_new_tokens=48)
         drafted = engine.generate(

@@ -96,7 +96,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(requests(lossless_modes), min_size=1, max_size=3), budgets)
 def test_a_real_network_writes_the_same_to_the_bit(
     loaded: Engine, many: list[Request], budget: int

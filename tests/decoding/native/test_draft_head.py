@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decoding import Autoregressive, Engine, HeadDrafter, SelfSpeculation
+from decoding import Autoregressive, HeadDrafter, SelfSpeculation
 from decoding.draft_head import scores_weight, states
+from decoding.engine import Profile
 from decoding.native.draft_head import NativeDraftHead
 from decoding.native.transformer import NativeTransformer, Precision
 from tests.decoding.batches import Part, forward_batch
+from tests.decoding.embedded import embedded_engine
 from tests.decoding.native.networks import CONFIGS, random_network
 from tests.decoding.test_draft_head import HIDDEN, VOCAB, random_head
 
@@ -84,10 +86,10 @@ def test_the_vectors_are_those_that_the_output_head_saw(name: str, build: ctypes
 
 
 @pytest.mark.parametrize("profile", ["exact", "fast"])
-def test_the_embedded_model_s_head_is_often_right(profile: str) -> None:
+def test_the_embedded_model_s_head_is_often_right(profile: Profile) -> None:
     """On what the model says to a question that it was not trained on."""
     prompt = [{"role": "user", "content": "What do people like about the sea?"}]
-    with Engine.load("smollm2-135m", adapter=None, profile=profile) as engine:
+    with embedded_engine(profile) as engine:
         plain = engine.generate(prompt, mode=Autoregressive(), max_new_tokens=64)
         drafted = engine.generate(prompt, mode=SelfSpeculation(4, HeadDrafter()), max_new_tokens=64)
     assert drafted.token_ids == plain.token_ids

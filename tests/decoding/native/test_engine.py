@@ -28,6 +28,7 @@ from decoding.native.transformer import NativeTransformer, Precision
 from decoding.tokenizer import Tokenizer
 from decoding.weights.checkpoint import read_network
 from tests.decoding.branching import Sure, assert_branches_pay
+from tests.decoding.embedded import embedded_engine
 from tests.decoding.modes.scripted import JSON
 from tests.decoding.native.networks import packable
 from tests.decoding.nemotron import ADAPTER, FIRST_BYTE, write_nemotron
@@ -216,7 +217,7 @@ def test_profiles_on_the_embedded_model(profile: Profile) -> None:
     """Both run compiled, and in both of them modes and batches agree to the bit."""
     prompts = ["red, green, blue, " * 4, "The capital of Italy is"]
     sampled = Sampling(temperature=0.8, seed=3)
-    with Engine.load("smollm2-135m", profile=profile, cache_tokens=2048) as loaded:
+    with embedded_engine(profile, cache_tokens=2048) as loaded:
         network = loaded.network
         assert isinstance(network, NativeTransformer)
         assert network.is_exact
