@@ -28,10 +28,13 @@ settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def brief_calibrations() -> Iterator[None]:
-    """Each engine with `Auto` would measure forwards for two seconds, to the same end."""
+def brief_calibrations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each engine with `Auto` would measure forwards for two seconds, to the same end. What was
+    measured so is not kept for others."""
+    kept = tmp_path_factory.mktemp("costs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("decoding.pace.calibration._ROUNDS", 1)
+        patch.setattr("decoding.pace.kept.user_cache_path", lambda _: kept)
         yield
 
 
