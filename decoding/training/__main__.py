@@ -70,6 +70,7 @@ _SYSTEMS = (
     "You are a careful assistant. Think step by step.",
     "You are an expert. Answer the user's question.",
 )
+_LEAST_STATES = 20  # so that some of them can judge
 _Config = TypeVar("_Config", bound=Training)
 _CPU = torch.device("cpu")
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -275,6 +276,11 @@ def _sampler(args: argparse.Namespace) -> None:
             states.append(state)
             if len(states) % 5000 == 0:
                 _tell(f"{len(states)} states of blocks")
+    if len(states) < _LEAST_STATES:
+        raise SystemExit(
+            f"only {len(states)} states of blocks: give more greedy answers, of at least "
+            f"{max(config.block_lengths)} tokens"
+        )
     args.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(config) | {"states": len(states)}, indent=2) + "\n"
     (args.folder / "sampler.json").write_text(text, encoding="utf-8")

@@ -47,6 +47,11 @@ def test_from_prompts_to_a_tri_mode_model(
     learned = ["--answers", out, "--adapter", folder / "adapter", "--folder", folder]
     run(monkeypatch, "sampler", "--model", model, "--profile", "exact", *learned)
 
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text("")
+    with pytest.raises(SystemExit, match="only 0 states"):
+        run(monkeypatch, "sampler", "--model", model, "--answers", nothing, *learned[2:])
+
     sampler = TrainedSampler.load(folder / "sampler")
     with Engine.load(model, adapter=folder / "adapter") as engine:
         done = engine.generate(
