@@ -5,11 +5,12 @@ The engine does it, so the blocks are those that block diffusion would decode.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from decoding.engine import Engine
 from decoding.modes import BlockDiffusion
 from decoding.modes.reveal import RevealPolicy
-from decoding.request import Failed, Finished, Request
+from decoding.request import Request
 from decoding.span import Purpose
 from decoding.training.answers import Answer
 
@@ -59,33 +60,21 @@ def canvases(answer: Answer, length: int) -> list[Canvas]:
 
 
 def roll(
-    engine: Engine, jobs: Iterable[tuple[Canvas, RevealPolicy]], at_once: int = 16
+    engine: Engine, jobs: Iterable[tuple[Canvas, RevealPolicy]], at_once: int = 256
 ) -> Iterator[Rolled]:
-    """Denoises each canvas with its policy to the end, many at once, as they are finished.
+    """Denoises each canvas with its policy to the end, `at_once` before the first is told of.
 
     Answers must be greedy ones of the engine's model: canvases whose seed the engine decodes
     otherwise are left out, which happens where it computes otherwise than what decoded them.
     Raises what a request failed with.
     """
     waiting = iter(jobs)
-    running: dict[int, tuple[Canvas, RevealPolicy]] = {}
-    more = True
-    while more or running:
-        while more and len(running) < at_once:
-            job = next(waiting, None)
-            if job is None:
-                more = False
-                break
-            running[engine.add(_request(*job))] = job
-        for event in engine.step():
-            if isinstance(event, Failed):
-                raise event.error
-            if isinstance(event, Finished):
-                canvas, policy = running.pop(event.request_id)
-                done = event.completion
-                if done.token_ids[0] == canvas.seed:
-                    forwards = sum(each.purpose is Purpose.DENOISE for each in done.forwards)
-                    yield Rolled(canvas, policy, done.token_ids[1:], forwards)
+    while some := list(islice(waiting, at_once)):
+        completions = engine.generate_many([_request(*job) for job in some])
+        for (canvas, policy), done in zip(some, completions, strict=True):
+            if done.token_ids[0] == canvas.seed:
+                forwards = sum(each.purpose is Purpose.DENOISE for each in done.forwards)
+                yield Rolled(canvas, policy, done.token_ids[1:], forwards)
 
 
 def _request(canvas: Canvas, policy: RevealPolicy) -> Request:

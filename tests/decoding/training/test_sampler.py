@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from decoding import Engine
 from decoding.modes.reveal import Block, ConfidenceThreshold
-from decoding.modes.sampler_features import SCALARS, BlockFeatures
+from decoding.modes.sampler_features import SCALARS, BlockFeatures, Feature
 from decoding.span import Ranking
 from decoding.training.answers import Answer, Generation, generate
 from decoding.training.own_prompts import SOURCE, opening, own_prompts
@@ -80,7 +80,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
-def test_states_know_what_careful_denoising_makes_of_them(adapted: Engine) -> None:
+def test_states_are_of_blocks_from_all_masks_on(adapted: Engine) -> None:
     tasks = [Task((("user", word),), "words", Kind.PROSE) for word in ("one", "two", "three")]
     how = Generation(max_new_tokens=20, temperatures=(0.0,))
     answers = list(generate(adapted, tasks, how))
@@ -88,10 +88,14 @@ def test_states_know_what_careful_denoising_makes_of_them(adapted: Engine) -> No
     features = block_features(None)
     states = list(watch(adapted, answers, features, config))
     assert len(states) > sum(len(canvases(each, 8)) for each in answers)
+    is_masked = BlockFeatures(SCALARS[: SCALARS.index(Feature.IS_MASKED)]).width
     for numbers, masked, right in states:
         assert numbers.shape == (7, features.width)
-        assert masked.any()
+        assert torch.equal(numbers[:, is_masked], masked.float())
         assert not right[~masked].any()
+    counts = {int(masked.sum()) for _, masked, _ in states}
+    assert max(counts) == 7
+    assert min(counts) < 4
 
 
 @pytest.mark.parametrize(
