@@ -35,7 +35,8 @@ class Layout:
 
     `texts` are the rows of each example's text and `blocks` those of its blocks, `parts` the
     latter in smaller pieces. A block's row sees the first `seen_N` rows of its example's text and
-    the rows with the same number in `block_N`.
+    the rows with the same number in `block_N`. A text's row sees those before it that have its
+    number in `ending_C`, or 0.
     """
 
     texts: tuple[slice, ...]
@@ -43,20 +44,23 @@ class Layout:
     parts: tuple[Part, ...]
     seen_N: Tensor
     block_N: Tensor
+    ending_C: Tensor
     text_learns: bool
 
     def on(self, device: torch.device) -> "Layout":
-        return replace(self, seen_N=self.seen_N.to(device), block_N=self.block_N.to(device))
+        return replace(
+            self,
+            seen_N=self.seen_N.to(device),
+            block_N=self.block_N.to(device),
+            ending_C=self.ending_C.to(device),
+        )
 
 
 def attend_texts(layout: Layout, dtype: torch.dtype) -> Attend:
-    """Each text's rows see those of the same text up to themselves."""
+    """Each text's rows see those of the same text up to themselves, but none of other endings."""
     if layout.seen_N.is_cuda:
-        return texts_at_once(layout)
-    hidden = [
-        torch.full((length, length), -torch.inf, dtype=dtype).triu_(1)
-        for length in map(_length, layout.texts)
-    ]
+        return texts_at_once(layout, dtype)
+    hidden = [_hidden(_shown_LL(layout.ending_C[text]), dtype) for text in layout.texts]
     return partial(_texts_one_by_one, layout, hidden)
 
 
@@ -77,7 +81,20 @@ def _hidden_part_NS(layout: Layout, part: Part, dtype: torch.dtype) -> Tensor:  
     seen_N1, block_N1 = layout.seen_N[part.rows, None], layout.block_N[part.rows, None]
     text_C = torch.arange(_length(part.text))
     shown_NS = torch.cat((text_C < seen_N1, block_N1 == block_N1.T), dim=1)
-    return torch.zeros(shown_NS.shape, dtype=dtype).masked_fill_(~shown_NS, -torch.inf)
+    return _hidden(shown_NS, dtype)
+
+
+def _shown_LL(ending_L: Tensor) -> Tensor:  # noqa: N802 - a tensor's name
+    """Of texts one after the other, or side by side in the dimensions before."""
+    is_seen = (ending_L[..., None, :] == 0) | (ending_L[..., None, :] == ending_L[..., None])
+    return is_seen.tril()
+
+
+def _hidden(shown: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: nothing where keys are seen."""
+    return torch.zeros(shown.shape, dtype=dtype, device=shown.device).masked_fill_(
+        ~shown, -torch.inf
+    )
 
 
 def _texts_one_by_one(
@@ -205,13 +222,23 @@ def _moved(rows: Tensor, there: Tensor, back: Tensor, dropped: Tensor | None) ->
     return moved
 
 
-def texts_at_once(layout: Layout) -> Attend:
+def texts_at_once(layout: Layout, dtype: torch.dtype) -> Attend:
     """`attend_texts` as a GPU computes it."""
-    return partial(_texts_at_once, _Grid.of(layout.texts, layout.seen_N.device))
+    grid = _Grid.of(layout.texts, layout.seen_N.device)
+    if not layout.ending_C.any():
+        return partial(_texts_at_once, grid, None)
+    # Empty places see what their row would, so that no row sees nothing.
+    ending_P = layout.ending_C[grid.rows_P].masked_fill(grid.is_empty_P, 0)
+    ending_AL = ending_P.view(grid.num_examples, grid.width)
+    return partial(_texts_at_once, grid, _hidden(_shown_LL(ending_AL), dtype)[:, None])
 
 
 def _texts_at_once(
-    grid: _Grid, queries_CHD: Tensor, keys_CGD: Tensor, values_CGD: Tensor
+    grid: _Grid,
+    hidden_A1LL: Tensor | None,
+    queries_CHD: Tensor,
+    keys_CGD: Tensor,
+    values_CGD: Tensor,
 ) -> Tensor:
     queries_AHLD, keys_AGLD, values_AGLD = map(grid.set_out, (queries_CHD, keys_CGD, values_CGD))
     # What is padded stands on the right, where no row looks.
@@ -219,7 +246,8 @@ def _texts_at_once(
         queries_AHLD,
         _shared(keys_AGLD, queries_AHLD),
         _shared(values_AGLD, queries_AHLD),
-        is_causal=True,
+        attn_mask=hidden_A1LL,
+        is_causal=hidden_A1LL is None,
     )
     return grid.collected(seen_AHLD)
 
@@ -236,9 +264,7 @@ def blocks_at_once(layout: Layout, dtype: torch.dtype) -> Attend:
     text_L = torch.arange(texts.width, device=device)
     shown_AMM = (block_AM[:, :, None] == block_AM[:, None]) & (block_AM >= 0)[:, None]
     shown_AMS = torch.cat((text_L < seen_AM1, shown_AMM), dim=2)
-    hidden_AMS = torch.zeros(shown_AMS.shape, dtype=dtype, device=device)
-    hidden_AMS.masked_fill_(~shown_AMS, -torch.inf)
-    return partial(_blocks_at_once, layout, texts, blocks, hidden_AMS)
+    return partial(_blocks_at_once, layout, texts, blocks, _hidden(shown_AMS, dtype))
 
 
 def _blocks_at_once(

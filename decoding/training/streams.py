@@ -5,6 +5,8 @@
 | of a block        | its own, all of it  | positions before the block  |
 | of the text       | nothing             | up to and including itself  |
 
+Where a text ends in several ways, the rows of an ending see none of another.
+
 The text's rows are those of autoregressive decoding, so a block sees exactly what it will see in
 the cache. Sources: Set Block Decoding, arXiv 2509.04185; Nemotron-Labs-Diffusion, arXiv
 2607.05722, section 3. Here the streams are two passes: where the weights are frozen, the text's
@@ -28,16 +30,25 @@ _GROUP_ROWS = 96
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """A way in which a text goes on: tokens of which the first `num_given` are not guessed."""
+
+    tokens: tuple[int, ...]
+    num_given: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A text, the blocks of it that are looked at, and the positions nobody has to guess.
 
-    Where `guessed_from` is given, the text itself is guessed, from that position on.
+    Behind the text stand its `endings`. Each is guessed from the text and from its own tokens, as
+    if it were the only one.
     """
 
     text: tuple[int, ...]
     blocks: tuple[Block, ...]
     forced: frozenset[int] = frozenset()
-    guessed_from: int | None = None
+    endings: tuple[Ending, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ class _Packing:
     def __init__(self) -> None:
         self.text: list[int] = []
         self.text_positions: list[int] = []
+        self.ending: list[int] = []
         self.texts: list[slice] = []
         self.tokens: list[int] = []
         self.is_mask: list[bool] = []
@@ -111,6 +123,9 @@ class _Packing:
         first, first_row = len(self.text), len(self.tokens)
         self.text += example.text
         self.text_positions += range(len(example.text))
+        self.ending += [0] * len(example.text)
+        for number, ending in enumerate(example.endings, 1):
+            self._add_ending(example, ending, number, first)
         self.texts.append(slice(first, len(self.text)))
         for blocks in _neighbours(example.blocks):
             row = len(self.tokens)
@@ -119,9 +134,15 @@ class _Packing:
             seen = slice(first, first + blocks[-1].first)
             self.parts.append(Part(seen, slice(row, len(self.tokens))))
         self.blocks.append(slice(first_row, len(self.tokens)))
-        if example.guessed_from is not None:
-            for at in range(example.guessed_from, len(example.text)):
-                self.guessed.append((first + at - 1, example.text[at], 0, first + at - 1))
+
+    def _add_ending(self, example: Example, ending: Ending, number: int, first: int) -> None:
+        start, num_shared = len(self.text), len(example.text)
+        for at in range(ending.num_given, len(ending.tokens)):
+            row = start + at - 1 if at else first + num_shared - 1
+            self.guessed.append((row, ending.tokens[at], 0, row))
+        self.text += ending.tokens
+        self.text_positions += range(num_shared, num_shared + len(ending.tokens))
+        self.ending += [number] * len(ending.tokens)
 
     def _add_block(self, example: Example, block: Block, first: int) -> None:
         for position in range(block.first, block.end):
@@ -147,6 +168,7 @@ class _Packing:
             tuple(self.parts),
             _whole(self.seen),
             _whole(self.block),
+            _whole(self.ending),
             text_learns,
         )
         return Packed(

@@ -5,8 +5,8 @@ the one that was published.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, takewhile
 from pathlib import Path
 from random import Random
 
@@ -20,7 +20,7 @@ from decoding.tokenizer import Tokenizer
 from decoding.training.answers import Answer
 from decoding.training.config import ToolTraining
 from decoding.training.draft_adapter import LowRankAdapter
-from decoding.training.streams import Example, Packed, read_text
+from decoding.training.streams import Ending, Example, Packed, read_text
 from decoding.training.tasks import Kind, Task
 from decoding.training.tool_tasks import Demonstration, with_tools
 from decoding.training.trainer import Trainer
@@ -56,8 +56,10 @@ def kept_talk(
 class ToolCalling:
     """Every token of an answer counts alike, its end included.
 
-    What is judged is the share of held-out answers whose tokens a greedy decoder would all get
-    right, by shape. Raises `ValueError` where there is nothing to learn from.
+    Neighbours whose prompts begin alike, as questions to the same tools do, are learned together,
+    and what they share is read once. What is judged is the share of held-out answers whose tokens
+    a greedy decoder would all get right, by shape. Raises `ValueError` where there is nothing to
+    learn from.
     """
 
     def __init__(
@@ -65,15 +67,14 @@ class ToolCalling:
     ) -> None:
         if not shown:
             raise ValueError("no demonstrations to learn from")
-        self._config, self._shown, self._held_out = config, shown, held_out
+        self._config = config
+        self._shown, self._held_out = _families(shown), _families(held_out)
 
     def draw(self, step: int) -> Packed:
         random = Random(self._config.seed * 1_000_003 + step)
-        drawn: list[Answer] = []
-        rows = 0
-        while rows < self._config.rows_per_step:
+        drawn: list[_Family] = []
+        while sum(each.num_rows for each in drawn) < self._config.rows_per_step:
             drawn.append(random.choice(self._shown))
-            rows += len(drawn[-1].text)
         return _packed(drawn)
 
     def loss(self, network: Transformer, packed: Packed) -> tuple[Tensor, Tensor]:
@@ -87,19 +88,57 @@ class ToolCalling:
         right: dict[str, list[bool]] = {}
         for group in _groups(self._held_out, self._config.rows_per_step):
             packed = _packed(group)
+            answers = [answer for family in group for answer in family.answers]
             logits_RV = _logits(network, packed.on(network.device))
             is_right_R = (logits_RV.argmax(-1).cpu() == packed.targets_R).tolist()
-            ends = list(accumulate(len(each.tokens) for each in group))
-            for answer, end in zip(group, ends, strict=True):
+            ends = list(accumulate(len(each.tokens) for each in answers))
+            for answer, end in zip(answers, ends, strict=True):
                 found = all(is_right_R[end - len(answer.tokens) : end])
                 right.setdefault(answer.source, []).append(found)
         return {shape: sum(each) / len(each) for shape, each in sorted(right.items())}
 
 
-def _packed(answers: Sequence[Answer]) -> Packed:
-    """Texts without blocks; what is guessed are the tokens of the answers."""
-    examples = [Example(each.text, (), guessed_from=len(each.prompt)) for each in answers]
-    return Packed.of(examples, torch.device("cpu"), text_learns=True)
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Answers whose prompts have the first `num_shared` tokens in common."""
+
+    answers: tuple[Answer, ...]
+    num_shared: int
+
+    @property
+    def num_rows(self) -> int:
+        own = sum(len(each.text) - self.num_shared for each in self.answers)
+        return self.num_shared + own
+
+    @property
+    def example(self) -> Example:
+        shared = self.num_shared
+        endings = (Ending(each.text[shared:], len(each.prompt) - shared) for each in self.answers)
+        return Example(self.answers[0].text[:shared], (), endings=tuple(endings))
+
+    def with_next(self, answer: Answer) -> "_Family | None":
+        """None where less than half of its prompt is shared."""
+        beginning = self.answers[0].prompt[: self.num_shared]
+        pairs = zip(beginning, answer.prompt, strict=False)
+        num_shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if 2 * num_shared < len(answer.prompt):
+            return None
+        return _Family((*self.answers, answer), num_shared)
+
+
+def _families(answers: Iterable[Answer]) -> list[_Family]:
+    found: list[_Family] = []
+    for answer in answers:
+        larger = found[-1].with_next(answer) if found else None
+        if larger is None:
+            found.append(_Family((answer,), len(answer.prompt)))
+        else:
+            found[-1] = larger
+    return found
+
+
+def _packed(families: Iterable[_Family]) -> Packed:
+    return Packed.of([each.example for each in families], torch.device("cpu"), text_learns=True)
 
 
 def _logits(network: Transformer, packed: Packed) -> Tensor:
@@ -107,12 +146,12 @@ def _logits(network: Transformer, packed: Packed) -> Tensor:
     return network.read(text.text_CE, packed.text_rows_R)
 
 
-def _groups(answers: Sequence[Answer], rows: int) -> Iterator[list[Answer]]:
+def _groups(families: Iterable[_Family], rows: int) -> Iterator[list[_Family]]:
     """Of similar length, so that little is padding."""
-    group: list[Answer] = []
-    for answer in sorted(answers, key=lambda each: len(each.text)):
-        group.append(answer)
-        if sum(len(each.text) for each in group) >= rows:
+    group: list[_Family] = []
+    for family in sorted(families, key=lambda each: each.num_rows):
+        group.append(family)
+        if sum(each.num_rows for each in group) >= rows:
             yield group
             group = []
     if group:

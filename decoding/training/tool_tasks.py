@@ -54,9 +54,11 @@ TRAINING_DOMAINS = (
 _EXTRACTED, _CONTINUED, _FOREIGN, _TWO_CALLS, _FOLLOWED = 0.13, 0.18, 0.3, 0.25, 0.6
 _FORMATS = {Format.CALL: 42, Format.TAGGED: 32, Format.ARGUMENTS: 12, Format.CALLS: 14}
 _NUM_TOOLS = {1: 28, 2: 28, 3: 22, 4: 13, 5: 9}
-_SHOWN_FORMATS = {Format.CALL: 14, Format.TAGGED: 72, Format.ARGUMENTS: 4, Format.CALLS: 10}
+_SHOWN_FORMATS = {Format.CALL: 10, Format.TAGGED: 80, Format.ARGUMENTS: 3, Format.CALLS: 7}
 """Of demonstrations."""
-_SPACED, _UNFIT = 0.3, 0.09
+_QUESTIONS = 4
+"""To the same tools."""
+_SPACED, _STRANGER, _UNFIT = 0.3, 0.5, 0.25
 _REFUSALS = (
     "I have no tool for that.",
     "None of my tools can do that.",
@@ -115,7 +117,8 @@ def demonstrations(
     seed: int, count: int, domains: Sequence[str] = TRAINING_DOMAINS
 ) -> Iterator[Demonstration]:
     """`count` demonstrations, the same for the same seed and domains: one call, several, the
-    answer that follows from a result, or the one that no tool fits the question.
+    answer that follows from a result, or the one that no tool fits the question. Neighbours ask
+    the same tools, four at a time.
 
     Raises `ValueError` where a domain is not known.
     """
@@ -129,13 +132,19 @@ def _demonstrated(seed: int, names: Sequence[str]) -> Iterator[Demonstration]:
         raise ValueError("demonstrations need a domain with tools")
     while True:
         domain = rng.choice(domains)
-        needed = make_tool(rng, domain, rng.choice(domain.actions))
-        others = list(_others(rng, needed, domain, domains))
+        first = make_tool(rng, domain, rng.choice(domain.actions))
+        tools = [first, *_others(rng, first, domain, domains)]
+        stranger = tools.pop() if len(tools) > 1 and rng.random() < _STRANGER else None
         spelling = Spelling.SPACED if rng.random() < _SPACED else Spelling.COMPACT
-        if others and rng.random() < _UNFIT:
-            yield _unfit(rng, needed, others, spelling)
-        else:
-            yield _fit(rng, domain, [needed, *others], spelling)
+        form = rng.choices(list(_SHOWN_FORMATS), list(_SHOWN_FORMATS.values()))[0]
+        if form is Format.ARGUMENTS:
+            tools = tools[:1]
+        shown = answering(rng, form, rng.sample(tools, len(tools)), spelling)
+        for _ in range(_QUESTIONS):
+            if form is Format.TAGGED and stranger is not None and rng.random() < _UNFIT:
+                yield _unfit(rng, shown, stranger)
+            else:
+                yield _fit(rng, domain, shown, rng.sample(tools, len(tools)))
 
 
 def with_tools(rng: Random, task: Task, domains: Sequence[str] = TRAINING_DOMAINS) -> Task:
@@ -148,22 +157,18 @@ def with_tools(rng: Random, task: Task, domains: Sequence[str] = TRAINING_DOMAIN
     return replace(task, messages=(("system", shown.system), *asked))
 
 
-def _unfit(rng: Random, needed: Tool, tools: Sequence[Tool], spelling: Spelling) -> Demonstration:
-    """A question for which none of the tools is made."""
-    shown = answering(rng, Format.TAGGED, tools, spelling)
-    asked = question(rng, draw_call(rng, needed))
+def _unfit(rng: Random, shown: Answering, stranger: Tool) -> Demonstration:
+    """A question for which none of the tools is made: `stranger` would be."""
+    asked = question(rng, draw_call(rng, stranger))
     task = _task([("system", shown.system), ("user", asked)], "none", None)
     return Demonstration(task, rng.choice(_REFUSALS), Shape.ANSWER)
 
 
-def _fit(rng: Random, domain: Domain, tools: Sequence[Tool], spelling: Spelling) -> Demonstration:
-    form = rng.choices(list(_SHOWN_FORMATS), list(_SHOWN_FORMATS.values()))[0]
-    if form is Format.ARGUMENTS:
-        tools = tools[:1]
-    shown = answering(rng, form, rng.sample(tools, len(tools)), spelling)
-    asked, calls = _asked(rng, form, tools)
+def _fit(rng: Random, domain: Domain, shown: Answering, tools: Sequence[Tool]) -> Demonstration:
+    """A question for the first of the tools."""
+    asked, calls = _asked(rng, shown.format, tools)
     messages = [("system", shown.system), ("user", asked)]
-    grammar = shown.grammar if spelling is Spelling.COMPACT else None
+    grammar = shown.grammar if shown.spelling is Spelling.COMPACT else None
     if rng.random() < _CONTINUED:
         talk = _Talk(rng, domain, shown, tools)
         messages, answer, shape = talk.demonstrated(messages, calls)

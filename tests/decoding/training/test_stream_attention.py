@@ -15,7 +15,7 @@ from decoding.training.stream_attention import (
     blocks_at_once,
     texts_at_once,
 )
-from decoding.training.streams import Example, Packed
+from decoding.training.streams import Ending, Example, Packed
 from tests.decoding.training.support import CPU, random_answer
 
 HEADS, SHARED, WIDTH = 6, 2, 8
@@ -45,11 +45,25 @@ def test_all_at_once_is_as_part_by_part(seed: int, count: int, learns: bool) -> 
         for _ in range(count)
     ]
     choice = BlockChoice((4, 8), denoised=0.5)
-    examples = [Example(each.text, tuple(draw_blocks(each, choice, random))) for each in answers]
+    examples = [
+        Example(
+            each.text,
+            tuple(draw_blocks(each, choice, random)),
+            endings=tuple(
+                Ending(random_answer(random.random(), 1, random.randint(1, 30)).text)
+                for _ in range(random.randint(0, 3))
+            ),
+        )
+        for each in answers
+    ]
     layout = Packed.of(examples, CPU, text_learns=learns).layout
     num_text, num_rows = layout.texts[-1].stop, len(layout.seen_N)
     for one, other, heads in (
-        (attend_texts(layout, torch.float32), texts_at_once(layout), (num_text, num_text)),
+        (
+            attend_texts(layout, torch.float32),
+            texts_at_once(layout, torch.float32),
+            (num_text, num_text),
+        ),
         (
             attend_blocks(layout, torch.float32),
             blocks_at_once(layout, torch.float32),

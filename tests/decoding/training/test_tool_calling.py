@@ -3,12 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from decoding.network.adapter import ALL_ROWS
+from decoding.network.transformer import Transformer
 from decoding.tokenizer import Tokenizer
 from decoding.training.answers import Answer
 from decoding.training.config import ToolTraining
@@ -73,26 +76,41 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
     return list(written(Tokenizer.from_directory(directory), demonstrations(1, 6)))
 
 
-def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path) -> None:
+def alone(network: Transformer, answer: Answer) -> tuple[Tensor, Tensor]:
+    """The loss of each of the answer's tokens, and whether it is right."""
+    packed = Packed.of([Example(answer.text, ())], CPU)
+    rows = torch.arange(len(answer.prompt) - 1, len(answer.text) - 1)
+    with torch.no_grad():
+        logits = network.read(read_text(network, packed, ALL_ROWS).text_CE, rows)
+    tokens = torch.tensor(answer.tokens)
+    losses = torch.nn.functional.cross_entropy(logits, tokens, reduction="none")
+    return losses, logits.argmax(-1) == tokens
+
+
+@pytest.mark.parametrize("num_shared", [0, 30])
+def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path, num_shared: int) -> None:
     network = tiny_network(tmp_path)
     adapted = with_adapter(network, random_adapter(network))
-    answers = [random_answer(seed, 5 + seed, 9 + 3 * seed) for seed in range(4)]
-    lesson = ToolCalling(ToolTraining(rows_per_step=200), answers, answers)
-    packed = lesson.draw(0)
-    loss, right = lesson.loss(adapted, packed)
-    losses, rights = [], []
-    for text in packed.layout.texts:
-        [answer] = [each for each in answers if each.text == tuple(packed.text_C[text].tolist())]
-        alone = Packed.of([Example(answer.text, ())], CPU)
-        logits = network.read(
-            read_text(adapted, alone, ALL_ROWS).text_CE, torch.arange(len(answer.text))
-        )
-        rows = logits[len(answer.prompt) - 1 : -1]
-        tokens = torch.tensor(answer.tokens)
-        losses.append(torch.nn.functional.cross_entropy(rows, tokens, reduction="none"))
-        rights.append(rows.argmax(-1) == tokens)
-    torch.testing.assert_close(loss, torch.cat(losses).mean(), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(right, torch.cat(rights).float().mean())
+    shared = random_answer(9, num_shared).prompt
+    answers = [
+        replace(each, prompt=(*shared, *each.prompt))
+        for each in (random_answer(seed, 5 + seed, 9 + 3 * seed) for seed in range(4))
+    ]
+    lesson = ToolCalling(ToolTraining(rows_per_step=1), answers, answers)
+    expected = {len(each.tokens): alone(adapted, each) for each in answers}
+    learned: set[int] = set()
+    for step in range(20):
+        packed = lesson.draw(step)
+        found = [length for length in expected if length == len(packed.targets_R)]
+        if num_shared:
+            found = list(expected)
+            assert len(packed.text_C) == sum(len(each.text) for each in answers) - 3 * num_shared
+        loss, right = lesson.loss(adapted, packed)
+        losses, rights = zip(*(expected[length] for length in found), strict=True)
+        torch.testing.assert_close(loss, torch.cat(losses).mean(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(right, torch.cat(rights).float().mean())
+        learned.update(found)
+    assert learned == set(expected)
 
 
 def trained(shown: Sequence[Answer], directory: Path, folder: Path, steps: int) -> Trainer:
@@ -113,14 +131,9 @@ def test_it_learns_and_judges_whole_answers(shown: list[Answer], tmp_path: Path)
     trainer.run(told.append)
     assert told[-1].loss < 0.5 * told[0].loss
     assert set(told[-1].judged) <= {shape.value for shape in Shape}
-    adapted = trainer.adapted()
     right: dict[str, list[bool]] = {}
     for each in short[:3]:
-        packed = Packed.of([Example(each.text, ())], CPU)
-        rows = torch.arange(len(each.prompt) - 1, len(each.text) - 1)
-        with torch.no_grad():
-            logits = adapted.read(read_text(adapted, packed, ALL_ROWS).text_CE, rows)
-        found = tuple(logits.argmax(-1).tolist()) == each.tokens
-        right.setdefault(each.source, []).append(found)
+        _, is_right = alone(trainer.adapted(), each)
+        right.setdefault(each.source, []).append(bool(is_right.all()))
     assert told[-1].judged == {shape: sum(each) / len(each) for shape, each in right.items()}
     assert any(told[-1].judged.values())
