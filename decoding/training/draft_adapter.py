@@ -88,11 +88,26 @@ class LowRankAdapter(nn.Module):
         save_file(kept, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
     def load(self, directory: Path) -> None:
-        """Goes on from files that `save` wrote for the same rank and network."""
+        """Goes on from files that `save` wrote for the same network, with this rank or a lower one.
+
+        Raises `ValueError` for a higher one.
+        """
+        config = json.loads((directory / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        rank = config["r"]
+        if rank > self.rank:
+            raise ValueError(
+                f"the adapter in {directory} has rank {rank}, which does not fit into rank "
+                f"{self.rank}: train with rank={rank} or more"
+            )
         kept = load_file(directory / ADAPTER_WEIGHTS)
+        scale = config["lora_alpha"] / rank * self.rank / self.alpha
         with torch.no_grad():
+            for place, down in self.down.items():
+                down[:rank] = kept.pop(_key(place, "A"))
+                self.up[place].zero_()[:, :rank] = kept.pop(_key(place, "B")) * scale
             for key, tensor in self.tensors().items():
-                tensor.copy_(kept[key])
+                if key in kept:
+                    tensor.copy_(kept[key])
 
 
 class DraftAdapter(LowRankAdapter):

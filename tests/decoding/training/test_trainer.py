@@ -23,7 +23,7 @@ from decoding.training.judge import judge
 from decoding.training.rollout import canvases, roll
 from decoding.training.tasks import Kind, Task
 from decoding.training.trainer import Progress, Trainer
-from tests.decoding.training.support import tiny_network
+from tests.decoding.training.support import random_adapter, tiny_network
 
 _LENGTH = 24
 
@@ -193,6 +193,24 @@ def test_training_ends_in_time_and_goes_on_from_an_adapter(
     after.start_from(folder / "adapter")
     for one, other in zip(trainer.adapter.parameters(), after.adapter.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+def test_a_larger_adapter_goes_on_from_a_smaller_one(model: Path, tmp_path: Path) -> None:
+    network = tiny_network(model)
+    small = random_adapter(network)
+    small.save(tmp_path, torch.float32)
+    large = DraftAdapter(network.config, small.rank + 3, 40.0, torch.zeros_like(small.mask_E))
+    for up in large.up.values():
+        torch.nn.init.ones_(up)
+    large.load(tmp_path)
+    assert torch.equal(large.mask_E, small.mask_E)
+    for place, down in small.down.items():
+        expected = small.alpha / small.rank * small.up[place] @ down
+        found = large.alpha / large.rank * large.up[place] @ large.down[place]
+        torch.testing.assert_close(found, expected)
+    large.save(tmp_path)
+    with pytest.raises(ValueError, match="does not fit into rank"):
+        small.load(tmp_path)
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
