@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from decoding.grammar import Grammar
+from decoding.training.synthetic.arts import ARTS
 from decoding.training.synthetic.calculations import CALCULATIONS
 from decoding.training.synthetic.culture import CULTURE
 from decoding.training.synthetic.domain import Action, Domain
@@ -40,6 +41,7 @@ _ALL = (
     *CULTURE,
     *WELLBEING,
     *CALCULATIONS,
+    *ARTS,
     *FACTS,
     *SERVICES,
 )

@@ -131,3 +131,9 @@ def _decimal(rng: Random, low: float, high: float, digits: int) -> float:
 def split(text: str) -> tuple[str, ...]:
     """What stands between bars."""
     return tuple(text.split("|"))
+
+
+YEAR = whole("year|season_year", 1950, 2025, "in {}|in the year {}", "Year")
+LIMIT = whole("limit|top|max_results", 2, 20, "(at most {})|showing {}", "How many at most")
+DETAIL = flag("detailed|include_details", "with the details", "without details", "Details")
+"""Many tools have these."""
