@@ -1,10 +1,21 @@
 """The tables in the benchmarks' README come from reports."""
 
+import json
 from typing import Any
 
 import pytest
 
 from benchmarks.peers.tables import merged, replaced, section
+from tests.documents import ROOT
+
+SPOKEN = {
+    "tool_json": "tool calls under a schema, one by one",
+    "agent_conversation": "an agent's conversation of 8 turns",
+    "concurrent_agents": "8 agents at once",
+    "code": "code",
+    "prose": "prose",
+}
+"""Workloads as the first page names them."""
 
 
 def report(name: str, ours: float, theirs: float) -> dict[str, Any]:
@@ -67,3 +78,12 @@ def test_only_what_stands_between_the_marks_changes() -> None:
 def test_a_file_without_marks_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="figures: begin"):
         replaced(text, "new")
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_the_first_page_says_what_the_reports_say(name: str) -> None:
+    file = ROOT / "benchmarks" / "reports" / f"{name}.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["workloads"][name]
+    to_best, to_transformers = found["ratio_to_best_peer"], found["ratio_to_transformers"]
+    row = f"| {SPOKEN[name]} | {to_best:.1f} | {to_transformers:.0f} |"
+    assert row in (ROOT / "README.md").read_text(encoding="utf-8")
