@@ -99,8 +99,8 @@ inline Best best_of(const Summary *parts, int count, int64_t none) {
     return {best->token == none ? 0 : best->token, -std::log(sum)};
 }
 
-// The output function of SplitMix64, as in `decoding/sampling.py`.
-inline uint64_t mixed(uint64_t z) {
+// The output function of SplitMix64, as in `decoding/sampling.py`, of one word or of several.
+template <class Word> inline Word mixed(Word z) {
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
@@ -108,10 +108,22 @@ inline uint64_t mixed(uint64_t z) {
 
 // Logits over the temperature with noise, -log(-log(u)) with u a function of the row's key and the token.
 struct Noisy {
+    static constexpr uint64_t GOLDEN = 0x9e3779b97f4a7c15u;
     const Ask &ask;
 
     double uniform(int64_t token) const {
-        return (double(mixed(uint64_t(token + 1) * 0x9e3779b97f4a7c15u + ask.key) >> 11) + 0.5) * 0x1p-53;
+        return (double(mixed(uint64_t(token + 1) * GOLDEN + ask.key) >> 11) + 0.5) * 0x1p-53;
+    }
+
+    // For a vector of tokens from `first` on no less than their noise: as -log(u) >= 1 - u, that is at most
+    // -log(1 - u). 1 - u is cut to 24 bits, and the logarithm of what lies between two powers of 2 is above
+    // the straight line between theirs, which is the number's own bits read as a whole number.
+    Floats most_noise(int64_t first) const {
+        Longs steps;
+        for (int lane = 0; lane < LANES; ++lane) steps[lane] = uint64_t(lane) * GOLDEN;
+        const Longs bits = ~mixed(steps + (uint64_t(first + 1) * GOLDEN + ask.key)) >> 40;
+        const Floats rest = to_float(__builtin_convertvector(bits, Ints)) * 0x1p-24f;
+        return (127.0f - to_float((Ints)rest) * 0x1p-23f) * 0.69314718f;
     }
 
     double operator()(int64_t token) const {
@@ -132,18 +144,13 @@ struct Sampled {
 // The largest in a part, if it is above `most`, which some token of the row has.
 inline Sampled sampled_of(const Allowed &allowed, const Noisy &noisy, Sampled most) {
     const float inverse = float(1.0 / noisy.ask.temperature);
-    const float start = float(most.value), margin = 1e-3f + 1e-6f * std::fabs(start);
+    // The margin covers the rounding of the estimate; where that is no number, the token is looked at.
+    const float start = float(most.value), least = start - 1e-3f - 1e-6f * std::fabs(start);
     allowed.each([&](int64_t first, Floats v) {
-        // As -log(u) >= 1 - u, a token whose 1 - u is above e**(logit / T - start) has lost. The margin
-        // covers the rounding of this estimate; where it is no number, the token is looked at.
-        const Floats excess = v * inverse - start + margin;
-        const Floats bound = exp_of(larger(excess < 80.0f ? excess : splat(80.0f), splat(-80.0f)));
-        const int64_t last = std::min<int64_t>(LANES, allowed.count - first);
-        for (int64_t lane = 0; lane < last; ++lane) {
-            const int64_t token = first + lane;
-            if (1.0 - noisy.uniform(token) > double(bound[lane]) || v[lane] == Allowed::lowest) continue;
-            most.meet({token, noisy(token)});
-        }
+        const Ints lost = v * inverse + noisy.most_noise(first) < least || v == splat(Allowed::lowest);
+        if (all_of(lost)) return;
+        for (int lane = 0; lane < LANES; ++lane)
+            if (!lost[lane]) most.meet({first + lane, noisy(first + lane)});
     });
     return most;
 }

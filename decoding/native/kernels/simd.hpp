@@ -24,6 +24,7 @@ constexpr int LANES = 4;
 
 using Floats = float __attribute__((vector_size(4 * LANES)));
 using Ints = int32_t __attribute__((vector_size(4 * LANES)));
+using Longs = uint64_t __attribute__((vector_size(8 * LANES)));
 using Words = uint16_t __attribute__((vector_size(4 * LANES)));
 using Bytes = uint8_t __attribute__((vector_size(4 * LANES)));
 using FewBytes = int8_t __attribute__((vector_size(LANES)));
@@ -47,6 +48,13 @@ inline Floats splat(float x) { return x - Floats{}; }
 inline Bytes splat_byte(uint8_t x) { return x - Bytes{}; }
 inline Floats to_float(Ints v) { return __builtin_convertvector(v, Floats); }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+// Whether every lane of what a comparison gave is true.
+inline bool all_of(Ints truth) {
+    uint64_t pairs[LANES / 2], all = ~uint64_t(0);
+    std::memcpy(pairs, &truth, sizeof truth);
+    for (const uint64_t pair : pairs) all &= pair;
+    return all == ~uint64_t(0);
+}
 inline Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
 
 inline float half_to_float(uint16_t bits) {
