@@ -60,7 +60,7 @@ _SHOWN_FORMATS = {Format.CALL: 10, Format.TAGGED: 80, Format.ARGUMENTS: 3, Forma
 """Of demonstrations."""
 _QUESTIONS = 4
 """To the same tools."""
-_SPACED, _STRANGER, _UNFIT = 0.3, 0.5, 0.25
+_SPACED, _UNFIT = 0.3, 0.14
 _REFUSALS = (
     "I have no tool for that.",
     "None of my tools can do that.",
@@ -136,7 +136,7 @@ def _demonstrated(seed: int, names: Sequence[str]) -> Iterator[Demonstration]:
         domain = rng.choice(domains)
         first = make_tool(rng, domain, rng.choice(domain.actions))
         tools = [first, *_others(rng, first, domain, domains)]
-        stranger = tools.pop() if len(tools) > 1 and rng.random() < _STRANGER else None
+        stranger = _stranger(rng, tools, domain, domains)
         spelling = Spelling.SPACED if rng.random() < _SPACED else Spelling.COMPACT
         form = rng.choices(list(_SHOWN_FORMATS), list(_SHOWN_FORMATS.values()))[0]
         if form is Format.ARGUMENTS:
@@ -236,6 +236,16 @@ def _others(rng: Random, needed: Tool, domain: Domain, domains: Sequence[Domain]
             seen.append(tool.action)
             names.add(tool.name)
             yield tool
+
+
+def _stranger(
+    rng: Random, tools: Sequence[Tool], domain: Domain, domains: Sequence[Domain]
+) -> Tool | None:
+    """A tool of another action than these, if there is one, of their domain or of any."""
+    home = rng.choice((domain, rng.choice(domains)))
+    seen = [each.action for each in tools]
+    free = [each for each in home.actions if each not in seen]
+    return make_tool(rng, home, rng.choice(free)) if free else None
 
 
 def _asked(rng: Random, form: Format, tools: Sequence[Tool]) -> tuple[str, list[Call]]:
