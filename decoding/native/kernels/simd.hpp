@@ -48,6 +48,8 @@ inline Floats splat(float x) { return x - Floats{}; }
 inline Bytes splat_byte(uint8_t x) { return x - Bytes{}; }
 inline Floats to_float(Ints v) { return __builtin_convertvector(v, Floats); }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+inline Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
+
 // Whether every lane of what a comparison gave is true.
 inline bool all_of(Ints truth) {
     uint64_t pairs[LANES / 2], all = ~uint64_t(0);
@@ -55,7 +57,6 @@ inline bool all_of(Ints truth) {
     for (const uint64_t pair : pairs) all &= pair;
     return all == ~uint64_t(0);
 }
-inline Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
 
 inline float half_to_float(uint16_t bits) {
     const uint32_t sign = uint32_t(bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;

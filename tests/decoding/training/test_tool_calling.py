@@ -37,6 +37,15 @@ def test_demonstrations_are_the_same_for_the_same_seed() -> None:
     assert texts(3) != texts(4)
 
 
+def test_four_neighbours_ask_the_same_tools_different_things() -> None:
+    shown = list(demonstrations(3, 40))
+    for first in range(0, 40, 4):
+        chats = [each.task.messages for each in shown[first : first + 4]]
+        assert len({chat[0] for chat in chats}) == 1
+        assert len(set(chats)) > 1
+    assert len({each.task.messages[0] for each in shown}) == 10
+
+
 def test_answers_of_every_shape_fit_their_grammars() -> None:
     tokenizer = byte_tokenizer()
     shapes: Counter[Shape] = Counter()
