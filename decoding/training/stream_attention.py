@@ -3,7 +3,7 @@
 Both give the same. A CPU computes only what is seen, in as many products as there are parts; a
 GPU would wait for their launches, and computes texts and blocks padded to the longest instead.
 Shapes: A examples, C rows of texts, N rows of blocks, L the longest text's rows, M the most rows
-of blocks of an example, beside those of `decoding.span`.
+of blocks of an example, R rows of a run, beside those of `decoding.span`.
 """
 
 from collections.abc import Sequence
@@ -56,12 +56,21 @@ class Layout:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Rows of a text that lie side by side: what it begins with, or one of its endings, which
+    sees the run that is its `beginning`, too."""
+
+    beginning: int | None
+    num_rows: int
+
+
 def attend_texts(layout: Layout, dtype: torch.dtype) -> Attend:
     """Each text's rows see those of the same text up to themselves, but none of other endings."""
     if layout.seen_N.is_cuda:
         return texts_at_once(layout, dtype)
-    hidden = [_hidden(_shown_LL(layout.ending_C[text]), dtype) for text in layout.texts]
-    return partial(_texts_one_by_one, layout, hidden)
+    runs = _runs(layout)
+    return partial(_texts_run_by_run, runs, [_hidden(_shown_RS(runs, run), dtype) for run in runs])
 
 
 def attend_blocks(layout: Layout, dtype: torch.dtype) -> Attend:
@@ -97,19 +106,41 @@ def _hidden(shown: Tensor, dtype: torch.dtype) -> Tensor:
     )
 
 
-def _texts_one_by_one(
-    layout: Layout,
+def _runs(layout: Layout) -> list[_Run]:
+    runs: list[_Run] = []
+    for text in layout.texts:
+        beginning = None
+        endings, counts = layout.ending_C[text].unique_consecutive(return_counts=True)
+        for ending, count in zip(endings.tolist(), counts.tolist(), strict=True):
+            runs.append(_Run(beginning, count))
+            if ending == 0:
+                beginning = len(runs) - 1
+    return runs
+
+
+def _shown_RS(runs: Sequence[_Run], run: _Run) -> Tensor:  # noqa: N802 - a tensor's name
+    num_before = 0 if run.beginning is None else runs[run.beginning].num_rows
+    return torch.ones(run.num_rows, num_before + run.num_rows, dtype=torch.bool).tril(num_before)
+
+
+def _texts_run_by_run(
+    runs: Sequence[_Run],
     hidden: Sequence[Tensor],
     queries_CHD: Tensor,
     keys_CGD: Tensor,
     values_CGD: Tensor,
 ) -> Tensor:
-    lengths = [_length(text) for text in layout.texts]
-    streams = (each.split(lengths) for each in (queries_CHD, keys_CGD, values_CGD))
+    lengths = [run.num_rows for run in runs]
+    queries, keys, values = (each.split(lengths) for each in (queries_CHD, keys_CGD, values_CGD))
+
+    def seen_by(at: int, heads: Sequence[Tensor]) -> Tensor:
+        beginning = runs[at].beginning
+        return heads[at] if beginning is None else torch.cat((heads[beginning], heads[at]))
+
     return torch.cat(
         [
-            _attend(queries_CHD, keys_CGD, values_CGD, hidden_CC)
-            for queries_CHD, keys_CGD, values_CGD, hidden_CC in zip(*streams, hidden, strict=True)
+            _attend(queries[at], seen_by(at, keys), seen_by(at, values), hidden_RS)
+            for at, hidden_RS in enumerate(hidden)
         ]
     )
 
