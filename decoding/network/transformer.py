@@ -134,8 +134,8 @@ class Transformer:
         self._name = name
         self.adapter = adapter
         self._rotary = RotaryEmbedding(config.rope, config.head_dim, self.device)
-        self._numerics = numerics or plain_numerics(self.dtype, self.device)
-        self._linear = self._numerics.linear
+        self.numerics = numerics or plain_numerics(self.dtype, self.device)
+        self._linear = self.numerics.linear
         self.heads = HeadShape(config.num_heads, config.num_kv_heads, config.head_dim)
         self.windows = frozenset(config.windows)
 
@@ -184,7 +184,7 @@ class Transformer:
         assert isinstance(storage, KVStorage)
         batch = batch.on(self.device)
         attends = {
-            window: self._numerics.plan_attention(
+            window: self.numerics.plan_attention(
                 batch.segments, window, self.heads, self.dtype, self.device
             )
             for window in self.windows
@@ -306,5 +306,5 @@ class Transformer:
     ) -> Tensor:
         both = self._project(normed_TE, layer.gate_up, layer.gate_up_bias, extra.gate_up, adapted)
         gate_TF, up_TF = both.chunk(2, dim=-1)
-        inner_TF = self._numerics.silu(gate_TF) * up_TF
+        inner_TF = self.numerics.silu(gate_TF) * up_TF
         return self._project(inner_TF, layer.down, layer.down_bias, extra.down, adapted)

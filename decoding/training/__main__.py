@@ -42,6 +42,7 @@ from decoding.training.bulk import bulk_answers
 from decoding.training.config import AdapterTraining, ToolTraining, Training
 from decoding.training.draft_head import HeadTraining, Traces, joined, trace, train_head
 from decoding.training.drafting import draft_trainer
+from decoding.training.int8 import with_int8_products
 from decoding.training.own_prompts import own_prompts, own_prompts_in_bulk
 from decoding.training.sampler import (
     SamplerTraining,
@@ -74,6 +75,7 @@ _LEAST_STATES = 20  # so that some of them can judge
 _Config = TypeVar("_Config", bound=Training)
 _CPU = torch.device("cpu")
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+_INT8 = "int8"
 
 
 def main() -> None:
@@ -302,13 +304,15 @@ def _directory(args: argparse.Namespace) -> Path:
 
 
 def _network(args: argparse.Namespace, adapter: Path | None = None) -> Transformer:
-    return read_network(
+    is_rounded = args.dtype == _INT8
+    network = read_network(
         _directory(args),
-        dtype=_DTYPES[args.dtype],
+        dtype=torch.float32 if is_rounded else _DTYPES[args.dtype],
         device=torch.device(args.device),
         name=args.model,
         adapter=adapter,
     )
+    return with_int8_products(network) if is_rounded else network
 
 
 def _tell_step(progress: Progress) -> None:
@@ -371,7 +375,12 @@ def _parser() -> argparse.ArgumentParser:
         add("--seconds", type=float, help="at most, the last step included")
         add("--start-from", type=Path, metavar="ADAPTER", help="trained before")
         add("--workers", type=int, default=0, help="processes that draw what steps look at")
-        add("--dtype", choices=_DTYPES, default="bfloat16")
+        add(
+            "--dtype",
+            choices=(*_DTYPES, _INT8),
+            default="bfloat16",
+            help="int8: float32 with products in int8, on a CPU",
+        )
         return added
 
     adapter = training("adapter", _adapter, "train the draft adapter")

@@ -150,6 +150,7 @@ class Trainer:
             self.network.parameters,
             self.network.name,
             self.adapter.adapter(self.network.dtype),
+            self.network.numerics,
         )
 
     def _note(self, loss: float, judged: Mapping[str, float]) -> None:
