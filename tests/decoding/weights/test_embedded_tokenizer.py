@@ -7,7 +7,7 @@ from decoding.tokenizer import Tokenizer
 from decoding.weights import EMBEDDED, load
 from tests.decoding.batches import Part, forward_batch
 
-# The first test on a machine converts the weights, which takes half a minute or more.
+# The first test on a machine converts the weights: seconds, and many on a busy machine.
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(600)]
 CHAT = [{"role": "user", "content": "What is the capital of France?"}]
 
