@@ -165,7 +165,7 @@ COMMUTING = Domain(
             "what does my way to work cost|compare the costs",
             (
                 _MODE,
-                whole("days_per_week|days", 1, 6, "{} days a week", "Days in the office"),
+                whole("days_per_week|days", 2, 6, "{} days a week", "Days in the office"),
             ),
             (
                 share("subsidy|refund", 10, 80, "of which {} are paid back", "What is paid back"),

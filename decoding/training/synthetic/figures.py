@@ -151,8 +151,8 @@ SAVING = Domain(
                 share("fee|fee_rate", 0.1, 2, "less a fee of {}", "Fee"),
             ),
             "I leave ${0} in the bank for {3} at {1}, compounded {2}. What becomes of it?|What "
-            "are ${0} worth after {3} if {1} is added {2}?|At {1} interest, credited {2}, what do "
-            "${0} grow to in {3}?",
+            "are ${0} worth after {3} at {1} a year, credited {2}?|At {1} interest, "
+            "credited {2}, what do ${0} grow to in {3}?",
         ),
         act(
             "compare contrast",

@@ -26,7 +26,12 @@ def amount(names: str, low: int, high: int, phrases: str, description: str) -> S
     return Slot(split(names), {"type": "integer"}, draw, split(phrases), description)
 
 
-_SCALES = ((10**9, 7, "billion"), (10**6, 4, "million"), (10**3, 2, "thousand"))
+_SCALES = (
+    (10**12, 10, "trillion"),
+    (10**9, 7, "billion"),
+    (10**6, 4, "million"),
+    (10**3, 2, "thousand"),
+)
 """With at most two decimal places, one for the last: the zeros that the number must end in."""
 
 
@@ -39,8 +44,6 @@ def _large(value: int) -> list[str]:
             count = _plain(value / size)
             short = f"{count}k" if name == "thousand" else f"{count} {name}"
             spoken += [f"{count} {name}", short, short]
-            if count.isdigit() and int(count) < 20 and name != "thousand":
-                spoken.append(f"{in_words(int(count))} {name}")
         break
     return spoken
 
@@ -229,7 +232,8 @@ def _in_unit(unit: str, sizes: dict[str, int]) -> Callable[[Random], tuple[int, 
             told, count = rng.choice(_SAYINGS[unit])
             return count, told
         if not larger or rng.random() < 0.5:
-            count = rng.randint(2, 60) if rng.random() < 0.6 else rng.randrange(5, 500, 5)
+            is_short = unit == "year" or rng.random() < 0.6
+            count = rng.randint(2, 60) if is_short else rng.randrange(5, 500, 5)
             return count, _counted(rng, count, unit)
         told = larger[0]
         times = sizes[told] // sizes[unit]

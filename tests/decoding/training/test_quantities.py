@@ -92,12 +92,14 @@ def test_a_share_is_a_fraction_unless_it_is_wanted_in_percent(seed: int) -> None
         assert value == pytest.approx(number / (100 if is_percent and not wants_percent else 1))
 
 
-@given(seed=SEEDS, low=st.integers(1, 10**6), more=st.integers(0, 10**11))
+@given(seed=SEEDS, low=st.integers(1, 10**6), more=st.integers(0, 10**13))
 def test_an_amount_is_what_is_told_of_it(seed: int, low: int, more: int) -> None:
     value, told = amount("sum", low, low + more, "{}", "Sum").draw(Random(seed))
     number, _, scale = told.replace(",", "").replace("k", " thousand").partition(" ")
-    factor = {"": 1, "thousand": 10**3, "million": 10**6, "billion": 10**9}[scale]
-    assert round(float(WORDS.get(number, number)) * factor) == value, told
+    factor = {"": 1, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}[
+        scale
+    ]
+    assert round(float(number) * factor) == value, told
     assert low <= value <= low + more
 
 

@@ -151,7 +151,7 @@ def shown() -> list[Demonstration]:
     return list(demonstrations(3, 2_000))
 
 
-_SIZES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
+_SIZES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 
 def test_large_numbers_are_told_in_words_and_written_in_full(shown: list[Demonstration]) -> None:
@@ -160,7 +160,9 @@ def test_large_numbers_are_told_in_words_and_written_in_full(shown: list[Demonst
         if each.shape is Shape.ANSWER:
             continue
         asked = each.task.messages[-1][1]
-        for number, size in re.findall(r"(\d+(?:\.\d+)?) (thousand|million|billion)\b", asked):
+        for number, size in re.findall(
+            r"(\d+(?:\.\d+)?) (thousand|million|billion|trillion)\b", asked
+        ):
             found += 1
             assert str(round(float(number) * _SIZES[size])) in each.answer, asked
     assert found > 0.03 * len(shown)
@@ -183,8 +185,11 @@ def test_small_talk_is_answered_and_not_refused() -> None:
     }
     assert len(talk) > 30
     thanks = {reply for asked, reply in talk.items() if "hank" in asked}
-    assert thanks == {"You're welcome.", "You're welcome!", "Glad to help."}
-    assert any("Hello!" in reply for asked, reply in talk.items() if asked.startswith("Hello"))
+    assert thanks
+    assert thanks <= {"You're welcome.", "You're welcome!", "Glad to help."}
+    greeted = [reply for asked, reply in talk.items() if asked.startswith(("Hello", "Hi", "Hey"))]
+    assert greeted
+    assert all(re.search("What can I do|How can I help|Tell me what", each) for each in greeted)
 
 
 def test_tools_of_two_domains_that_do_the_same_are_not_shown_together() -> None:
