@@ -256,9 +256,10 @@ def _stranger(
     rng: Random, tools: Sequence[Tool], domain: Domain, domains: Sequence[Domain]
 ) -> Tool | None:
     """A tool of another action than these, if there is one, of their domain or of any."""
-    home = rng.choice((domain, rng.choice(domains)))
-    free = _unlike([each.action for each in tools], home)
-    return make_tool(rng, home, rng.choice(free)) if free else None
+    for home in (rng.choice((domain, rng.choice(domains))), *rng.choices(domains, k=3)):
+        if free := _unlike([each.action for each in tools], home):
+            return make_tool(rng, home, rng.choice(free))
+    return None
 
 
 def _unlike(seen: Sequence[Action], home: Domain) -> list[Action]:
