@@ -17,8 +17,10 @@ from decoding.training.synthetic.arts import ARTS
 from decoding.training.synthetic.calculations import CALCULATIONS
 from decoding.training.synthetic.culture import CULTURE
 from decoding.training.synthetic.domain import Action, Domain
+from decoding.training.synthetic.everyday import EVERYDAY
 from decoding.training.synthetic.extraction import extraction
 from decoding.training.synthetic.facts import FACTS
+from decoding.training.synthetic.figures import FIGURES
 from decoding.training.synthetic.formats import Answering, Format, Spelling, answering
 from decoding.training.synthetic.household import HOUSEHOLD
 from decoding.training.synthetic.money import MONEY
@@ -27,6 +29,7 @@ from decoding.training.synthetic.questions import asked_again, ended, joined, qu
 from decoding.training.synthetic.science import SCIENCE
 from decoding.training.synthetic.services import SERVICES
 from decoding.training.synthetic.specs import Call, Tool, draw_call, make_tool, with_another_value
+from decoding.training.synthetic.talk import aside
 from decoding.training.synthetic.travel import TRAVEL
 from decoding.training.synthetic.wellbeing import WELLBEING
 from decoding.training.tasks import Kind, Task
@@ -44,6 +47,8 @@ _ALL = (
     *ARTS,
     *FACTS,
     *SERVICES,
+    *FIGURES,
+    *EVERYDAY,
 )
 DOMAINS = {each.name: each for each in _ALL}
 HELD_OUT_DOMAINS = ("astronomy", "geometry", "restaurants")
@@ -58,9 +63,12 @@ _FORMATS = {Format.CALL: 42, Format.TAGGED: 32, Format.ARGUMENTS: 12, Format.CAL
 _NUM_TOOLS = {1: 28, 2: 28, 3: 22, 4: 13, 5: 9}
 _SHOWN_FORMATS = {Format.CALL: 10, Format.TAGGED: 80, Format.ARGUMENTS: 3, Format.CALLS: 7}
 """Of demonstrations."""
+_WORKED_OUT = 2.5
+"""How much oftener than others the domains are shown whose values are not copied."""
 _QUESTIONS = 4
 """To the same tools."""
-_SPACED, _UNFIT = 0.3, 0.14
+_SPACED, _UNFIT, _ASIDE = 0.3, 0.16, 1 / 3
+"""An aside is a question of the unfit that is no wish for any tool at all."""
 _REFUSALS = (
     "I have no tool for that.",
     "None of my tools can do that.",
@@ -132,8 +140,9 @@ def _demonstrated(seed: int, names: Sequence[str]) -> Iterator[Demonstration]:
     domains = [DOMAINS[name] for name in names if name != _EXTRACTION]
     if not domains:
         raise ValueError("demonstrations need a domain with tools")
+    weights = [_WORKED_OUT if each in (*FIGURES, *EVERYDAY) else 1 for each in domains]
     while True:
-        domain = rng.choice(domains)
+        domain = rng.choices(domains, weights)[0]
         first = make_tool(rng, domain, rng.choice(domain.actions))
         tools = [first, *_others(rng, first, domain, domains)]
         stranger = _stranger(rng, tools, domain, domains)
@@ -143,8 +152,8 @@ def _demonstrated(seed: int, names: Sequence[str]) -> Iterator[Demonstration]:
             tools = tools[:1]
         shown = answering(rng, form, rng.sample(tools, len(tools)), spelling)
         for _ in range(_QUESTIONS):
-            if form is Format.TAGGED and stranger is not None and rng.random() < _UNFIT:
-                yield _unfit(rng, shown, stranger)
+            if form is Format.TAGGED and rng.random() < _UNFIT:
+                yield _unfit(rng, shown, tools, stranger)
             else:
                 yield _fit(rng, domain, shown, rng.sample(tools, len(tools)))
 
@@ -159,11 +168,16 @@ def with_tools(rng: Random, task: Task, domains: Sequence[str] = TRAINING_DOMAIN
     return replace(task, messages=(("system", shown.system), *asked))
 
 
-def _unfit(rng: Random, shown: Answering, stranger: Tool) -> Demonstration:
-    """A question for which none of the tools is made: `stranger` would be."""
-    asked = question(rng, draw_call(rng, stranger))
+def _unfit(
+    rng: Random, shown: Answering, tools: Sequence[Tool], stranger: Tool | None
+) -> Demonstration:
+    """A question for which none of the tools is made: `stranger` would be, or no tool at all."""
+    if stranger is None or rng.random() < _ASIDE:
+        asked, reply = aside(rng, [each.action for each in tools])
+    else:
+        asked, reply = question(rng, draw_call(rng, stranger)), None
     task = _task([("system", shown.system), ("user", asked)], "none", None)
-    return Demonstration(task, rng.choice(_REFUSALS), Shape.ANSWER)
+    return Demonstration(task, reply or rng.choice(_REFUSALS), Shape.ANSWER)
 
 
 def _fit(rng: Random, domain: Domain, shown: Answering, tools: Sequence[Tool]) -> Demonstration:
@@ -223,12 +237,12 @@ def _calling(rng: Random, domains: Sequence[Domain]) -> _Example:
 
 
 def _others(rng: Random, needed: Tool, domain: Domain, domains: Sequence[Domain]) -> Iterator[Tool]:
-    """Further tools, no two of one action, so that one tool alone fits the question."""
+    """Further tools, no two of one action or alike, so that one tool alone fits the question."""
     seen: list[Action] = [needed.action]
     names = {needed.name}
     for _ in range(rng.choices(list(_NUM_TOOLS), list(_NUM_TOOLS.values()))[0] - 1):
         home = rng.choice(domains) if rng.random() < _FOREIGN else domain
-        free = [each for each in home.actions if each not in seen]
+        free = _unlike(seen, home)
         if not free:
             continue
         tool = make_tool(rng, home, rng.choice(free))
@@ -242,10 +256,21 @@ def _stranger(
     rng: Random, tools: Sequence[Tool], domain: Domain, domains: Sequence[Domain]
 ) -> Tool | None:
     """A tool of another action than these, if there is one, of their domain or of any."""
-    home = rng.choice((domain, rng.choice(domains)))
-    seen = [each.action for each in tools]
-    free = [each for each in home.actions if each not in seen]
-    return make_tool(rng, home, rng.choice(free)) if free else None
+    for home in (rng.choice((domain, rng.choice(domains))), *rng.choices(domains, k=3)):
+        if free := _unlike([each.action for each in tools], home):
+            return make_tool(rng, home, rng.choice(free))
+    return None
+
+
+def _unlike(seen: Sequence[Action], home: Domain) -> list[Action]:
+    """The actions of a domain that do something else than those seen. Within a domain all differ;
+    those of two domains may do the same, which their words give away."""
+    foreign = [each for each in seen if each not in home.actions]
+    return [
+        each
+        for each in home.actions
+        if each not in seen and all(not each.stems & other.stems for other in foreign)
+    ]
 
 
 def _asked(rng: Random, form: Format, tools: Sequence[Tool]) -> tuple[str, list[Call]]:

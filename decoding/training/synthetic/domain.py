@@ -3,9 +3,19 @@
 from dataclasses import dataclass
 
 from decoding.training.synthetic.slots import Slot
+from decoding.training.synthetic.words import by_space
 
 Slots = Slot | tuple[Slot, ...]
 """A slot, or several of which a tool has one."""
+
+_COMMON = frozenset(
+    by_space(
+        "about after anoth betwe calcu chang compa facts find from info inter list many name numbe "
+        "other over place point price searc sever size some somet that their time under value what "
+        "when where with work"
+    )
+)
+"""Stems of words that tell little of what a tool does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,12 @@ class Action:
     core: tuple[Slots, ...]
     more: tuple[Slots, ...]
     sentences: tuple[str, ...]
+
+    @property
+    def stems(self) -> frozenset[str]:
+        """How the telling words of its nouns and description begin."""
+        words = " ".join((*self.nouns, self.description)).replace("_", " ").lower().split()
+        return frozenset(each[:5] for each in words if len(each) > 3) - _COMMON
 
 
 @dataclass(frozen=True, slots=True)

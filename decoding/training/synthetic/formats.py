@@ -220,6 +220,9 @@ def _described(parameter: Parameter, has_old_types: bool) -> dict[str, Any]:
         shown["enum"] = schema["enum"]
     if "items" in schema:
         shown["items"] = {"type": _named(schema["items"]["type"], has_old_types)}
+    if "additionalProperties" in schema:
+        values = schema["additionalProperties"]["type"]
+        shown["additionalProperties"] = {"type": _named(values, has_old_types)}
     return shown
 
 

@@ -136,7 +136,8 @@ def _places(call: Call) -> list[Mention] | None:
 
 def _completed(rng: Random, sentence: str, places: list[Mention], call: Call) -> str:
     """The sentence with its wordings, and what else is to be told."""
-    asked = sentence.format(*(each.spoken for each in places))
+    # People do not write "3x + -2".
+    asked = sentence.format(*(each.spoken for each in places)).replace("+ -", "- ")
     asked = asked[0].upper() + asked[1:]
     rest = [each for each in call.mentions if each not in places]
     if not rest:

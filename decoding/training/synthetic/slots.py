@@ -113,6 +113,25 @@ def flag(names: str, yes: str, no: str, description: str) -> Slot:
     return Slot(split(names), {"type": "boolean"}, draw, ("{}",), description)
 
 
+def mapping(names: str, maker: Maker, values: Slot, phrases: str, description: str) -> Slot:
+    """An object whose keys the question names, each with a value of the slot `values`,
+    whose phrases put {0}, the key, and {1}, the value, together."""
+
+    def draw(rng: Random) -> tuple[dict[str, Any], str]:
+        drawn: dict[str, Any] = {}
+        told = []
+        join = rng.choice(values.phrases)
+        for _ in range(rng.randint(2, LONGEST_LIST)):
+            key, spoken = maker(rng)
+            if key not in drawn:
+                drawn[key], value = values.draw(rng)
+                told.append(join.format(spoken, value))
+        return drawn, listed(told)
+
+    schema = {"type": "object", "additionalProperties": values.schema}
+    return Slot(split(names), schema, draw, split(phrases), description)
+
+
 def listed(words: list[str]) -> str:
     """a, b and c"""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -10,6 +10,8 @@ from decoding.training.synthetic.domain import Action, Domain, alternatives
 from decoding.training.synthetic.slots import Slot
 
 _GROUPED, _REQUIRED_MORE, _MENTIONED = 0.15, 0.25, 0.65
+_LISTED, _CASED = 0.3, 0.4
+"""Parameters whose description lists the allowed values; those of them with capital letters."""
 _GROUPS = ("options", "details", "settings", "params", "request", "criteria", "preferences")
 _ENDINGS = ("", "", "", ".", ". Gives the result.", ". Returns an object.")
 _HEADS = ("", "", "Optional. ")
@@ -25,6 +27,7 @@ class _Style(Enum):
     SNAKE = "get_weather"
     CAMEL = "getWeather"
     DOTTED = "weather.get_forecast"
+    DEEP = "weather.forecast.get"
     NOUN_FIRST = "forecast.get"
 
 
@@ -114,6 +117,8 @@ def _tool_name(rng: Random, style: _Style, domain: str, verb: str, noun: str) ->
             return camel(f"{verb}_{noun}")
         case _Style.DOTTED:
             return f"{domain}.{verb}_{noun}"
+        case _Style.DEEP:
+            return f"{domain}.{noun}.{verb}"
         case _Style.NOUN_FIRST:
             return rng.choice((f"{noun}.{verb}", f"{noun}_{verb}"))
 
@@ -131,6 +136,11 @@ def _tool_description(rng: Random, action: Action, verb: str) -> str:
 def make_parameter(rng: Random, slot: Slot, is_required: bool, is_camel: bool) -> Parameter:
     name = rng.choice(slot.names)
     description = slot.description
+    is_listed = "enum" in slot.schema and rng.random() < _LISTED
+    if is_listed and rng.random() < _CASED:
+        slot = _cased(rng, slot)
+    if is_listed:
+        description += f": {', '.join(slot.schema['enum'])}"
     if not is_required:
         description = rng.choice(_HEADS) + description
         if rng.random() < 0.4:
@@ -138,6 +148,19 @@ def make_parameter(rng: Random, slot: Slot, is_required: bool, is_camel: bool) -
     elif rng.random() < 0.2 and not slot.is_flag:
         description += f", e.g. {_plain(slot.draw(rng)[0])}"
     return Parameter(camel(name) if is_camel else name, description, is_required, slot)
+
+
+def _cased(rng: Random, slot: Slot) -> Slot:
+    """The allowed values in capital letters, which nobody says."""
+    change = rng.choice((str.capitalize, str.upper))
+
+    def draw(rng: Random) -> tuple[str, str]:
+        value, spoken = slot.draw(rng)
+        return change(value), spoken
+
+    allowed = [change(each) for each in slot.schema["enum"]]
+    is_plain = all(each.replace("_", "").islower() for each in slot.schema["enum"])
+    return replace(slot, schema={**slot.schema, "enum": allowed}, draw=draw) if is_plain else slot
 
 
 def _plain(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Domains of travel, the city and the sky."""
 
 from decoding.training.synthetic.domain import Domain, act
+from decoding.training.synthetic.quantities import implied
 from decoding.training.synthetic.slots import choice, flag, number, text, texts, whole
 from decoding.training.synthetic.words import (
     ADDRESS,
@@ -53,7 +54,16 @@ WEATHER = Domain(
             (
                 _DATE,
                 _UNITS,
-                whole("days|num_days", 2, 14, "for the next {} days", "Days to forecast"),
+                (
+                    whole("days|num_days", 2, 14, "for the next {} days", "Days to forecast"),
+                    implied(
+                        "days|num_days",
+                        "7=next week/coming week/next 7 days,14=next two weeks/coming fortnight,"
+                        "30=next 30 days",
+                        "for the {}",
+                        "Days to forecast",
+                    ),
+                ),
                 text("country", one_of(COUNTRIES), "(country: {})", "Country of the place"),
                 flag("hourly|include_hourly", "hour by hour", "without hourly values", "By hour"),
             ),

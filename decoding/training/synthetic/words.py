@@ -282,6 +282,13 @@ _TOWNS = by_comma(
     "Salem OR,Nashville TN,Memphis TN,Austin TX,Houston TX,El Paso TX,Richmond VA,Norfolk VA,"
     "Seattle WA,Tacoma WA,Madison WI"
 )
+_PLACES = by_comma(
+    "Bergen/Norway,Bologna/Italy,Brno/Czechia,Calgary/Canada,Cork/Ireland,Durban/South Africa,"
+    "Fukuoka/Japan,Graz/Austria,Guadalajara/Mexico,Hobart/Australia,Lyon/France,Recife/Brazil,"
+    "Medellín/Colombia,Pune/India,Seville/Spain,Tampere/Finland,Utrecht/Netherlands"
+)
+_TONES = by_comma("A,B,C,D,E,F,G,B flat,E flat,F sharp")
+_QUALITIES = by_comma("dried,fresh,frozen,local,organic,peeled,ripe,smoked,unsalted,washed")
 STATES = list(_STATES.values())
 MUSEUMS = by_comma(
     "Acropolis Museum,Belvedere,British Museum,Deutsches Museum,Hermitage,Kunsthalle,"
@@ -476,9 +483,17 @@ def _power(rng: Random) -> tuple[str, str]:
 
 
 def _town(rng: Random) -> tuple[str, str]:
-    """A city and the code of its state."""
+    """A city and its state, as they are told."""
     town, code = rng.choice(_TOWNS).rsplit(" ", 1)
-    return f"{town}, {code}", rng.choice((f"{town}, {code}", f"{town}, {_STATES[code]}"))
+    told = f"{town}, {rng.choice((code, _STATES[code]))}"
+    return told, told
+
+
+def _place(rng: Random) -> tuple[str, str]:
+    """A city together with its country."""
+    town, country = rng.choice(_PLACES).split("/")
+    value = f"{town}, {country}"
+    return value, rng.choice((value, value, f"{town} in {country}", f"{town} ({country})"))
 
 
 def _long_town(rng: Random) -> tuple[str, str]:
@@ -495,7 +510,9 @@ def _sequence(rng: Random) -> str:
     return "".join(rng.choices("ACGT", k=rng.randrange(6, 18)))
 
 
-POWERS, TOWN, LONG_TOWN = _power, _town, _long_town
+POWERS, TOWN, LONG_TOWN, PLACE = _power, _town, _long_town, _place
+KEY = same(lambda rng: f"{rng.choice(_TONES)} {rng.choice(('major', 'minor', 'Major', 'Minor'))}")
+GOODS = same(lambda rng: f"{rng.choice(_QUALITIES)} {rng.choice(FOODS)}")
 FULL_NAME, EMAIL, CODE, PHONE = same(_full_name), same(_email), same(_code), same(_phone)
 TITLE, COMPANY, ADDRESS, PATH = same(_title), same(_company), same(_address), same(_path)
 FOLDER, FUNCTION, REMARK, SEQUENCE = same(_folder), same(_function), same(_remark), same(_sequence)

@@ -18,6 +18,9 @@ from decoding.training.tool_tasks import (
     DOMAINS,
     HELD_OUT_DOMAINS,
     TRAINING_DOMAINS,
+    Demonstration,
+    Shape,
+    demonstrations,
     tool_examples,
     tool_tasks,
 )
@@ -141,6 +144,88 @@ def test_turns_alternate_and_some_tasks_go_on_after_a_result() -> None:
         assert roles[0] == "system"
         assert roles[1:] == (["user", "assistant"] * len(roles))[: len(roles) - 1]
         assert roles[-1] == "user"
+
+
+@pytest.fixture(scope="module")
+def shown() -> list[Demonstration]:
+    return list(demonstrations(3, 2_000))
+
+
+_SIZES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+
+
+def test_large_numbers_are_told_in_words_and_written_in_full(shown: list[Demonstration]) -> None:
+    found = 0
+    for each in shown:
+        if each.shape is Shape.ANSWER:
+            continue
+        asked = each.task.messages[-1][1]
+        for number, size in re.findall(
+            r"(\d+(?:\.\d+)?) (thousand|million|billion|trillion)\b", asked
+        ):
+            found += 1
+            assert str(round(float(number) * _SIZES[size])) in each.answer, asked
+    assert found > 0.03 * len(shown)
+
+
+def test_a_sixth_of_the_questions_fits_none_of_the_tools(
+    shown: list[Demonstration],
+) -> None:
+    tagged = [each for each in shown if "To call a tool, write only" in each.task.messages[0][1]]
+    unfit = [each for each in tagged if each.task.source.endswith("/none")]
+    assert 0.13 < len(unfit) / len(tagged) < 0.19
+    assert all(each.shape is Shape.ANSWER and "{" not in each.answer for each in unfit)
+
+
+def test_small_talk_is_answered_and_not_refused() -> None:
+    talk = {
+        each.task.messages[-1][1]: each.answer
+        for each in demonstrations(6, 3_000)
+        if each.task.source.endswith("/none") and "tool" not in each.answer
+    }
+    assert len(talk) > 30
+    thanks = {reply for asked, reply in talk.items() if "hank" in asked}
+    assert thanks
+    assert thanks <= {"You're welcome.", "You're welcome!", "Glad to help."}
+    greeted = [reply for asked, reply in talk.items() if asked.startswith(("Hello", "Hi", "Hey"))]
+    assert greeted
+    assert all(re.search("What can I do|How can I help|Tell me what", each) for each in greeted)
+
+
+def test_tools_of_two_domains_that_do_the_same_are_not_shown_together() -> None:
+    alike = ("Convert between currencies", "Convert an amount of money into", "What some cash is")
+    told = [
+        [text.lower() in each.task.messages[0][1].lower() for text in alike]
+        for each in demonstrations(2, 600, ("finance", "investment", "exchange"))
+    ]
+    assert any(sum(each) == 1 for each in told)
+    assert not any(sum(each) > 1 for each in told)
+
+
+def test_allowed_values_are_spelled_otherwise_where_the_description_lists_them() -> None:
+    rng, seen = Random(2), 0
+    action = DOMAINS["commuting"].actions[1]
+    for _ in range(200):
+        tool = make_tool(rng, DOMAINS["commuting"], action)
+        call = draw_call(rng, tool)
+        for mention in call.mentions:
+            name, allowed = mention.path[-1], mention.slot.schema.get("enum", [])
+            if "TRANSIT" in allowed:
+                seen += 1
+                told = next(each for each in tool.parameters if each.name == mention.path[0])
+                assert mention.spoken.islower(), name
+                assert "TRANSIT" in f"{told.description} {told.members}"
+    assert seen > 5
+
+
+def test_objects_of_free_keys_are_in_the_grammar() -> None:
+    rng, tokenizer = Random(4), byte_tokenizer()
+    for domain in (DOMAINS["grading"], DOMAINS["ledger"]):
+        for action in domain.actions:
+            tool = make_tool(rng, domain, action)
+            form = answering(rng, Format.CALL, [tool])
+            answer = form.written([draw_call(rng, tool)])
+            assert form.grammar.accepts(answer, tokenizer), answer
 
 
 @pytest.mark.parametrize("start", ["<tool_call>", "[{", '{"name":', '{"'])
