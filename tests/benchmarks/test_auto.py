@@ -1,9 +1,11 @@
 """The benchmark of `Auto` at a size that takes a moment."""
 
 import json
+import statistics
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -35,11 +37,21 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
         assert bool(point.decisions) == (point.mode == "auto")
     for live in (1, 2):
         fixed = [each for each in points if each.live == live and each.mode != "auto"]
-        assert max(fixed, key=lambda each: each.tokens_per_second).to_best == 1.0
+        best = max(fixed, key=lambda each: each.tokens_per_second)
+        assert best.to_best == 1.0
+        for each in points:
+            assert (each.error == 0.0) == (each is best) or each.live != live
     table = auto.as_table(points)
     assert all(mode in table for mode in modes)
     args = auto.options().parse_args([])
     assert len(json.loads(auto.as_json(args, COST, points))["results"]) == len(points)
+
+
+def test_the_error_is_how_much_such_medians_scatter() -> None:
+    random = Random(3)
+    samples = [[random.gauss(1.0, 0.1) for _ in range(25)] for _ in range(2000)]
+    scatter = statistics.stdev(map(statistics.median, samples))
+    assert statistics.mean(map(auto._error_of_median, samples)) == pytest.approx(scatter, rel=0.1)
 
 
 def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_is_measured(
@@ -53,7 +65,9 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_is_measured(
 
 
 def test_a_plot_is_drawn_or_says_what_it_needs(tmp_path: Path) -> None:
-    points = [auto.Point("tool", mode, 1, 2.0, 1.0, 1.0, {}) for mode in ("autoregressive", "auto")]
+    points = [
+        auto.Point("tool", mode, 1, 2.0, 1.0, 1.0, 0.0, {}) for mode in ("autoregressive", "auto")
+    ]
     file = tmp_path / "plots" / "auto.svg"
     if find_spec("matplotlib") is None:
         with pytest.raises(ValueError, match=r"trimode\[bench\]"):
