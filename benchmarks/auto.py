@@ -73,7 +73,7 @@ USUAL = ["tool", "prose", "alternating"]
 @dataclass(frozen=True, slots=True)
 class Point:
     """One mode with so many live sequences on one workload. `to_best` are its tokens per second
-    to those of the fixed mode that was best, give or take `error`."""
+    to those of the fixed mode that was best, give or take `to_best_error`."""
 
     workload: str
     mode: str
@@ -81,7 +81,7 @@ class Point:
     tokens_per_second: float
     tokens_per_forward: float
     to_best: float
-    error: float
+    to_best_error: float | None
     decisions: Mapping[str, int]
 
 
@@ -234,10 +234,10 @@ class Load:
         )
 
 
-def _error_of_median(values: Sequence[float]) -> float:
-    """The standard error, as if they were normal; 0 for a single one."""
+def _error_of_median(values: Sequence[float]) -> float | None:
+    """The standard error, as if they were normal; None for a single one."""
     if len(values) == 1:
-        return 0.0
+        return None
     return math.sqrt(math.pi / 2 / len(values)) * statistics.stdev(values)
 
 
@@ -331,9 +331,14 @@ def as_table(points: Sequence[Point]) -> str:
             if mode == "auto" or mode.startswith("auto without"):
                 name = f"{mode} to the best fixed"
                 lines.append(f"{name:32} " + "".join(f"{p.to_best:8.2f}" for p in line))
-                lines.append(f"{'give or take':32} " + "".join(f"{p.error:8.2f}" for p in line))
+                lines.append(f"{'give or take':32} " + "".join(map(_shown_error, line)))
         lines.append("")
     return "\n".join(lines)
+
+
+def _shown_error(point: Point) -> str:
+    error = point.to_best_error
+    return f"{'unknown':>8}" if error is None else f"{error:8.2f}"
 
 
 def _grouped(points: Sequence[Point]) -> dict[str, dict[str, list[Point]]]:

@@ -251,6 +251,7 @@ class Core:
         picked = pick_tokens(logits_RV, choices_of(served), never=self.network.mask_token_id)
         seconds = time.perf_counter() - started
         self._totals.count_forward(forward.num_rows)
+        self._pace.forward_ended()
         if all(one.num_picks for one in served):
             draft_rows = sum(one.num_rows for one in served if one.span.adapter)
             self._pace.forward_took(forward.num_rows - draft_rows, draft_rows, seconds)

@@ -236,10 +236,13 @@ class Pace:
             self._probe_after[region] = _PROBE_FIRST
         self._unprobed[region] = 0 if denoised else self._unprobed[region] + 1
 
+    def forward_ended(self) -> None:
+        """Of any kind: what was known for its time is computed anew."""
+        self._shares.clear()
+
     def forward_took(self, causal_rows: int, draft_rows: int, seconds: float) -> None:
         """Corrects the curves by a forward of decoding. Those with prompts in them say little
         about it."""
-        self._shares.clear()
         if self._running is not None:
             self._running.follow(causal_rows, seconds, draft_rows)
 

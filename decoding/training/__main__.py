@@ -42,7 +42,7 @@ from decoding.training.bulk import bulk_answers
 from decoding.training.config import AdapterTraining, ToolTraining, Training
 from decoding.training.draft_head import HeadTraining, Traces, joined, trace, train_head
 from decoding.training.drafting import draft_trainer
-from decoding.training.int8 import with_int8_products
+from decoding.training.int8 import are_int8_products_quick, with_int8_products
 from decoding.training.own_prompts import own_prompts, own_prompts_in_bulk
 from decoding.training.sampler import (
     SamplerTraining,
@@ -305,6 +305,8 @@ def _directory(args: argparse.Namespace) -> Path:
 
 def _network(args: argparse.Namespace, adapter: Path | None = None) -> Transformer:
     is_rounded = args.dtype == _INT8
+    if is_rounded and (args.device != "cpu" or not are_int8_products_quick()):
+        raise SystemExit("--dtype int8 is for CPUs with AVX-512 VNNI: take float32 or bfloat16")
     network = read_network(
         _directory(args),
         dtype=torch.float32 if is_rounded else _DTYPES[args.dtype],

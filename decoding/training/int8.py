@@ -1,7 +1,8 @@
 """Products in int8, forward and back, with weights that stay as they are.
 
-On a CPU with VNNI they take a quarter of the time that float32 takes. Rows and their gradients are
-rounded row by row, weights by output where rows go in and by input where gradients come back.
+On a CPU with AVX-512 VNNI they take a quarter of the time that float32 takes, on others much more.
+Rows and their gradients are rounded row by row, weights by output where rows go in and by input
+where gradients come back.
 Source: SwitchBack, arXiv 2304.13013, section 2; the product that is left in high precision there
 is that of the weights' gradient, which frozen weights do not have.
 """
@@ -19,6 +20,12 @@ from decoding.network.transformer import Transformer
 
 _LARGEST = 127.0
 _TINY = 1e-30
+
+
+def are_int8_products_quick() -> bool:
+    """Whether this CPU has instructions for them; False, too, where torch is too old to tell."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_vnni"))
 
 
 def with_int8_products(network: Transformer) -> Transformer:

@@ -68,7 +68,7 @@ _WORKED_OUT = 2.5
 _QUESTIONS = 4
 """To the same tools."""
 _SPACED, _UNFIT, _ASIDE = 0.3, 0.16, 1 / 3
-"""An aside is a question of the unfit that is no wish for any tool at all."""
+"""An aside is one of the unfit that no tool at all is for."""
 _REFUSALS = (
     "I have no tool for that.",
     "None of my tools can do that.",
@@ -127,8 +127,8 @@ def demonstrations(
     seed: int, count: int, domains: Sequence[str] = TRAINING_DOMAINS
 ) -> Iterator[Demonstration]:
     """`count` demonstrations, the same for the same seed and domains: one call, several, the
-    answer that follows from a result, or the one that no tool fits the question. Neighbours ask
-    the same tools, four at a time.
+    answer that follows from a result, the one that no tool fits the question, or a reply to small
+    talk. Neighbours ask the same tools, four at a time.
 
     Raises `ValueError` where a domain is not known.
     """

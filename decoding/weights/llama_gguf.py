@@ -31,6 +31,15 @@ _CONFIG = {
     "tokenizer.ggml.unknown_token_id": "unk_token_id",
     "tokenizer.ggml.padding_token_id": "pad_token_id",
 }
+_NEEDED = (
+    "llama.vocab_size",
+    "llama.block_count",
+    "llama.context_length",
+    "llama.embedding_length",
+    "llama.feed_forward_length",
+    "llama.attention.head_count",
+    "llama.attention.layer_norm_rms_epsilon",
+)
 _OUTER = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
@@ -52,12 +61,10 @@ _LAYER = {
 def read_llama(file: Path) -> tuple[LlamaConfig, dict[str, Tensor]]:
     """The configuration and the dequantised weights, named as Hugging Face names them.
 
-    Raises `WeightsError` for another kind of model.
+    Raises `WeightsError` for another kind of model, or a file that leaves out its sizes.
     """
     reader = gguf.GGUFReader(file)
-    architecture = reader.fields["general.architecture"].contents()
-    if architecture != "llama":
-        raise WeightsError(f"the file holds a {architecture!r} model, not a 'llama' one", file)
+    _check(reader, file)
     config = _read_config(reader)
     heads = {
         "q_proj": config.num_attention_heads,
@@ -74,6 +81,19 @@ def read_llama(file: Path) -> tuple[LlamaConfig, dict[str, Tensor]]:
         owned = np.require(weights, np.float32, ["C", "W"])
         tensors[name] = torch.from_numpy(owned)
     return config, tensors
+
+
+def _check(reader: Any, file: Path) -> None:
+    fields = reader.fields
+    named = fields.get("general.architecture")
+    architecture = None if named is None else named.contents()
+    if architecture != "llama":
+        raise WeightsError(f"the file holds a {architecture!r} model, not a 'llama' one", file)
+    for key in _NEEDED:
+        if key not in fields:
+            raise WeightsError(f"the file does not tell {key!r}", file)
+    if any(key.startswith("llama.rope.scaling.") for key in fields):
+        raise WeightsError("the file's model scales its rotations, which is not read here", file)
 
 
 def _read_config(reader: Any) -> LlamaConfig:

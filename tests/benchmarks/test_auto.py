@@ -40,7 +40,7 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
         best = max(fixed, key=lambda each: each.tokens_per_second)
         assert best.to_best == 1.0
         for each in points:
-            assert (each.error == 0.0) == (each is best) or each.live != live
+            assert (each.to_best_error == 0.0) == (each is best) or each.live != live
     table = auto.as_table(points)
     assert all(mode in table for mode in modes)
     args = auto.options().parse_args([])
@@ -50,8 +50,10 @@ def test_every_mode_that_the_network_can_do_has_its_points(mask_token_id: int | 
 def test_the_error_is_how_much_such_medians_scatter() -> None:
     random = Random(3)
     samples = [[random.gauss(1.0, 0.1) for _ in range(25)] for _ in range(2000)]
+    assert auto._error_of_median([1.0]) is None
     scatter = statistics.stdev(map(statistics.median, samples))
-    assert statistics.mean(map(auto._error_of_median, samples)) == pytest.approx(scatter, rel=0.1)
+    errors = [auto._error_of_median(each) or 0.0 for each in samples]
+    assert statistics.mean(errors) == pytest.approx(scatter, rel=0.1)
 
 
 def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_is_measured(

@@ -39,7 +39,8 @@ class Action:
     def stems(self) -> frozenset[str]:
         """How the telling words of its nouns and description begin."""
         words = " ".join((*self.nouns, self.description)).replace("_", " ").lower().split()
-        return frozenset(each[:5] for each in words if len(each) > 3) - _COMMON
+        singular = (each.strip(",").removesuffix("s") for each in words)
+        return frozenset(each[:5] for each in singular if len(each) > 3) - _COMMON
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ GROCERIES = Domain(
         act(
             "find suggest",
             "food_ideas grocery_meals meals_from_food",
-            "Meals that can be made from some foods",
+            "Recipes for meals from some foods",
             "what can I make|find me a meal",
             (texts("ingredients|foods|items", GOODS, "from {}", "What there is"),),
             (
@@ -128,7 +128,7 @@ COMMUTING = Domain(
         act(
             "find plan",
             "commute commute_route way_to_work",
-            "Way to work and back",
+            "Way to work and back, by train or bus",
             "how do I get to work|plan my commute",
             (
                 text("home|start|origin", PLACE, "from {}", "City and country"),
@@ -138,7 +138,7 @@ COMMUTING = Domain(
             (
                 text("arrive_by|arrival_time", a_time, "by {}", "HH:MM, 24 hours"),
                 flag("avoid_tolls", "without paying tolls", "even with tolls", "No tolls"),
-                flag("return_trip|include_return", "and the way back", "one way only", "Back too"),
+                flag("return_trip|include_return", "with the way back", "one way only", "Back too"),
             ),
             "I live in {0} and work in {1}. How do I get there {2}?|Going {2}, how do I get from "
             "{0} to {1} each morning?",
@@ -194,7 +194,7 @@ GUESTS = Domain(
                     "with {}",
                     "Kind of bed",
                 ),
-                duration("nights|stay", "for {}", "Length of the stay", "day"),
+                duration("days|stay", "for {}", "Length of the stay", "day"),
             ),
             (
                 text("arrival|check_in", a_date, "from {}", "First day, YYYY-MM-DD"),
@@ -238,7 +238,7 @@ GRADING = Domain(
             "what is the average|work out the average",
             (text("student|pupil|name", FULL_NAME, "of {}", "Full name"), _SCORES),
             (
-                flag("include_rank|rank", "and the rank in class", "no rank", "Rank"),
+                flag("include_rank|rank", "with the rank in class", "no rank", "Rank"),
                 flag("round|rounded", "rounded", "not rounded", "Rounded"),
             ),
             "{0} has these points: {1}. What is the average?|What does {0} have on average with "
@@ -413,7 +413,7 @@ EXCHANGE = Domain(
             "change my cash|what is my cash worth",
             (
                 amount("amount|sum|value", 50, 9_000_000, "of {}", "How much"),
-                text("source|from_currency|from", said_as(MONEY_NAMES), "{}", "Code, as USD"),
+                text("source|from_currency", said_as(MONEY_NAMES), "held in {}", "Code, as USD"),
                 text("target|to_currency|to", said_as(MONEY_NAMES), "into {}", "Code, as USD"),
             ),
             (
@@ -423,7 +423,7 @@ EXCHANGE = Domain(
                     "at yesterday's rate|not at the live rate",
                     "Rate of the moment",
                 ),
-                share("fee|fee_rate", 0.2, 5, "with a fee of {}", "Fee"),
+                share("fee|fee_rate", 0.6, 5, "with a fee of {}", "Fee"),
             ),
             "I hold {0} {1}. What is it in {2}?|Change {0} {1} into {2}.",
         ),
@@ -489,7 +489,7 @@ HARMONY = Domain(
             "I need a melody in {0} of {1} bars.|Make {1} bars in {0}.",
         ),
     ),
-    (text("city", one_of(CITIES), "", ""), whole("bars", 2, 36, "", "")),
+    (text("key", KEY, "", ""), whole("bars", 2, 36, "", "")),
 )
 
 EVERYDAY = (

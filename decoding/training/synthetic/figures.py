@@ -94,7 +94,7 @@ CORPORATE = Domain(
                 amount("shares|num_shares", 10**6, 5 * 10**9, "with {} shares", "Shares it has"),
                 number("price|share_price", 2, 400, "at ${} each", "Price of one", 2),
             ),
-            (amount("debt|total_debt", 10**5, 10**9, "and ${} of debt", "What it owes"),),
+            (amount("debt|total_debt", 10**5, 10**9, "with ${} of debt", "What it owes"),),
             "A firm has {0} shares at ${1} each. What is it worth?|What is a company with {0} "
             "shares worth if one costs ${1}?",
         ),
@@ -106,7 +106,7 @@ CORPORATE = Domain(
             (
                 amount("debt|liabilities", 10**4, 10**9, "with debts of ${}", "What is owed"),
                 amount("assets|total_assets", 10**5, 10**10, "assets of ${}", "What is owned"),
-                amount("equity|own_capital", 10**4, 10**9, "and ${} of equity", "Own capital"),
+                amount("equity|own_capital", 10**4, 10**9, "with ${} of equity", "Own capital"),
             ),
             (_DIGITS,),
             "We owe ${0}, own ${1} and have ${2} of equity. Are we healthy?|Assets of ${1}, debts "
@@ -148,7 +148,7 @@ SAVING = Domain(
             ),
             (
                 amount("monthly_deposit|contribution", 20, 2_000, "adding ${} a month", "Added"),
-                share("fee|fee_rate", 0.1, 2, "less a fee of {}", "Fee"),
+                share("fee|fee_rate", 0.6, 2, "less a fee of {}", "Fee"),
             ),
             "I leave ${0} in the bank for {3} at {1}, compounded {2}. What becomes of it?|What "
             "are ${0} worth after {3} at {1} a year, credited {2}?|At {1} interest, "
@@ -163,7 +163,7 @@ SAVING = Domain(
                 amount("amount|sum|balance", 500, 200_000, "for ${}", "Sum to be saved"),
                 share("rate_a|first_rate|rate1", 0.5, 8, "at {} in one bank", "Rate of the first"),
                 share(
-                    "rate_b|second_rate|rate2", 0.5, 8, "and {} in the other", "Rate of the second"
+                    "rate_b|second_rate|rate2", 0.5, 8, "at {} in the other", "Rate of the second"
                 ),
             ),
             (_YEARS,),
@@ -181,7 +181,7 @@ SAVING = Domain(
             ),
             (
                 amount("capital|invested", 1_000, 900_000, "with ${} in all", "Sum"),
-                share("fee|costs", 0.2, 3, "at a cost of {}", "Cost of a year"),
+                share("fee|costs", 0.6, 3, "at a cost of {}", "Cost of a year"),
             ),
             "My funds hold {0} of my money and earn {1}. What is the return of both?|With {0} in "
             "two funds that yield {1}, what do I get?",
@@ -203,7 +203,7 @@ SAVING = Domain(
     ),
     (number("balance", 100, 90_000, "", "", 2),),
 )
-_SUITS = "hearts=heart/hearts,spades=spade/spades,clubs=club/clubs,diamonds=diamond/diamonds"
+_SUITS = "hearts=heart,spades=spade,clubs=club,diamonds=diamond"
 _FACES = "6=normal/ordinary/six-sided,8=eight-sided,10=ten-sided,20=twenty-sided"
 CHANCE = Domain(
     "probability",
@@ -234,7 +234,7 @@ CHANCE = Domain(
             "how likely are the heads|estimate my odds with a coin",
             (
                 counted("tosses|flips|n", 2, 40, "with {} tosses", "How often it is tossed"),
-                whole("heads|successes|k", 1, 12, "and {} heads", "Heads that are wanted"),
+                whole("heads|successes|k", 1, 12, "for {} heads", "Heads that are wanted"),
             ),
             (share("bias|p|chance_of_one", 10, 90, "if heads come up {} of the time", "Of heads"),),
             "A coin gets {0} tosses. How likely are {1} heads?|What are the odds of {1} heads in "
@@ -395,7 +395,7 @@ MATERIALS = Domain(
             "how many rolls do I need|estimate the wallpaper",
             (
                 number("width|wall_width", 1, 40, "for a wall {} wide", "Width in metres"),
-                number("height|wall_height", 1, 12, "and {} high", "Height in metres"),
+                number("height|wall_height", 1, 12, "{} high", "Height in metres"),
                 number("roll_area|coverage", 2, 60, "with rolls for {}", "What one roll covers"),
             ),
             (
@@ -412,7 +412,7 @@ MATERIALS = Domain(
             "how many packs do I need|estimate the boards",
             (
                 number("length|room_length", 2, 30, "for a room {} long", "Length in metres"),
-                number("width|room_width", 2, 30, "and {} wide", "Width in metres"),
+                number("width|room_width", 2, 30, "{} wide", "Width in metres"),
                 number("pack_area|per_pack", 1, 5, "with {} m² a pack", "Area of a pack", 2),
             ),
             (number("price|pack_price", 15, 200, "at ${} a pack", "Price of a pack", 2),),
@@ -427,7 +427,7 @@ MATERIALS = Domain(
             (
                 number("length|slab_length", 1, 40, "for a slab {} long", "Length in metres"),
                 number("width|slab_width", 1, 40, "{} wide", "Width in metres"),
-                number("depth|thickness", 0.1, 0.9, "and {} deep", "Depth in metres", 2),
+                number("depth|thickness", 0.1, 0.9, "{} deep", "Depth in metres", 2),
             ),
             (whole("bag_weight|bag_size", 20, 60, "in bags of {} kg", "Weight of a bag in kg"),),
             "A slab should be {0} long, {1} wide and {2} deep, all in metres. How much concrete?|"
@@ -455,7 +455,7 @@ POSITIONS = Domain(
             "which time zone is it|get the zone",
             (
                 number("latitude|lat", -80, 80, "at latitude {}", "Degrees north", 4),
-                number("longitude|lon|lng", -179, 179, "and longitude {}", "Degrees east", 4),
+                number("longitude|lon|lng", -179, 179, "longitude {}", "Degrees east", 4),
             ),
             (flag("daylight_saving|dst", "also in summer", "not in summer", "Summer time"),),
             "Which zone holds at latitude {0}, longitude {1}?|I am at {0}, {1}. What time zone is "

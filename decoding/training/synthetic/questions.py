@@ -2,7 +2,8 @@
 
 from random import Random
 
-from decoding.training.synthetic.domain import alternatives
+from decoding.training.synthetic.domain import Slots, alternatives
+from decoding.training.synthetic.slots import Slot
 from decoding.training.synthetic.specs import Call, Mention
 from decoding.training.synthetic.words import CITIES, FIRST_NAMES
 
@@ -100,7 +101,8 @@ def fragment(rng: Random, mention: Mention) -> str:
 def labelled(mention: Mention) -> str:
     if mention.slot.is_flag:
         return mention.spoken
-    return f"{_words(mention.path[-1])}: {mention.spoken}"
+    # "A dozen of" needs a word behind it.
+    return f"{_words(mention.path[-1])}: {mention.spoken.removesuffix(' of')}"
 
 
 def _asked(rng: Random, call: Call) -> str:
@@ -127,11 +129,17 @@ def _asked(rng: Random, call: Call) -> str:
 def _places(call: Call) -> list[Mention] | None:
     """What is mentioned of the core slots, in their order; None where the tool lacks one."""
     found = [
-        next((each for each in call.mentions if each.slot in alternatives(slots)), None)
+        next((each for each in call.mentions if _is_one_of(each.slot, slots)), None)
         for slots in call.tool.action.core
     ]
     places = [each for each in found if each is not None]
     return places if len(places) == len(found) else None
+
+
+def _is_one_of(slot: Slot, slots: Slots) -> bool:
+    """Its allowed values may be spelled in another way."""
+    known = [(each.names, each.phrases) for each in alternatives(slots)]
+    return (slot.names, slot.phrases) in known
 
 
 def _completed(rng: Random, sentence: str, places: list[Mention], call: Call) -> str:

@@ -180,7 +180,7 @@ STATISTICS = Domain(
         act(
             "compute estimate",
             "binomial_probability normal_probability confidence_interval",
-            "A probability",
+            "A probability, or the chance of a result",
             "what is the probability|compute the odds",
             (
                 whole("trials|n", 5, 200, "for {} trials", "Number of trials"),

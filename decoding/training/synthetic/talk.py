@@ -9,13 +9,10 @@ from decoding.training.synthetic.words import (
     ANIMALS,
     CITIES,
     FIRST_NAMES,
-    LANGUAGES,
-    SENTENCES,
-    TOPICS,
     by_bar,
 )
 
-_SMALL_TALK = 0.5
+_SMALL_TALK = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +71,36 @@ _TALK = (
         "All right.|All right, I am here when you need me.|No problem.",
     ),
 )
-_WHY = (
-    "Why do cats purr?|Why is snow white?|Why do leaves fall in autumn?|Why do we yawn?|"
-    "Why is the sea salty?|Why do onions make us cry?|Why does ice float?|Why do we dream?|"
-    "How does a fridge keep things cold?|Why is the night dark?|How is glass made?|"
-    "How does soap work?|What makes bread rise?|What is the meaning of life?|"
-    "Who came up with the alphabet?|What is a metaphor?|How do candles burn?"
-)
-_GENERAL = (
-    _remark(_WHY, unless="speci anima histo event figur life perso langu"),
+_DEEDS = (
     _remark(
-        "Write a poem about {topic}.|Write me a short story about a {animal}.|"
-        "I need a few funny lines about {topic} for a card.|Make up a bedtime story with a "
-        "{animal} in it.|Could you write a limerick about {city}?|Draft a speech on {topic}.|"
-        "Improve this sentence for me: {sentence}",
-        unless="text sente phras messa email mail docum write gramm spell",
+        "Draw me a picture of {city}.|Paint a {animal} for me.|Take a photo of {name}.|"
+        "Hang this picture on the wall.|Make a drawing of a {animal}.",
+        unless="draw paint photo pictu image artwo",
     ),
     _remark(
-        'Translate "{sentence}" into {language}.|How do you say "{sentence}" in {language}?|'
-        'What does "{sentence}" mean in {language}?',
-        unless="text sente phras trans langu",
+        "Sing something for me.|Hum a song for {name}.|Whistle a tune.|Sing along with me!|"
+        "Play the drums for {name}.",
+        unless="song music piece track playl tune melod",
     ),
     _remark(
-        "Tell me a joke.|Tell me a joke about a {animal}.|Sing something for me.|"
-        "Do you think that {name} is a nice name?|What is your favourite colour?|"
-        "Should I learn {language} or stay in bed?|Do you like {city}?|"
-        "What would you name a {animal}?|Are you afraid of a {animal}?",
-        unless="song music piece track",
+        "Open the window, please.|Make me a coffee.|Bring me a glass of water.|Dry the dishes.|"
+        "Water my plants.|Fix the tap in the kitchen.|Iron my shirt for {city}.",
+        unless="windo devic coffe drink plant kitch home",
     ),
     _remark(
-        'Where does the word "{noun}" come from?|Write a poem about the {noun}.|'
-        'How do you spell "{noun}"?|Tell me a joke about the {noun}.|'
-        "Why do people care about the {noun} at all?|Do you find the {noun} interesting?|"
-        "Which film has something to do with the {noun}?|Who was the first to think of the "
-        "{noun}?|Draw me a picture of the {noun}.|I dreamed of the {noun}. What does that mean?",
-        unless="text sente phras langu gramm spell movie films books novel paint artwo histo event",
+        "Walk the {animal} for me.|Carry my bags to the station in {city}.|Hold this for me.|"
+        "Knock on the door of {name}.|Ring the bell at {name}'s.|Give {name} a hug.|"
+        "Push my car to {city}.|Wave at {name}.",
+        unless="pet anima door bagga lugga",
     ),
 )
+"""What no program does."""
 
 
 def aside(rng: Random, actions: Sequence[Action]) -> tuple[str, str | None]:
-    """Small talk and its reply, or a wish that tools with these actions do not fulfil: None."""
+    """Small talk and its reply, or a deed that nobody's tools do: None."""
     known = {stem for each in actions for stem in each.stems}
-    kinds = _TALK if rng.random() < _SMALL_TALK else _GENERAL
+    kinds = _TALK if rng.random() < _SMALL_TALK else _DEEDS
     remark = rng.choice([each for each in kinds if not each.unless & known] or _TALK)
     asked = rng.choice(remark.asks).format(
         hello=rng.choice(("Hello", "Hi", "Hey", "Good morning", "Good evening", "Hi there")),
@@ -124,9 +108,5 @@ def aside(rng: Random, actions: Sequence[Action]) -> tuple[str, str | None]:
         name=rng.choice(FIRST_NAMES),
         city=rng.choice(CITIES),
         animal=rng.choice([each for each in ANIMALS if each[0] not in "aeiou"]),
-        topic=rng.choice(TOPICS),
-        language=rng.choice(LANGUAGES),
-        sentence=rng.choice(SENTENCES),
-        noun=rng.choice(rng.choice(actions).nouns).replace("_", " "),
     )
     return asked[0].upper() + asked[1:], rng.choice(remark.replies) if remark.replies else None

@@ -242,7 +242,7 @@ def test_what_drafts_take_beside_the_forwards_is_in_the_price() -> None:
     for _ in range(1000):
         pace.step_chosen(Region.CONSTRAINED, denoised=False)
     assert alone.price(Region.CONSTRAINED) == pytest.approx(row + 0.5)  # until the next forward
-    pace.forward_took(1, 0, 0.0)
+    pace.forward_ended()
     assert alone.price(Region.CONSTRAINED) == pytest.approx(row, abs=1e-3)
 
 
@@ -252,7 +252,7 @@ def test_a_guess_takes_the_rows_of_what_is_forced_behind_it() -> None:
     assert account.price(Region.CONSTRAINED) == pytest.approx(0.1)
     for _ in range(400):
         account.earned(Region.CONSTRAINED, "autoregressive", 2, 5, 1, 1)
-    pace.forward_took(1, 0, 1.0)
+    pace.forward_ended()
     assert account.rows_per_guess(Region.CONSTRAINED) == pytest.approx(3.5, rel=1e-3)
     assert account.price(Region.CONSTRAINED) == pytest.approx(0.35, rel=1e-3)
     assert account.price(Region.FREE) == pytest.approx(0.1)

@@ -35,7 +35,11 @@ def random_adapter(network: Transformer, scale: float = 0.3, seed: int = 0) -> D
 
 def with_adapter(network: Transformer, adapter: DraftAdapter) -> Transformer:
     return Transformer(
-        network.config, network.parameters, network.name, adapter.adapter(network.dtype)
+        network.config,
+        network.parameters,
+        network.name,
+        adapter.adapter(network.dtype),
+        network.numerics,
     )
 
 

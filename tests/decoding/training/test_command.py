@@ -2,13 +2,14 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from decoding import BlockDiffusion, Engine
 from decoding.modes.trained_sampler import TrainedSampler
-from decoding.training.__main__ import main
+from decoding.training import __main__ as command
 from decoding.training.answers import read_answers
 from decoding.training.blocks import BlockChoice
 from decoding.training.config import AdapterTraining
@@ -17,7 +18,7 @@ from tests.decoding.training.support import tiny_network
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
-    main()
+    command.main()
 
 
 def test_from_prompts_to_a_tri_mode_model(
@@ -44,6 +45,14 @@ def test_from_prompts_to_a_tri_mode_model(
     trained = ["--answers", out, "--held-out", out, "--folder", folder, "--config", config]
     run(monkeypatch, "adapter", "--model", model, "--dtype", "float32", *trained)
     assert "step 3 of 3" in capsys.readouterr().err
+
+    rounded = ["--model", model, "--dtype", "int8", *trained[:4], "--folder", tmp_path / "rounded"]
+    for is_quick in (False, True):
+        monkeypatch.setattr(command, "are_int8_products_quick", lambda is_quick=is_quick: is_quick)
+        with nullcontext() if is_quick else pytest.raises(SystemExit, match="VNNI"):
+            run(monkeypatch, "adapter", *rounded, "--config", config)
+    assert (tmp_path / "rounded" / "adapter" / "adapter_model.safetensors").exists()
+
     learned = ["--answers", out, "--adapter", folder / "adapter", "--folder", folder]
     run(monkeypatch, "sampler", "--model", model, "--profile", "exact", *learned)
 

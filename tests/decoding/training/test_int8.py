@@ -15,7 +15,13 @@ from decoding.training.int8 import with_int8_products
 from decoding.training.streams import read_text
 from decoding.training.tool_calling import ToolCalling, tool_trainer
 from decoding.weights.checkpoint import read_network
-from tests.decoding.training.support import CPU, random_adapter, random_answer, tiny_network
+from tests.decoding.training.support import (
+    CPU,
+    random_adapter,
+    random_answer,
+    tiny_network,
+    with_adapter,
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +65,7 @@ def test_the_adapter_learns_from_nearly_the_same_gradient(network: Transformer) 
 
     def gradient(taught: Transformer) -> Tensor:
         adapter = random_adapter(taught)
-        adapted = Transformer(
-            taught.config,
-            taught.parameters,
-            taught.name,
-            adapter.adapter(taught.dtype),
-            taught.numerics,
-        )
-        loss, _ = lesson.loss(adapted, lesson.draw(0))
+        loss, _ = lesson.loss(with_adapter(taught, adapter), lesson.draw(0))
         loss.backward()
         halves = (*adapter.down.values(), *adapter.up.values())
         return torch.cat([each.grad.flatten() for each in halves if each.grad is not None])

