@@ -7,7 +7,7 @@ Source: SwitchBack, arXiv 2304.13013, section 2; the product that is left in hig
 is that of the weights' gradient, which frozen weights do not have.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ _TINY = 1e-30
 
 def are_int8_products_quick() -> bool:
     """Whether this CPU has instructions for them; False, too, where torch is too old to tell."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_vnni"))
 
 

@@ -128,7 +128,7 @@ def mapping(names: str, maker: Maker, values: Slot, phrases: str, description: s
                 told.append(join.format(spoken, value))
         return drawn, listed(told)
 
-    schema = {"type": "object", "additionalProperties": values.schema}
+    schema: dict[str, Any] = {"type": "object", "additionalProperties": values.schema}
     schema |= {"minProperties": 1, "maxProperties": LONGEST_LIST}
     return Slot(split(names), schema, draw, split(phrases), description)
 
