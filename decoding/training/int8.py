@@ -1,6 +1,7 @@
 """Products in int8, forward and back, with weights that stay as they are.
 
-On a CPU with AVX-512 VNNI they take a quarter of the time that float32 takes, on others much more.
+On a CPU with AVX-512 VNNI they take a quarter of the time that float32 takes, rounding aside; on
+others much more.
 Rows and their gradients are rounded row by row, weights by output where rows go in and by input
 where gradients come back.
 Source: SwitchBack, arXiv 2304.13013, section 2; the product that is left in high precision there
@@ -15,7 +16,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from decoding.network.numerics import plain_numerics
 from decoding.network.transformer import Transformer
 
 _LARGEST = 127.0
@@ -42,9 +42,7 @@ def with_int8_products(network: Transformer) -> Transformer:
         for layer in network.parameters.layers
         for weight in (layer.qkv, layer.output, layer.gate_up, layer.down)
     )
-    numerics = replace(
-        plain_numerics(network.dtype, network.device), linear=_RoundedLinear(weights)
-    )
+    numerics = replace(network.numerics, linear=_RoundedLinear(weights))
     return Transformer(network.config, network.parameters, network.name, network.adapter, numerics)
 
 

@@ -258,6 +258,18 @@ def test_a_guess_takes_the_rows_of_what_is_forced_behind_it() -> None:
     assert account.price(Region.FREE) == pytest.approx(0.1)
 
 
+def test_what_a_guess_takes_is_forgotten_after_every_forward() -> None:
+    engine = scripted_engine(cost=COST)
+    shares, forgotten = engine._pace._shares, []
+    engine.add(Request([1, 2, 3] * 5, mode=Auto(), max_new_tokens=40))
+    while not engine.is_idle:
+        shares[99, Region.FREE] = 1.0
+        engine.step()
+        forgotten.append((99, Region.FREE) not in shares)
+    assert len(forgotten) > 5
+    assert all(forgotten)
+
+
 def test_drafts_that_take_longer_than_they_save_are_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

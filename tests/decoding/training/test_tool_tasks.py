@@ -12,6 +12,7 @@ from agentkit.models.dialect import TurnReader, chat_messages, turn_grammar
 from decoding.grammar import Grammar
 from decoding.training.synthetic.domain import Action
 from decoding.training.synthetic.formats import Format, answering, described
+from decoding.training.synthetic.questions import question
 from decoding.training.synthetic.specs import Tool, camel, draw_call, make_tool
 from decoding.training.tasks import Kind, Task
 from decoding.training.tool_tasks import (
@@ -218,6 +219,17 @@ def test_allowed_values_are_spelled_otherwise_where_the_description_lists_them()
                 told = next(each for each in tool.parameters if each.name == mention.path[0])
                 assert mention.spoken.islower(), name
                 assert "TRANSIT" in f"{told.description} {told.members}"
+    assert seen > 5
+
+
+def test_whole_sentences_ask_for_allowed_values_in_capitals_too() -> None:
+    rng, seen = Random(5), 0
+    domain = DOMAINS["commuting"]
+    for _ in range(400):
+        call = draw_call(rng, make_tool(rng, domain, domain.actions[1]))
+        is_cased = any("TRANSIT" in each.slot.schema.get("enum", []) for each in call.mentions)
+        asked = question(rng, call)
+        seen += is_cased and re.search("How long do I need for|My way is", asked) is not None
     assert seen > 5
 
 
