@@ -254,7 +254,15 @@ def _tools(args: argparse.Namespace) -> None:
 def _config(args: argparse.Namespace, kind: type[_Config]) -> _Config:
     """The file's, or the usual one, with what the command line says."""
     config = kind.read(args.config) if args.config else kind()
-    names = ("rank", "alpha", "steps", "rows_per_step", "learning_rate", "evaluate_every")
+    names = (
+        "rank",
+        "alpha",
+        "steps",
+        "rows_per_step",
+        "learning_rate",
+        "average",
+        "evaluate_every",
+    )
     given = {name: getattr(args, name) for name in names}
     return replace(config, **{name: value for name, value in given.items() if value})
 
@@ -373,6 +381,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--steps", type=int)
         add("--rows-per-step", type=int)
         add("--learning-rate", type=float)
+        add("--average", type=int, metavar="STEPS", help="in the mean that is kept")
         add("--evaluate-every", type=int, metavar="STEPS")
         add("--seconds", type=float, help="at most, the last step included")
         add("--start-from", type=Path, metavar="ADAPTER", help="trained before")

@@ -19,7 +19,8 @@ class Training:
 
     A step looks at about `rows_per_step` rows. The learning rate rises over `warmup_steps`, stays,
     and falls to nothing over the last `decay` of the training, so that it may be prolonged from
-    before the fall.
+    before the fall. What is judged and kept is a mean of the weights in which the last `average`
+    steps count most.
     """
 
     rank: int = 32
@@ -30,11 +31,12 @@ class Training:
     decay: float = 0.25
     rows_per_step: int = 1536
     max_gradient: float = 1.0
+    average: int = 1
     evaluate_every: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "steps", "rows_per_step", "evaluate_every"):
+        for name in ("rank", "steps", "rows_per_step", "average", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0.0 <= self.decay <= 1.0:

@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from decoding.errors import UnsupportedMode
@@ -46,7 +48,8 @@ class _Draws(Dataset[Packed]):
 
 class Trainer:
     """Owns the optimiser of an adapter. `folder` holds what is needed to go on after a stop:
-    adapter, optimiser, learning curve and configuration.
+    adapter, optimiser, learning curve and configuration. The adapter that is judged and kept is
+    the running mean of the one that learns.
 
     With `seconds` training ends, its learning rate fallen, after so many of this process if not
     before. `workers` processes draw what the next steps look at, so that a GPU does not wait for
@@ -72,6 +75,9 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(
             self.adapter.parameters(), lr=config.learning_rate, weight_decay=0.0
         )
+        self._mean = AveragedModel(
+            self.adapter, multi_avg_fn=get_ema_multi_avg_fn(1.0 - 1.0 / config.average)
+        )
         self.step, self.rows = 0, 0
 
     def resume(self) -> bool:
@@ -81,6 +87,7 @@ class Trainer:
             return False
         state = torch.load(file, map_location=self.network.device, weights_only=True)
         self.adapter.load_state_dict(state["adapter"])
+        self._mean.load_state_dict(state["mean"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step, self.rows = state["step"], state["rows"]
         return True
@@ -88,13 +95,15 @@ class Trainer:
     def start_from(self, adapter: Path) -> None:
         """Begins with an adapter that was trained before, as `save` wrote it."""
         self.adapter.load(adapter)
+        self._mean.module.load_state_dict(self.adapter.state_dict())
 
     def save(self) -> None:
-        """Keeps the state for `resume`, and the adapter as PEFT lays it out."""
+        """Keeps the state for `resume`, and the mean adapter as PEFT lays it out."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config.write(self.folder / CONFIG)
         state = {
             "adapter": self.adapter.state_dict(),
+            "mean": self._mean.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "step": self.step,
             "rows": self.rows,
@@ -102,7 +111,8 @@ class Trainer:
         draft = self.folder / f"{_STATE}.new"
         torch.save(state, draft)
         draft.replace(self.folder / _STATE)
-        self.adapter.save(self.folder / "adapter")
+        with self._averaged():
+            self.adapter.save(self.folder / "adapter")
 
     def run(self, report: Callable[[Progress], None]) -> None:
         """Trains to the end; judges and saves every so many steps."""
@@ -141,7 +151,18 @@ class Trainer:
         return by_steps if self._seconds is None else max(by_steps, seconds / self._seconds)
 
     def judge(self) -> Mapping[str, float]:
-        return self._lesson.judge(self.adapted())
+        with self._averaged():
+            return self._lesson.judge(self.adapted())
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The adapter with its mean weights for a while."""
+        learned = {name: each.clone() for name, each in self.adapter.state_dict().items()}
+        self.adapter.load_state_dict(self._mean.module.state_dict())
+        try:
+            yield
+        finally:
+            self.adapter.load_state_dict(learned)
 
     def adapted(self) -> Transformer:
         """The network with the adapter as it is now."""
@@ -169,5 +190,6 @@ class Trainer:
             group["lr"] = self.config.learning_rate_at(self.step, done)
         self._optimiser.step()
         self._optimiser.zero_grad()
+        self._mean.update_parameters(self.adapter)
         self.rows += packed.num_rows
         return loss.item(), right.item()

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from decoding import BlockDiffusion, Completion, Engine, Request, SelfSpeculation
@@ -193,6 +194,23 @@ def test_training_ends_in_time_and_goes_on_from_an_adapter(
     after.start_from(folder / "adapter")
     for one, other in zip(trainer.adapter.parameters(), after.adapter.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+def test_what_is_kept_is_a_mean(model: Path, answers: list[Answer], tmp_path: Path) -> None:
+    given = replace(config(3), average=4, evaluate_every=1)
+    trainer = draft_trainer(tiny_network(model), given, answers, answers[:2], tmp_path)
+    learned, kept = [], []
+
+    def note(progress: Progress) -> None:
+        learned.append([each.detach().clone() for each in trainer.adapter.tensors().values()])
+        saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+        kept.append([saved[name].float() for name in trainer.adapter.tensors()])
+
+    trainer.run(note)
+    for first, second, third, mean in zip(*learned, kept[-1], strict=True):
+        expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+        torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-4)
+    assert any(not torch.equal(one, two) for one, two in zip(learned[-1], kept[-1], strict=True))
 
 
 def test_a_larger_adapter_goes_on_from_a_smaller_one(model: Path, tmp_path: Path) -> None:
