@@ -58,8 +58,7 @@ class CopyIndex:
     def push(self, token: int) -> None:
         """Appends a token that is not committed."""
         self._text.append(token)
-        for chain in self._chains.values():
-            chain.push(self._text)
+        self._chain_new()
 
     def drop(self, count: int) -> None:
         """Takes back the last `count` tokens pushed."""
@@ -85,15 +84,20 @@ class CopyIndex:
         return None if found < 0 else Match(_common(text, found, end, _LONGEST), found)
 
     def _take_in(self) -> None:
-        for token in self._tokens[len(self._text) :]:
-            self.push(token)
+        new = self._tokens[len(self._text) :]
+        if new:
+            self._text += new
+            self._chain_new()
+
+    def _chain_new(self) -> None:
+        for chain in self._chains.values():
+            chain.take_in(self._text)
 
     def _chain(self, size: int) -> "_Chain":
         chain = self._chains.get(size)
         if chain is None:
             chain = self._chains[size] = _Chain(size)
-            for end in range(1, len(self._text) + 1):
-                chain.push(self._text, end)
+            chain.take_in(self._text)
         return chain
 
 
@@ -116,15 +120,16 @@ class _Chain:
     def before(self, end: int) -> int:
         return self._before[end]
 
-    def push(self, text: Sequence[int], end: int | None = None) -> None:
-        """Takes in the n-gram that ends at `end`, the text's own by default."""
-        end = len(text) if end is None else end
-        if end < self._size:
-            self._before.append(-1)
-            return
-        gram = self._gram(text, end)
-        self._before.append(self._latest.get(gram, -1))
-        self._latest[gram] = end
+    def take_in(self, text: Sequence[int]) -> None:
+        """Takes in the n-grams that end in what was appended since it was last asked."""
+        before, latest = self._before, self._latest  # a prompt has many
+        for end in range(len(before), len(text) + 1):
+            if end < self._size:
+                before.append(-1)
+                continue
+            gram = self._gram(text, end)
+            before.append(latest.get(gram, -1))
+            latest[gram] = end
 
     def pop(self, text: Sequence[int]) -> None:
         """Forgets the n-gram at the text's end."""

@@ -41,7 +41,7 @@ def _step(sequence: Sequence) -> Step:
     label = _label(mode)
     outlook.begins(region, label)
     head = head_of(sequence.mode)
-    expected = foreseen(sequence, head) if head is not None and asks_head(sequence) else ()
+    expected = foreseen(sequence, head) if head is not None and asks_head(outlook, region) else ()
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length

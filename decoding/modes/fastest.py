@@ -20,7 +20,8 @@ from decoding.modes.fitting import check_block_fits, check_count
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
 from decoding.ngrams import Continuation
-from decoding.pace import Guesser
+from decoding.pace import Guesser, Outlook
+from decoding.record import Region
 
 _Drafter = TypeVar("_Drafter", DiffusionDrafter, NgramDrafter, HeadDrafter)
 _Own = LookupDrafter | NgramDrafter | HeadDrafter | DiffusionDrafter
@@ -93,7 +94,7 @@ class Fastest:
         if is_dear and not self._looks(sequence):
             return _NEXT
         others = [*self._copied(sequence), *self._frequent(sequence)]
-        asked = self.head is not None and asks_head(sequence)
+        asked = self.head is not None and not is_dear and outlook.weighs_head(region)
         guessed = list(self._guessed(sequence)) if asked else []
         weighs = not is_dear and outlook.weighs_denoising(region)
         denoised = list(self._denoised(sequence)) if weighs else []
@@ -233,10 +234,9 @@ class _Option:
         return cls(mode, tokens, seconds, earned / seconds)
 
 
-def asks_head(sequence: Decodable) -> bool:
+def asks_head(outlook: Outlook, region: Region) -> bool:
     """Whether the draft head is weighed, and judged, in the next step."""
-    outlook, region = sequence.outlook, sequence.region
-    return outlook.is_measured and outlook.weighs_head(region) and outlook.price(region) < _DEAR
+    return outlook.is_measured and outlook.weighs_head(region) and outlook.price(region) <= _DEAR
 
 
 def foreseen(sequence: Decodable, head: HeadDrafter) -> tuple[Continuation, ...]:

@@ -177,7 +177,10 @@ class Pace:
         self.choices: dict[tuple[Region, int], object] = {}
         self.rows = 0
         self.tokens = 0.0
-        self._shares: dict[tuple[int, Region], float] = {}  # since the last forward
+        self.rows_then = 0
+        """At the end of the last forward: they stay the same while sequences choose, one after the
+        other."""
+        self._shares: dict[tuple[int, Region], float] = {}  # since then
 
     @property
     def cost(self) -> ForwardCost | None:
@@ -228,8 +231,8 @@ class Pace:
     def step_chosen(self, region: Region, *, denoised: bool) -> None:
         """Counts towards the next probe."""
         self._steps[region] += 1
-        for how in (False, True):
-            self._drafting[region, how].fade()
+        self._drafting[region, False].fade()
+        self._drafting[region, True].fade()
         if self.probe_due(region):
             self._probe_after[region] = min(2 * self._probe_after[region], _PROBE_LAST)
         elif denoised:
@@ -238,6 +241,7 @@ class Pace:
 
     def forward_ended(self) -> None:
         """Of any kind: what was known for its time is computed anew."""
+        self.rows_then = self.rows
         self._shares.clear()
 
     def forward_took(self, causal_rows: int, draft_rows: int, seconds: float) -> None:
@@ -361,7 +365,7 @@ class Account:
         return self._pace.rows_per_guess(region)
 
     def price(self, region: Region) -> float:
-        share = self._pace.share_of_guess(self._pace.rows - self._rows, region)
+        share = self._pace.share_of_guess(self._pace.rows_then - self._rows, region)
         return share * (1.0 + self.tokens_of_others)
 
     @property

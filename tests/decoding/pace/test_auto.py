@@ -225,7 +225,25 @@ def test_the_price_of_a_row_is_what_it_takes_in_tokens() -> None:
     other = pace.account()
     other.waits_for(4)
     other.begins(Region.FREE, "autoregressive")
+    pace.forward_ended()
     assert account.price(Region.FREE) == pytest.approx(1.0 / 6 / 3.5 * 2.0)
+
+
+def test_the_price_stays_the_same_while_sequences_choose() -> None:
+    """Whoever of the same forward chooses first or last, with more or fewer rows than before."""
+    pace = Pace(ForwardCost(Curve((1, 101), (1.0, 11.0))))
+    accounts = [pace.account() for _ in range(4)]
+    for each in accounts:
+        each.waits_for(3)
+    pace.forward_ended()
+    prices = []
+    for each in accounts:
+        prices.append(each.price(Region.FREE))
+        each.waits_for(9)
+    assert len(set(prices)) == 1
+    assert prices[0] == pytest.approx(0.1 / 1.9)
+    pace.forward_ended()
+    assert accounts[0].price(Region.FREE) == pytest.approx(0.1 / 3.7)
 
 
 def test_what_drafts_take_beside_the_forwards_is_in_the_price() -> None:
