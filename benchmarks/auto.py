@@ -3,9 +3,10 @@
     python -m benchmarks.auto [--json] [--plot] [--model smollm2-135m] [--profile exact]
         [--workloads tool prose alternating] [--live 1 2 4 8 16 32] [--blocks 4 8]
         [--tokens 48] [--rounds 10] [--seconds 0.5] [--temperature 0.7] [--device cpu]
-        [--threads 2] [--without head ngrams]
+        [--threads 2] [--without head ngrams] [--modes autoregressive "lookup 4" auto]
 
-`--without` adds an `Auto` for each of the drafters named, that has all but it.
+`--without` adds an `Auto` for each of the drafters named, that has all but it. `--modes` leaves
+out all but those named, so that more rounds fit into the time.
 
 "alternating" are calls under a grammar and prose by turns, as an agent's answers are. So many
 sequences are live at all times: where one ends the next begins, with another seed. All modes take
@@ -103,6 +104,18 @@ def cases(blocks: Sequence[int], without: Sequence[str] = ()) -> dict[str, Decod
     for drafter in without:
         modes[f"auto without {drafter}"] = Auto(_LESS[drafter], _LESS[drafter])
     return {**modes, "auto": Auto()}
+
+
+def chosen(modes: Mapping[str, DecodeMode], names: Sequence[str]) -> dict[str, DecodeMode]:
+    """Those named, all where none is. Raises `ValueError` for an unknown one, and where no fixed
+    one is left to compare with."""
+    unknown = [name for name in names if name not in modes]
+    if unknown:
+        raise ValueError(f"--modes: no {unknown[0]!r} among {', '.join(map(repr, modes))}")
+    found = {name: mode for name, mode in modes.items() if name in names or not names}
+    if all(isinstance(mode, Auto) for mode in found.values()):
+        raise ValueError("--modes: name a fixed mode too, to compare with")
+    return found
 
 
 def measure(
@@ -263,6 +276,7 @@ def main() -> None:
         if args.plot:
             check_can_draw()
         Sampling(temperature=args.temperature)
+        modes = chosen(cases(args.blocks, args.without), args.modes)
         engine = Engine.load(args.model, profile=args.profile, device=args.device, cache_tokens=16)
         cost = engine.calibrate()
         points = [
@@ -271,7 +285,7 @@ def main() -> None:
             for point in measure(
                 engine,
                 cost,
-                cases(args.blocks, args.without),
+                modes,
                 workload,
                 args.live,
                 tokens=args.tokens,
@@ -297,6 +311,7 @@ def options() -> argparse.ArgumentParser:
     add("--threads", type=positive, default=2, help="of torch")
     add("--workloads", nargs="+", choices=TASKS, default=USUAL, help="kinds of text")
     add("--without", nargs="*", choices=_LESS, default=[], help="drafters of further Autos")
+    add("--modes", nargs="+", default=[], metavar="MODE", help="by name; all unless given")
     add("--live", type=positive, nargs="+", default=[1, 2, 4, 8, 16, 32], help="live sequences")
     add("--blocks", type=positive, nargs="*", default=[4, 8], help="block lengths")
     add("--tokens", type=positive, default=48, help="most tokens per answer")

@@ -74,7 +74,6 @@ class Overhead:
 
 
 def seconds_per_call(call: Callable[[], object], count: int) -> list[float]:
-    gc.collect()
     seconds = []
     for _ in range(count):
         started = perf_counter()
@@ -108,6 +107,7 @@ def measure(tokens: int, repeats: int) -> list[Overhead]:
     tokenizer = Tokenizer(ByteTokenizer().hf)
     network = FreeNetwork(tokenizer.vocab_size, tokenizer.encode("a")[0])
     string = Grammar.json_schema({"type": "string"})
+    gc.collect()
     mask_W = string.compile(tokenizer, network.vocab_size).matcher().fill_mask()
     found = []
     for grammar in (None, string):

@@ -1,5 +1,6 @@
 """Fixtures for every test: async tests run under asyncio and under trio."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ settings.register_profile(
     derandomize=True,
     deadline=None,
     database=None,
+    max_examples=60,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
@@ -41,6 +43,12 @@ def brief_calibrations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

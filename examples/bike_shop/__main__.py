@@ -1,10 +1,13 @@
-"""An agent of the embedded 135M model works in a bicycle shop: `python -m examples.bike_shop`.
+"""An agent of the embedded 135M model works in a bicycle shop.
+
+    python -m examples.bike_shop ["A question of your own?" ...]
 
 It answers questions by calling tools over a real database and a folder of text files. Every
 step is printed as it happens, with what it cost. So small a model gets things wrong, and that
 is shown as it is; what it cannot get wrong is the form of a call.
 """
 
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,12 +51,12 @@ class Offer:
     price_in_euros: float
 
 
-async def main() -> None:
+async def main(questions: Sequence[str] = QUESTIONS) -> None:
     console = Console(highlight=False)
     console.print("loading smollm2-135m")
     async with LocalModel("smollm2-135m", mode=SelfSpeculation(), progress=report) as model:
         clerk = Agent(model, tools=TOOLS, instructions=INSTRUCTIONS, strategy=LookItUp())
-        for question in QUESTIONS:
+        for question in questions:
             await ask(clerk, question, EXAMPLES, console)
         planner = Agent(model, tools=TOOLS, instructions=INSTRUCTIONS, strategy=PlanAct())
         await ask(planner, "How much does the lock cost?", [*EXAMPLES, *PLANNED], console)
@@ -93,4 +96,4 @@ async def ask(
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    anyio.run(main, sys.argv[1:] or QUESTIONS)

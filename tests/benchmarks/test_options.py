@@ -116,6 +116,13 @@ def test_a_model_that_is_not_there(name: str, tmp_path: Path, refusal: Callable[
     assert str(tmp_path) in refusal(name, "--model", tmp_path)
 
 
+def test_modes_that_there_are_not_are_refused(refusal: Callable[..., str]) -> None:
+    told = refusal("auto", "--blocks", "4", "--modes", "auto", "lookup 8")
+    assert "'lookup 8'" in told
+    assert "'lookup 4'" in told
+    assert "a fixed mode" in refusal("auto", "--modes", "auto")
+
+
 def test_settings_of_modes_that_cannot_be(tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert "'gpu9' is no device" in refusal("modes", "--device", "gpu9")
     assert "temperature" in refusal("modes", "--temperature", "-1")

@@ -3,39 +3,38 @@
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
+import anyio
 import pytest
 from jsonschema import Draft202012Validator
 
-from examples.bike_shop.__main__ import QUESTIONS
+from examples.bike_shop.__main__ import QUESTIONS, main
 from examples.bike_shop.shop import DATABASE, TOOLS, customers_in, orders_of, price
+from tests.decoding.embedded import share_weights
 
 CALL = re.compile(r"^→ (\w+) (\{.*\})$", re.MULTILINE)
 
 
 @pytest.mark.embedded
 @pytest.mark.timeout(240)
-def test_every_question_is_answered_by_valid_calls() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "examples.bike_shop"],
-        capture_output=True,
-        text=True,
-        check=True,
-        encoding="utf-8",
-    )
+def test_questions_are_answered_by_valid_calls(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share_weights(monkeypatch)
+    questions = QUESTIONS[::3]
+    anyio.run(main, questions)
+    shown = capsys.readouterr().out
     schemas = {tool.name: tool.parameters for tool in TOOLS}
-    calls = CALL.findall(done.stdout)
-    assert len(calls) > len(QUESTIONS)
+    calls = CALL.findall(shown)
+    assert len(calls) > len(questions)
     for name, arguments in calls:
         Draft202012Validator(schemas[name]).validate(json.loads(arguments))
-    for question in QUESTIONS:
-        assert question in done.stdout
+    for question in questions:
+        assert question in shown
     for kind in ("plan", "act", "answer"):
-        assert f"{kind} · self-speculation · " in done.stdout
-    assert done.stdout.count(" per forward · ") >= 2 * len(QUESTIONS)
+        assert f"{kind} · self-speculation · " in shown
+    assert shown.count(" per forward · ") >= 2 * len(questions)
 
 
 def test_the_tools_answer_from_the_database() -> None:

@@ -69,7 +69,7 @@ def is_call(value: object) -> bool:
 
 @pytest.fixture(scope="module")
 def examples() -> list[tuple[Task, str]]:
-    return list(tool_examples(3, 1_000))
+    return list(tool_examples(3, 700))
 
 
 def test_the_same_seed_gives_the_same_tasks() -> None:
@@ -123,7 +123,7 @@ def test_the_question_tells_what_the_answer_says(examples: list[tuple[Task, str]
 
 def test_tools_and_questions_vary(examples: list[tuple[Task, str]]) -> None:
     names = {name for task, _ in examples for name in tool_names(task)}
-    assert len(names) > 1_000
+    assert len(names) > 700
     questions = [task.messages[-1][1] for task, _ in examples]
     assert len(set(questions)) > 0.98 * len(questions)
     assert len({task.source for task, _ in examples}) == len(TRAINING_DOMAINS) >= 25
@@ -136,7 +136,7 @@ def test_called_tools_are_among_those_that_are_shown(examples: list[tuple[Task, 
 
 
 def test_turns_alternate_and_some_tasks_go_on_after_a_result() -> None:
-    tasks = list(tool_tasks(2, 250))
+    tasks = list(tool_tasks(2, 150))
     assert {task.kind for task in tasks} == {Kind.TOOL}
     turns = [len(task.messages) for task in tasks]
     assert 0.08 < sum(each > 2 for each in turns) / len(turns) < 0.25
@@ -183,8 +183,8 @@ def asked_of(shown: Demonstration) -> str:
     return shown.task.messages[-1][1]
 
 
-def test_small_talk_is_answered_and_not_refused() -> None:
-    unfit = [each for each in demonstrations(6, 3_000) if each.task.source.endswith("/none")]
+def test_small_talk_is_answered_and_not_refused(shown: list[Demonstration]) -> None:
+    unfit = [each for each in shown if each.task.source.endswith("/none")]
     refused = [each for each in unfit if each.answer in _REFUSALS]
     assert 0.1 < 1 - len(refused) / len(unfit) < 0.4
     thanks = [each.answer for each in unfit if re.match("(Great, )?[Tt]hank", asked_of(each))]
