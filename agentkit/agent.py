@@ -331,10 +331,11 @@ class Agent(Generic[DepsT, OutputT]):
         """A tool by which another agent asks this one, in a run of its own without the other's
         history.
 
-        The other run's dependencies are handed on, its limits hold for both, what this agent
-        uses up counts there, and cancelling one cancels the other. A failure of this agent's
-        model to answer validly or within the limits goes back to the asking model. Agents that
-        ask agents are refused beyond `max_depth`.
+        The other run's dependencies are handed on, its limits hold for both (of several that are
+        asked at once each begins with all that is left), what this agent uses up counts there,
+        and cancelling one cancels the other. A failure of this agent's model to answer validly or
+        within the limits goes back to the asking model. Agents that ask agents are refused beyond
+        `max_depth`.
         """
 
         called = name or self.name

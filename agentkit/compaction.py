@@ -48,7 +48,8 @@ class DropMiddle:
             return messages
         exchanges = _exchanges(messages)
         instructions = 1 if isinstance(messages[0], SystemMessage) else 0
-        first, last = self.keep_first + instructions, len(exchanges) - self.keep_last
+        first = self.keep_first + instructions
+        last = max(len(exchanges) - self.keep_last, 0)
         left_out = UserMessage(LEFT_OUT)
         if all(exchange == [left_out] for exchange in exchanges[first:last]):
             return messages
@@ -72,7 +73,7 @@ class DropResults:
         if num_tokens <= self.max_tokens:
             return messages
         results = [at for at, message in enumerate(messages) if isinstance(message, ToolMessage)]
-        old = set(results[: len(results) - self.keep_last])
+        old = set(results[: -self.keep_last])
         return [
             replace(message, content=RESULT_LEFT_OUT)
             if at in old and isinstance(message, ToolMessage)

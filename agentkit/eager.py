@@ -1,6 +1,5 @@
 """Calls of idempotent tools that start while the model still writes the rest of its answer."""
 
-import math
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -34,10 +33,6 @@ class EarlyCall:
         context = self._run.context(self.call.name, self.call.call_id)
         try:
             self._came = await attempt(self._ready, context)
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.current_effective_deadline() == -math.inf:
-                raise
-            self._came = ToolCrashed(self.call.name, error)  # it cancelled itself
         except Exception as error:  # noqa: BLE001 - raised where the outcome is asked for
             self._came = error
         slots.release()

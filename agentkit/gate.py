@@ -1,9 +1,12 @@
 """Which calls of a turn run now, which are settled already, and which wait for the owner."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
+
+import anyio
 
 from agentkit.context import RunContext
 from agentkit.decisions import OnUnknown, PendingCall, PendingReason
@@ -12,6 +15,7 @@ from agentkit.errors import (
     ModelRetry,
     ResultRequired,
     RunPaused,
+    ToolCrashed,
     ToolError,
     UnknownOutcome,
     UnknownTool,
@@ -115,14 +119,20 @@ def sort_call(
 
 
 async def attempt(ready: ReadyCall, context: RunContext[Any]) -> Attempt:
-    """Runs the tool once. Raises what it crashes with."""
-    started = perf_counter()
+    """Runs the tool once, in a task of its own. Raises what it crashes with."""
+    started, most = perf_counter(), ready.tool.max_result_chars
     try:
         content = await ready.tool.call(ready.arguments, context)
     except ToolError as error:
         outcome = outcome_of(error)
+        outcome = replace(outcome, content=capped(outcome.content, most))
+    except anyio.get_cancelled_exc_class() as error:
+        if anyio.current_effective_deadline() == -math.inf:
+            raise
+        # Nobody cancelled the call: it waited for what somebody else cancelled.
+        raise ToolCrashed(ready.tool.name, error) from error
     else:
-        outcome = CallOutcome(ready.note + capped(content, ready.tool.max_result_chars))
+        outcome = CallOutcome(ready.note + capped(content, most))
     return Attempt(outcome, perf_counter() - started)
 
 

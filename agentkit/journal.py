@@ -64,6 +64,11 @@ class Journal(Protocol):
     @property
     def on_unknown(self) -> OnUnknown: ...
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there will be somebody to tell it again to: what cannot be written matters."""
+        ...
+
     async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning:
         """How the run begins. Comes first."""
         ...
@@ -141,6 +146,7 @@ class Unlogged:
     """Remembers nothing."""
 
     on_unknown = OnUnknown.RAISE
+    is_kept = False
 
     async def recall(self, prompt: str, history: Sequence[Message]) -> Beginning:
         return Beginning(prompt, history)

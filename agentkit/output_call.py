@@ -40,7 +40,7 @@ async def call_output(run: Run, function: OutputFunction, call: OutputCall) -> A
     except ToolError as error:
         await run.journal.output_ended(CallOutcome(str(error), is_error=True, retry=True))
         raise ModelRetry(str(error)) from error
-    if run.definition.sessions is not None:
+    if run.journal.is_kept:
         await run.journal.output_ended(CallOutcome(function.written(value)))
     return value
 

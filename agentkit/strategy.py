@@ -78,7 +78,7 @@ class Act:
     def steps(self) -> Generator[Step, Turn, None]:
         turn = yield replace(self.act, allow_final=False) if self.call_first else self.act
         if not turn.is_final:
-            yield from until_final(self.act)
+            yield from until_final(replace(self.act, prompt=""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,8 @@ class _WatchedTool(Tool):
         }
         with self.spans.span(f"{names.EXECUTE_TOOL} {self.name}", attributes) as span:
             if self.spans.content:
-                span.set_attribute(names.TOOL_CALL_ARGUMENTS, json.dumps(arguments, default=str))
+                told = to_json(arguments, fallback=str).decode()
+                span.set_attribute(names.TOOL_CALL_ARGUMENTS, told)
             yield span
 
 

@@ -96,14 +96,18 @@ class Fetcher:
         raise ToolError(f"{url} was not read within {self.seconds:g} seconds")
 
     async def _read(self, url: httpx2.URL) -> str:
+        self.allowed.check(str(url), url)
         for _ in range(self.max_redirects + 1):
-            self.allowed.check(str(url), url)
             async with self._opened(url) as response:
                 if not response.has_redirect_location:
                     return await self._text(url, response)
                 following = _following(url, response.headers["Location"])
             if url.scheme == "https" and following.scheme == "http":
                 raise ToolError(f"{url} leads to {following}, which is not encrypted")
+            try:
+                self.allowed.check(str(following), following)
+            except ModelRetry as error:  # not the model's mistake
+                raise ToolError(f"{url} leads elsewhere: {error}") from error
             url = following
         raise ToolError(f"{url}: more than {self.max_redirects} redirects")
 

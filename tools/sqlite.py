@@ -12,7 +12,7 @@ from agentkit import ModelRetry, Tool, tool
 
 _MAX_VALUE = 500
 _MAX_RESULT = 20_000
-_STEPS_BETWEEN_CHECKS = 1_000
+_STEPS_BETWEEN_CHECKS = 100
 
 _ALLOWED = frozenset(
     {
@@ -37,8 +37,9 @@ def sqlite(path: str | Path, *, row_limit: int = 50, seconds: float = 5) -> tupl
 
     The file cannot be changed: it is opened read-only, and an authorizer lets nothing but
     SELECT through (no ATTACH, PRAGMA, transactions or extensions). A query gives at most
-    `row_limit` rows and is stopped after `seconds`; long values are cut. Every call has a
-    connection of its own, so calls may run at once.
+    `row_limit` rows and is stopped after `seconds`, though not within a call of one of SQLite's
+    functions (`trim` of very long texts); long values are cut. Every call has a connection of its
+    own, so calls may run at once.
 
     Raises `FileNotFoundError` or `ValueError` unless `path` is an SQLite database, and
     `ValueError` for limits that are not above 0.

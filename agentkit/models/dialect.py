@@ -210,7 +210,7 @@ class TurnReader:
     def _may_be_call(self) -> bool:
         opening = self.spelling.open
         head = self._buffer[: len(opening)]
-        return head == opening[: len(head)] or self._buffer.startswith(_CLOSE[:1])
+        return head == opening[: len(head)]
 
     def _read_head(self) -> ToolCallStart | None:
         """The start of a call, once its name is complete."""
@@ -236,11 +236,16 @@ class TurnReader:
             self.calls.append(arguments.call)
             self._arguments = None
 
-    def finish(self) -> None:
-        """Ends the turn; a call that was cut off is kept as far as it was written."""
+    def finish(self) -> Iterator[TextPart]:
+        """Ends the turn. A call that was cut off is kept as far as it was written; what began like
+        one and is none is text."""
+        rest, self._buffer = self._buffer, ""
         if self._arguments is not None:
             self.calls.append(self._arguments.call)
             self._arguments = None
+        elif rest and not self.calls and not rest.startswith(self.spelling.open):
+            self.text += rest
+            yield TextPart(rest)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -202,7 +202,8 @@ class LocalModel:
     ) -> AsyncGenerator[ModelEvent, None]:
         async for event in events:
             if isinstance(event, Finished):
-                reader.finish()
+                for rest in reader.finish():
+                    yield rest
                 yield self._response(reader, event.completion)
             else:
                 for part in reader.push(event.text):
@@ -215,9 +216,8 @@ class LocalModel:
         answers = [await _completion(events) for events in streams]
         traces = [decoding_trace(self._engine.tokenizer, answer) for answer in answers]
         chosen = max(range(len(answers)), key=lambda index: mean_logprob(traces[index]))
-        for part in reader.push(answers[chosen].text):
+        for part in chain(reader.push(answers[chosen].text), reader.finish()):
             yield part
-        reader.finish()
         stats = replace(traces[chosen].stats, candidates=len(answers), chosen=chosen)
         yield replace(
             self._response(reader, answers[chosen]),

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from agentkit.adapters.answers import Answers
 from agentkit.errors import ModelError
@@ -135,8 +135,8 @@ class _Answer(Response):
                 group.cancel_scope.cancel()
 
             group.start_soon(cancel_when_left)
-            with suppress(OSError):  # by which some servers tell that the client has left
-                await self._tell(scope, receive, send)
+            with suppress(_Left):
+                await self._tell(scope, receive, _told_apart(send))
             group.cancel_scope.cancel()
 
     async def _tell(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,7 +153,7 @@ class _Answer(Response):
                 await send(_piece(_event(body), is_last=True))
                 return
             answer = JSONResponse(body, status)
-        except OSError:
+        except _Left:
             raise
         except Exception:
             logger.exception("an answer failed")
@@ -187,6 +187,23 @@ class _Answer(Response):
                 await send(_piece(b"data: [DONE]\n\n", is_last=True))
             elif delta := deltas.of(part):
                 await send(_piece(_event(self._completion.chunk(delta))))
+
+
+class _Left(Exception):
+    """The client has left."""
+
+
+def _told_apart(send: Send) -> Send:
+    """`send`, by whose `OSError` some servers tell that the client has left: so that no error of
+    the model is taken for it."""
+
+    async def sent(message: Message) -> None:
+        try:
+            await send(message)
+        except OSError as error:
+            raise _Left from error
+
+    return sent
 
 
 _START = {

@@ -72,6 +72,8 @@ class LoggedJournal(ABC):
     gives a meaning (instructions, what agents used up) is written with the next of them.
     """
 
+    is_kept = True
+
     def __init__(
         self, log: RunLog, run_id: str, on_unknown: OnUnknown, session: str | None = None
     ) -> None:
@@ -84,6 +86,7 @@ class LoggedJournal(ABC):
         self._num_seen = 0
         self._num_records = 0
         self._is_finished = False
+        self._is_ours = False
         self._told_instructions: Iterator[str] = iter(())
         self._new_instructions: str | None = None
         self._charges: list[Charged] = []
@@ -98,8 +101,8 @@ class LoggedJournal(ABC):
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        await self._open()
         try:
+            await _to_the_end(self._open)
             yield
         except (RunPaused, RunTaken):
             raise
@@ -110,7 +113,7 @@ class LoggedJournal(ABC):
             await self._end(Stopped(), RunState.STOPPED)
             raise
         except Exception as error:
-            await self._end(Failed(type(error).__name__, str(error)), RunState.FAILED)
+            await self._end(Failed(type(error).__name__, _unicode(str(error))), RunState.FAILED)
             raise
 
     async def finishes(self, messages: Sequence[Message]) -> None:
@@ -232,13 +235,18 @@ class LoggedJournal(ABC):
     async def _write(self, records: Sequence[Record], state: RunState | None = None) -> None:
         """Not to be interrupted: what has happened is written down."""
         self._check_unfinished()
-        with anyio.CancelScope(shield=True):
+
+        async def append() -> None:
             async with self._lock:
                 await self._log.append(self._run_id, self._num_records, records, state)
                 self._num_records += len(records)
 
+        await _to_the_end(append)
+
     async def _end(self, record: Record, state: RunState) -> None:
         """For a run that ends with an error, which nothing that happens here may hide."""
+        if not self._is_ours:
+            return
         with suppress(LogError, ReplayDiverged, RunTaken, UnknownRun):
             await self._write([*self._charges, record], state)
 
@@ -267,7 +275,7 @@ class NewJournal(LoggedJournal):
     async def _open(self) -> None:
         began = self._began
         await self._log.begin(self._run_id, [began], began.agent, self._session, self._parent)
-        self._num_records = 1
+        self._num_records, self._is_ours = 1, True
 
 
 class ResumedJournal(LoggedJournal):
@@ -332,3 +340,28 @@ class ResumedJournal(LoggedJournal):
         if not self._is_finished:
             await self._log.reopen(self._run_id, self._num_records, [Resumed()])
             self._num_records += 1
+        self._is_ours = True
+
+
+async def _to_the_end(work: Callable[[], Awaitable[None]]) -> None:
+    """Runs `work` whoever cancels, also an event loop's own way that knows no shields: such a one
+    is waited for in a task group. Raises what `work` raises."""
+    failures: list[Exception] = []
+
+    async def run() -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - raised below, outside the group
+                failures.append(error)
+
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+    if failures:
+        raise failures[0]
+
+
+def _unicode(text: str) -> str:
+    """Without what no log can hold, as names of files may have it."""
+    return text.encode(errors="backslashreplace").decode()

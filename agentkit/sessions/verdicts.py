@@ -9,7 +9,7 @@ from agentkit.errors import DecisionError, ModelRetry, ToolResultError
 from agentkit.messages import ToolCall
 from agentkit.sessions.records import CallApproved, CallEnded
 from agentkit.tool import Tool
-from agentkit.tool_result import result_text
+from agentkit.tool_result import capped, result_text
 
 Verdict = CallApproved | CallEnded
 
@@ -46,7 +46,9 @@ def _verdict(index: int, call: ToolCall, decision: Decision, tool: Tool | None) 
             return CallEnded(index, f"Not run: {reason}", is_error=True)
         case Returned(value):
             try:
-                return CallEnded(index, result_text(call.name, value))
+                text = result_text(call.name, value)
+                most = None if tool is None else tool.max_result_chars
+                return CallEnded(index, capped(text, most))
             except ToolResultError as error:
                 raise DecisionError(f"call {call.call_id!r}: {error}") from error
         case _ if tool is None:

@@ -18,6 +18,7 @@ from agentkit import (
     SystemMessage,
     Tool,
     ToolCall,
+    ToolError,
     ToolMessage,
     UserMessage,
     tool,
@@ -74,6 +75,20 @@ def test_any_history_stays_fit_to_be_answered(
     assert list(policy.compact(shown, 2)) == shown  # nothing is left to do
     if any(isinstance(message, ToolMessage) for message in history[-1:]):
         assert shown[-1] == history[-1]  # the model has yet to read it
+
+
+@given(exchanges(), st.integers(0, 12), st.integers(1, 12))
+def test_the_last_ones_stay_however_few_there_are(
+    history: list[Message], keep_first: int, keep_last: int
+) -> None:
+    shown = list(DropMiddle(1, keep_first, keep_last).compact(history, 2))
+    begins = [at for at, message in enumerate(history) if not isinstance(message, ToolMessage)]
+    kept = history[begins[-keep_last] if keep_last <= len(begins) else 0 :]
+    assert shown[-len(kept) :] == kept
+    emptied = DropResults(1, keep_last).compact(history, 2)
+    left = [each.content for each in emptied if isinstance(each, ToolMessage)]
+    assert left[-keep_last:] == ["result"] * min(len(left), keep_last)
+    assert set(left[:-keep_last]) <= {RESULT_LEFT_OUT}
 
 
 def check_calls(messages: Sequence[Message]) -> None:
@@ -186,6 +201,20 @@ def test_a_capped_text(text: str, limit: int) -> None:
     assert text.startswith(start)
     assert text.endswith(end)
     assert len(start) + len(end) == limit
+
+
+def test_what_a_tool_complains_is_capped_too() -> None:
+    @tool(name="fetch", max_result_chars=40)
+    def refuse() -> str:
+        """Fetches nothing."""
+        raise ToolError("x" * 999)
+
+    with ScriptedModel(turns(1)) as model:
+        result = Agent(model, tools=[refuse]).run_sync("go")
+    message = result.messages[2]
+    assert isinstance(message, ToolMessage)
+    assert message.is_error
+    assert message.content.count("x") == 40
 
 
 @pytest.mark.parametrize(

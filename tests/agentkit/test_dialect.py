@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentkit.messages import (
@@ -62,7 +62,7 @@ def read(
     reader, parts = TurnReader("c", spelling), []
     for first, last in pairwise(bounds):
         parts += list(reader.push(text[first:last]))
-    reader.finish()
+    parts += list(reader.finish())
     return reader, parts
 
 
@@ -98,6 +98,11 @@ def test_calls_are_read_back_in_any_pieces(
 
 
 @given(st.text(min_size=1).filter(lambda text: text[0] != "<"), st.lists(st.integers(0, 99)))
+@example("}", [])
+@example("}</tool_call> is how it ends", [1, 4])
+@example("<", [])
+@example("<tool", [2])
+@example("<b>bold</b>", [1])
 def test_an_answer_is_passed_on_as_it_comes(text: str, cuts: list[int]) -> None:
     reader, parts = read(text, cuts)
     assert reader.text == text

@@ -353,8 +353,9 @@ async def test_a_crash_is_raised_when_the_turn_is_over() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio lets nobody cancel by an exception
-async def test_a_tool_that_cancels_itself_has_crashed() -> None:
-    @tool(idempotent=True)
+@pytest.mark.parametrize("starts_early", [True, False])
+async def test_a_tool_that_cancels_itself_has_crashed(starts_early: bool) -> None:
+    @tool(idempotent=starts_early)
     async def quit_() -> str:
         """Gives up."""
         raise asyncio.CancelledError

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from agentkit import Agent, ModelError, ModelSettings
 from agentkit.messages import AssistantMessage, ModelUsage
 from agentkit.models import Model, ModelResponse, OpenAIModel, ScriptedModel
-from agentkit.models.base import ModelRequest
+from agentkit.models.base import ModelEvent, ModelRequest
 from agentkit.openai_server import create_app
 from agentkit.openai_server.failures import Refused
 from agentkit.openai_server.requests import chat_request, model_request
@@ -285,6 +285,29 @@ async def test_errors_have_openai_s_shape(anyio_backend: str) -> None:
         assert (unsupported.value.param, unsupported.value.code) == ("n", "unsupported_parameter")
         with pytest.raises(openai.NotFoundError, match="Not Found"):
             await client.embeddings.create(model="scripted", input="x")
+
+
+class Late:
+    """A model whose error looks like a connection's."""
+
+    name = "late"
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelEvent]]:
+        raise TimeoutError("no weights yet")
+        yield
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_of_the_model_is_not_taken_for_a_client_that_left(
+    anyio_backend: str, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = {"model": "late", "messages": HELLO, "stream": stream}
+    async with served(Late(), anyio_backend) as url, httpx.AsyncClient() as client:
+        answer = await client.post(f"{url}/v1/chat/completions", json=asked)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "server_error"
+    assert "no weights yet" in caplog.text
 
 
 async def test_it_says_that_it_is_there(anyio_backend: str) -> None:

@@ -48,6 +48,12 @@ def test_act_may_ask_for_a_call_first() -> None:
         steps.send(ANSWERED)
 
 
+def test_the_prompt_of_a_first_call_is_said_once() -> None:
+    steps = Act(Step(prompt="Look it up."), call_first=True).steps()
+    assert next(steps).prompt == "Look it up."
+    assert steps.send(CALLED).prompt == ""
+
+
 def test_plan_act_by_hand() -> None:
     steps = PlanAct(plan=Step(mode="diffusion"), act=Step(mode="ar")).steps()
     plan = next(steps)

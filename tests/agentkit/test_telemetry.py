@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from agentkit import (
     ToolCall,
     ToolCrashed,
     handoff,
+    tool,
 )
 from agentkit.decoding_trace import DecodingStats, DecodingTrace
 from agentkit.models import ModelResponse, OpenAIModel, ScriptedModel
@@ -395,7 +397,7 @@ async def test_content_is_told_only_on_request(collected: Collected) -> None:
     collected.exporter.clear()
     await agent(collected.open).run("hush")
     tool = collected.attributes("execute_tool shout")
-    assert tool["gen_ai.tool.call.arguments"] == '{"text": "psst"}'
+    assert tool["gen_ai.tool.call.arguments"] == '{"text":"psst"}'
     assert tool["gen_ai.tool.call.result"] == "PSST!"
     first, second = [span.attributes or {} for span in collected.spans if span.name[:4] == "chat"]
     called = {"type": "tool_call", "id": "c", "name": "shout", "arguments": '{"text":"psst"}'}
@@ -465,3 +467,17 @@ async def test_the_call_of_an_output_function_is_a_span(collected: Collected) ->
     span = collected.one("execute_tool add")
     assert is_child(span, collected.one("invoke_agent agent"))
     assert collected.attributes("execute_tool add")["gen_ai.tool.call.result"] == "3"
+
+
+async def test_arguments_whose_keys_are_no_texts_are_told(collected: Collected) -> None:
+    @tool
+    def plan(meals: dict[date, int]) -> str:
+        """Plans meals."""
+        return str(sum(meals.values()))
+
+    call = ToolCall("c1", "plan", '{"meals":{"2026-03-01":2}}')
+    telemetry = replace(collected.telemetry, content=True)
+    agent = Agent(ScriptedModel([call, "done"]), tools=[plan], telemetry=telemetry)
+    assert (await agent.run("go")).output == "done"
+    told = collected.attributes("execute_tool plan")["gen_ai.tool.call.arguments"]
+    assert told == '{"meals":{"2026-03-01":2}}'

@@ -1,5 +1,6 @@
 """Runs that go on: what is told again, what is done again, what is not known."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -41,7 +42,8 @@ from agentkit import (
 )
 from agentkit.models import ModelResponse, ScriptedModel, TestModel
 from agentkit.models.scripted import ScriptedTurn
-from agentkit.sessions.records import Answered, Began, CallBegan, Record
+from agentkit.sessions.log import RunLog
+from agentkit.sessions.records import Answered, Began, CallBegan, CallEnded, Record
 from tests.agentkit.support import HangingModel, add, call_add, shout
 
 pytestmark = pytest.mark.anyio
@@ -216,6 +218,54 @@ async def test_a_cancelled_run_goes_on(sessions: Sessions) -> None:
     await scripted(sessions, ["instead"]).run("hi", session="t")  # other sessions are free
     result = await scripted(sessions, ["hello"]).resume(run.run_id)
     assert result.messages == (UserMessage("hi"), AssistantMessage("hello"))
+
+
+class SlowLog:
+    """A database that is busy whenever a record of that kind is written."""
+
+    def __init__(self, log: RunLog, kind: type) -> None:
+        self._log, self._kind = log, kind
+        self.is_writing = anyio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def append(self, run_id: str, position: int, records: Any, state: Any) -> None:
+        if any(isinstance(each, self._kind) for each in records):
+            self.is_writing.set()
+            await anyio.sleep(0.1)
+        await self._log.append(run_id, position, records, state)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio has no other way to cancel
+@pytest.mark.parametrize("kind", [Answered, CallBegan, CallEnded])
+async def test_the_loop_s_own_way_to_cancel_leaves_no_run_open(
+    sessions: Sessions, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = scripted(sessions, [CALL, "3"], add)
+    slow = SlowLog(sessions._log, kind)
+    monkeypatch.setattr(sessions, "_log", slow)
+    task = asyncio.create_task(agent.run("go", session="s"))
+    await slow.is_writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (run,) = await sessions.runs("s")
+    assert run.state is RunState.STOPPED
+    result = await scripted(sessions, ["3"], tool(add, idempotent=True)).resume(run.run_id)
+    assert result.output == "3"
+
+
+async def test_an_error_that_no_log_can_hold_is_told(sessions: Sessions) -> None:
+    @tool(name="add")
+    def crash(a: int, b: int) -> int:
+        """Adds, nearly."""
+        raise RuntimeError("no file \udce9")
+
+    with pytest.raises(ToolCrashed, match="no file"):
+        await scripted(sessions, [CALL], crash).run("go", session="s")
+    (run,) = await sessions.runs("s")
+    assert run.state is RunState.FAILED
 
 
 async def test_an_abandoned_run_stops_by_itself(sessions: Sessions) -> None:

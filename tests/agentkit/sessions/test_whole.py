@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,30 @@ async def test_a_run_that_was_handed_over_waits_and_goes_on(sessions: Sessions) 
     assert written == ["Pay."]
     assert await sessions.messages("s") == result.messages
     assert await clerk().resume(run_id) == result
+
+
+async def test_an_output_function_behind_a_handoff_is_remembered(sessions: Sessions) -> None:
+    made: list[int] = []
+
+    def pay(amount: int) -> str:
+        """Pays."""
+        made.append(amount)
+        return f"paid {amount}"
+
+    def clerk(*turns: str) -> Agent[None, Any]:
+        cashier = Agent(ScriptedModel(turns), output=pay, name="cashier")
+        return Agent(
+            ScriptedModel([ToolCall("c1", "handoff_to_cashier", "{}")]),
+            tools=[handoff(cashier)],
+            sessions=sessions,
+        )
+
+    call = '{"name":"pay","arguments":{"amount":5}}'
+    result = await clerk(call).run("5, please", session="s")
+    (run,) = await sessions.runs("s")
+    again = await clerk().resume(run.run_id)
+    assert again.output == result.output == "paid 5"
+    assert made == [5]
 
 
 async def test_a_history_that_is_cut_for_the_model(sessions: Sessions) -> None:
