@@ -126,8 +126,9 @@ class AsyncEngine:
         return self._running.engine.tokenizer
 
     def stats(self) -> EngineStats:
-        """A moment's view, as `Engine.stats`. Does not wait for the engine's thread."""
-        return self._running.engine.stats()
+        """A moment's view, as `Engine.stats`; once closed, the last. Does not wait for the engine's
+        thread."""
+        return self._running.stats()
 
     async def generate(
         self,

@@ -22,7 +22,7 @@ from decoding.request import DeadlineExceeded, Event, Failed, Finished, Prompt, 
 from decoding.row_budget import share_rows
 from decoding.sampling import Sampling, pick_tokens
 from decoding.sequence import Sequence
-from decoding.span import MASK, Scores
+from decoding.span import MASK, Scores, check_tokens
 from decoding.tokenizer import Tokenizer
 
 
@@ -287,6 +287,7 @@ class Core:
                 one.move_on()
             else:
                 one.resume(None)
+            check_tokens(one.span, self.network.vocab_size)
         except StopIteration:
             self._finish(sequence)
         except Exception as error:  # noqa: BLE001 - handed to whoever made the request

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -147,10 +147,13 @@ class Engine(Core):
 
         Raises at once what `add` raises.
         """
-        return self._stream([self.add(request)])
+        stream = self._stream([self.add(request)])
+        next(stream)  # closing what was never begun would end nothing
+        return cast("Iterator[Committed | Finished]", stream)
 
-    def _stream(self, ids: list[int]) -> Iterator[Committed | Finished]:
+    def _stream(self, ids: list[int]) -> Iterator[Committed | Finished | None]:
         try:
+            yield None
             yield from self._events(ids, deque())
         finally:
             self._forget(ids)
@@ -166,7 +169,7 @@ class Engine(Core):
                 ids.append(self.add(later[0]))
                 wanted.add(ids[-1])
                 later.popleft()
-            if self.is_idle:
+            if wanted and not any(map(self._is_owed, wanted)):
                 raise DecodingError(
                     "the last events of the request were taken by another caller of step(); "
                     "let one of step, generate and stream drive an engine at a time"
@@ -177,6 +180,12 @@ class Engine(Core):
                 if isinstance(event, Finished):
                     wanted.discard(event.request_id)
                 yield event
+
+    def _is_owed(self, request_id: int) -> bool:
+        """Whether events of the request are still to come."""
+        return self._find(request_id) is not None or any(
+            event.request_id == request_id for event in self._undelivered
+        )
 
     def _sift(self, events: list[Event], wanted: set[int]) -> list[Event]:
         self._undelivered += [event for event in events if event.request_id not in wanted]

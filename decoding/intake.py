@@ -67,7 +67,9 @@ class Intake:
         max_new_tokens: int | None,
     ) -> Sequence:
         """A sequence behind everything that `parent` has. See `Engine.fork`."""
-        limit = parent.room if max_new_tokens is None else min(max_new_tokens, parent.room)
+        limit = parent.room
+        if max_new_tokens is not None:
+            limit = min(max_new_tokens, self._network.max_positions - parent.length)
         request = replace(
             parent.request,
             prompt=tuple(parent.tokens),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from decoding.engine import Engine
+from decoding.engine_stats import EngineStats
 from decoding.errors import EngineClosed
 from decoding.request import Event, Failed, Finished
 
@@ -44,6 +45,7 @@ class Worker:
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
         self._make_engine = make_engine
         self._engine: Engine | None = None
+        self._last_stats: EngineStats | None = None
         self._ready = threading.Event()
         self._inbox: SimpleQueue[Command] = SimpleQueue()
         self._tickets: dict[int, Ticket] = {}
@@ -61,19 +63,30 @@ class Worker:
     def wait_ready(self) -> Engine:
         """Blocks until the engine is made. Raises what making it raised."""
         self._ready.wait()
-        if self._engine is None:
-            assert self._closed is not None
-            raise self._closed.__cause__ or self._closed
         with self._lock:
+            if self._closed is not None and self._last_stats is None:
+                raise self._closed.__cause__ or self._closed
             self._check_open()
-        return self._engine
+        return self.engine
 
     @property
     def engine(self) -> Engine:
-        """The engine, once made. Raises `EngineClosed` before."""
-        if self._engine is None:
+        """The engine while there is one. Raises `EngineClosed` before and after."""
+        engine = self._engine
+        if engine is None:
+            with self._lock:
+                self._check_open()
             raise EngineClosed("the engine is not loaded yet; start it and wait")
-        return self._engine
+        return engine
+
+    def stats(self) -> EngineStats:
+        """The engine's, or the last there were. Raises `EngineClosed` before it is made."""
+        engine, last = self._engine, self._last_stats
+        if engine is not None:
+            return engine.stats()
+        if last is not None:
+            return last
+        raise EngineClosed("the engine is not loaded yet; start it and wait")
 
     def submit(
         self, add: Add, deliver: Deliver, on_taken: Callable[[], None] | None = None
@@ -208,12 +221,14 @@ class Worker:
                 engine.abort(ticket.request_id)
 
     def _end(self, cause: BaseException | None) -> None:
-        """Refuses everything from here on, and fails whoever still waits."""
+        """Refuses all from here on, fails whoever still waits, and lets go of the weights."""
         reason = "the engine is closed" if cause is None else f"the engine's thread died: {cause!r}"
         closed = EngineClosed(reason)
         closed.__cause__ = cause
         with self._lock:
             self._closed = closed
+            if self._engine is not None:
+                self._last_stats, self._engine = self._engine.stats(), None
             waiting, self._open = self._open, set()
         for ticket in waiting:
             try:

@@ -1,8 +1,7 @@
 """The fastest way to the same text, chosen step by step from what was measured."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import TypeVar
 
@@ -62,6 +61,9 @@ class Fastest:
     denoiser: DiffusionDrafter | None = DiffusionDrafter(hints=LookupDrafter(min_match=2))
     ngrams: NgramDrafter | None = NgramDrafter()
     head: HeadDrafter | None = HeadDrafter()
+    _modes: dict[tuple[Guesser, int], SelfSpeculation] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for block_length in self.block_lengths:
@@ -110,7 +112,7 @@ class Fastest:
         options = [*without, *drafts]
         best = max(options, key=lambda option: option.rate)
         last = outlook.last_choice(region, self._matched(sequence))
-        stands = next((option for option in options if option.mode is last), None)
+        stands = next((option for option in options if option.mode == last), None)
         if stands is None:
             return best.mode
         won = (best.rate - stands.rate) * best.seconds
@@ -167,7 +169,7 @@ class Fastest:
         for block_length, tokens in self._expected(sequence, guesser, depths):
             if drafts and not can_denoise(sequence, block_length):
                 continue
-            mode, guesses = _speculation(block_length, drafter), block_length - 1
+            mode, guesses = self._speculation(guesser, block_length, drafter), block_length - 1
             option = _Option.of(
                 sequence, mode, tokens, verified=guesses, drafted=guesses if drafts else 0
             )
@@ -176,6 +178,12 @@ class Fastest:
             if num_worse == _WORSE:
                 return
             rate = option.rate
+
+    def _speculation(self, guesser: Guesser, block_length: int, drafter: _Own) -> SelfSpeculation:
+        mode = self._modes.get((guesser, block_length))
+        if mode is None:
+            mode = self._modes[guesser, block_length] = SelfSpeculation(block_length, drafter)
+        return mode
 
     def _pays(self, sequence: Decodable, guesser: Guesser, depth: int) -> bool:
         outlook, region = sequence.outlook, sequence.region
@@ -243,11 +251,6 @@ def foreseen(sequence: Decodable, head: HeadDrafter) -> tuple[Continuation, ...]
     """What the head expects next; nothing where the grammar does not allow the first of it."""
     expected = head.foreseen(sequence)
     return expected if expected and sequence.allows(expected[0].token) else ()
-
-
-@lru_cache(maxsize=256)
-def _speculation(block_length: int, drafter: _Own) -> SelfSpeculation:
-    return SelfSpeculation(block_length, drafter)
 
 
 def _gain(some: list[_Option], others: list[_Option]) -> float:

@@ -51,8 +51,8 @@ class Tally:
         return (hits + believed * weight) / (trials + weight)
 
     def shares(self) -> dict[Cell, float]:
-        """What was seen, for all cells that were."""
-        return {key: hits / trials for key, (hits, trials) in self._counts.items()}
+        """What was seen, for all cells that were. Another thread may ask."""
+        return {key: hits / trials for key, (hits, trials) in self._counts.copy().items()}
 
 
 class Acceptance:

@@ -286,7 +286,8 @@ class Pace:
             {} if curve is None else dict(zip(curve.rows, curve.seconds, strict=True))
             for curve in curves
         )
-        seen = {f"{region.value}: {mode}": each for (region, mode), each in self.yields.items()}
+        yields = self.yields.copy()  # another thread may ask
+        seen = {f"{region.value}: {mode}": each for (region, mode), each in yields.items()}
         return PaceStats(
             seconds_by_rows=causal,
             draft_seconds_by_rows=draft,

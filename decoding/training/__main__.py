@@ -37,7 +37,7 @@ from decoding.native.transformer import NativeTransformer, Precision
 from decoding.network.transformer import Transformer
 from decoding.ngrams import NGRAMS, NgramTable
 from decoding.tokenizer import Tokenizer
-from decoding.training.answers import Answer, Generation, generate, read_answers
+from decoding.training.answers import Answer, Generation, begun_answers, generate, read_answers
 from decoding.training.bulk import bulk_answers
 from decoding.training.config import AdapterTraining, ToolTraining, Training
 from decoding.training.draft_head import HeadTraining, Traces, joined, trace, train_head
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def _answers(args: argparse.Namespace) -> None:
-    done = read_answers(args.out) if args.out.exists() else []
+    done = begun_answers(args.out) if args.out.exists() else []
     how = replace(
         Generation(),
         max_new_tokens=args.max_new_tokens,
@@ -96,7 +96,7 @@ def _answers(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     answered = {each.prompt for each in done}
-    made = _by_engine(args, how, answered) if args.device == "cpu" else _in_bulk(args, how)
+    made = (_by_engine if args.device == "cpu" else _in_bulk)(args, how, answered)
     began, tokens = time.monotonic(), 0
     with args.out.open("a", encoding="utf-8") as file:
         for number, (total, answer) in enumerate(made, 1):
@@ -129,7 +129,9 @@ def _by_engine(
             yield len(tasks) * how.samples, answer
 
 
-def _in_bulk(args: argparse.Namespace, how: Generation) -> Iterator[tuple[int, Answer]]:
+def _in_bulk(
+    args: argparse.Namespace, how: Generation, answered: set[tuple[int, ...]]
+) -> Iterator[tuple[int, Answer]]:
     """The same on a GPU."""
     if args.tool_tasks:
         raise SystemExit("--tool-tasks have grammars and are answered on the CPU: no --device")
@@ -137,7 +139,7 @@ def _in_bulk(args: argparse.Namespace, how: Generation) -> Iterator[tuple[int, A
     tasks = _tasks(
         args, lambda count: own_prompts_in_bulk(network, tokenizer, count, seed=args.seed)
     )
-    for answer in bulk_answers(network, tokenizer, tasks, how):
+    for answer in bulk_answers(network, tokenizer, tasks, how, answered):
         yield len(tasks) * how.samples, answer
 
 

@@ -78,6 +78,17 @@ def read_answers(file: Path) -> list[Answer]:
     return answers
 
 
+def begun_answers(file: Path) -> list[Answer]:
+    """As `read_answers`, of a file that is to be appended to: a last line that was cut off is taken
+    out of it."""
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with file.open("r+b") as opened:
+            opened.truncate(whole)
+    return read_answers(file)
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """How answers are made. Each task is answered `samples` times; `temperatures` are taken in

@@ -5,7 +5,7 @@ and a step is one recorded graph. There are no grammars. Shapes: B sequences at 
 of each, beside those of `decoding.span`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -240,7 +240,11 @@ def _recorded(run: Callable[[], None]) -> Callable[[], None]:
 
 
 def bulk_answers(
-    network: Transformer, tokenizer: Tokenizer, tasks: Sequence[Task], how: Generation
+    network: Transformer,
+    tokenizer: Tokenizer,
+    tasks: Sequence[Task],
+    how: Generation,
+    answered: Set[tuple[int, ...]] = frozenset(),
 ) -> Iterator[Answer]:
     """As `decoding.training.answers.generate`, for tasks without a grammar.
 
@@ -253,7 +257,7 @@ def bulk_answers(
     of: list[Task] = []
     for task in tasks:
         prompt = tuple(tokenizer.encode_chat(task.chat))
-        if len(prompt) > how.max_prompt_tokens:
+        if len(prompt) > how.max_prompt_tokens or prompt in answered:
             continue
         for _ in range(how.samples):
             asked.append(Asked(prompt, how.temperatures[len(asked) % len(how.temperatures)]))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from decoding.errors import UnsupportedMode
@@ -20,6 +21,7 @@ from decoding.training.streams import Packed
 
 _STATE = "state.pt"
 _CURVE = "curve.jsonl"
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,18 @@ class _Draws(Dataset[Packed]):
 
     def __getitem__(self, step: int) -> Packed:
         return self._lesson.draw(step)
+
+
+def _running_mean(most: int) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
+    """Of all so far, until there are `most`; from then on older ones fade."""
+
+    @torch.no_grad()
+    def add(mean: _Tensors, learned: _Tensors, num_before: Tensor | int) -> None:
+        weight = 1.0 / min(int(num_before) + 1, most)
+        for kept, new in zip(mean, learned, strict=True):
+            kept.lerp_(new, weight)
+
+    return add
 
 
 class Trainer:
@@ -75,9 +89,7 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(
             self.adapter.parameters(), lr=config.learning_rate, weight_decay=0.0
         )
-        self._mean = AveragedModel(
-            self.adapter, multi_avg_fn=get_ema_multi_avg_fn(1.0 - 1.0 / config.average)
-        )
+        self._mean = AveragedModel(self.adapter, multi_avg_fn=_running_mean(config.average))
         self.step, self.rows = 0, 0
 
     def resume(self) -> bool:
@@ -87,7 +99,10 @@ class Trainer:
             return False
         state = torch.load(file, map_location=self.network.device, weights_only=True)
         self.adapter.load_state_dict(state["adapter"])
-        self._mean.load_state_dict(state["mean"])
+        if "mean" in state:
+            self._mean.load_state_dict(state["mean"])
+        else:  # of a training from before there was one
+            self._mean.module.load_state_dict(state["adapter"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step, self.rows = state["step"], state["rows"]
         return True

@@ -1,6 +1,8 @@
 """The engine behind its thread: asyncio and trio, cancellation, failures, nothing left over."""
 
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,12 +12,18 @@ import torch
 
 from decoding import (
     AsyncEngine,
+    Auto,
     BlockDiffusion,
     Committed,
+    Curve,
     DeadlineExceeded,
     Engine,
     EngineClosed,
+    Fastest,
     Finished,
+    ForwardCost,
+    NgramDrafter,
+    NgramTable,
     Request,
     Sampling,
     SelfSpeculation,
@@ -213,6 +221,31 @@ async def test_no_thread_outlives_its_engine() -> None:
     async with AsyncEngine(engine_of) as engine:
         await engine.generate([1], max_new_tokens=1)
     assert not [t for t in set(threading.enumerate()) - before if t.name == "decoding-engine"]
+
+
+async def test_a_closed_engine_lets_go_of_its_network() -> None:
+    """What is held on to is the engine: its weights are free for the next, its counters remain."""
+    table = NgramTable.learn([([1, 2] * 9, 0)], 9)
+    kept = weakref.ref(table)
+    networks: list[weakref.ref[ScriptedNetwork]] = []
+
+    def make() -> Engine:
+        network = ScriptedNetwork(288)
+        networks.append(weakref.ref(network))
+        cost = ForwardCost(Curve((1, 64), (1.0, 1.1)))
+        return Engine(network, TOKENIZER, cache_tokens=2048, forward_cost=cost)
+
+    drafting = Fastest(ngrams=NgramDrafter(table), head=None)
+    async with AsyncEngine(make) as engine:
+        done = await engine.generate([1, 2, 1], mode=Auto(drafting, drafting), max_new_tokens=30)
+        assert any("self-speculation" in key for key in done.stats.decisions)
+    del drafting, table
+    assert engine.stats().new_tokens == len(done.token_ids)
+    with pytest.raises(EngineClosed):
+        _ = engine.tokenizer
+    gc.collect()
+    assert [each() for each in networks] == [None]
+    assert kept() is None
 
 
 async def test_start_is_shared_by_concurrent_callers() -> None:

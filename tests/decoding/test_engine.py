@@ -2,8 +2,10 @@
 
 import json
 import random
+from collections.abc import Generator
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -38,6 +40,8 @@ from decoding import (
     Grammar,
     GrammarDeadEnd,
     LookupDrafter,
+    NgramDrafter,
+    NgramTable,
     NotFinite,
     Origin,
     Request,
@@ -46,7 +50,7 @@ from decoding import (
 )
 from decoding.cache.storage import Storage
 from decoding.modes import Step
-from decoding.modes.draft import empty_draft
+from decoding.modes.draft import Candidate, Guess, empty_draft, extend
 from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
 from decoding.span import ForwardBatch, Pick, Span
@@ -442,6 +446,41 @@ def test_an_error_of_ones_own_drafter_ends_its_request_only() -> None:
     assert_all_pages_back(engine)
 
 
+class Foreign:
+    """A drafter made for a model with more tokens."""
+
+    def fit(self, network: Network) -> Drafter:
+        return self
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        yield from ()
+
+        def propose(guesses: Many[Guess]) -> tuple[Candidate, ...]:
+            return (Candidate(VOCAB + 7, Origin.COPIED),)
+
+        return extend(sequence, empty_draft(sequence), 2, propose)
+
+
+def test_guesses_that_are_no_tokens_end_their_request_only() -> None:
+    engine = new_engine()
+    good = engine.add(Request([1], max_new_tokens=9))
+    bad = engine.add(Request([2], mode=SelfSpeculation(4, Foreign()), max_new_tokens=9))
+    events: list[Event] = []
+    while not engine.is_idle:
+        events += engine.step()
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    (finished,) = (event for event in events if isinstance(event, Finished))
+    assert (failed.request_id, finished.request_id) == (bad, good)
+    assert str(VOCAB + 7) in str(failed.error)
+    assert_all_pages_back(engine)
+
+
+def test_a_table_of_a_model_with_more_tokens_is_refused() -> None:
+    table = NgramTable.learn([([VOCAB + 3, 2] * 9, 0)], 9)
+    with pytest.raises(ValueError, match=f"knows token {VOCAB + 3}"):
+        new_engine().generate([1], mode=SelfSpeculation(4, NgramDrafter(table)))
+
+
 def test_no_event_is_lost_when_the_network_fails() -> None:
     """Also of a request that ends in the very step in which another one's forward fails."""
     engine = new_engine()
@@ -473,6 +512,41 @@ def test_events_taken_by_another_caller_are_an_error_not_a_hang() -> None:
         engine.step()
     with pytest.raises(DecodingError, match="taken by another caller"):
         list(events)
+
+
+def test_so_they_are_where_another_request_goes_on() -> None:
+    engine = new_engine()
+    long = engine.add(Request([2], max_new_tokens=60))
+    events = engine.stream(Request([1], max_new_tokens=3))
+    next(events)
+    taken = [event.request_id for _ in range(4) for event in engine.step()]
+    assert taken.count(long) < len(taken)
+    with pytest.raises(DecodingError, match="taken by another caller"):
+        list(events)
+
+
+def test_a_stream_that_is_closed_before_it_begins_is_aborted() -> None:
+    engine = new_engine()
+    events = engine.stream(Request([1], max_new_tokens=9))
+    assert not engine.is_idle
+    cast("Generator[object]", events).close()
+    assert engine.step() == []
+    assert engine.is_idle
+    assert_all_pages_back(engine)
+
+
+def test_a_fork_may_go_further_than_what_it_was_forked_from() -> None:
+    engine = new_engine()
+    parent = engine.add(Request([1], max_new_tokens=4))
+    engine.step()
+    child = engine.fork(parent, max_new_tokens=20)
+    done = {}
+    while not engine.is_idle:
+        for event in engine.step():
+            if isinstance(event, Finished):
+                done[event.request_id] = event.completion
+    assert len(done[parent].token_ids) == 4
+    assert len(done[child].token_ids) == 20
 
 
 def test_a_refused_request_takes_the_batch_back() -> None:

@@ -146,6 +146,8 @@ def _write_distinct(writing: Writing, clause: ArrayClause) -> list[Alternative]:
         )
     name = writing.rules.new()
     most = len(texts) if clause.max_items is None else min(clause.max_items, len(texts))
+    if clause.min_items > most:
+        return []
     comma = " ".join(symbol.lark for symbol in writing.marks.comma() if isinstance(symbol, Text))
     options = []
     for bit, item in enumerate(texts):

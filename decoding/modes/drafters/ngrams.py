@@ -27,7 +27,8 @@ class NgramDrafter:
             raise TypeError(f"table must be an NgramTable or None, not {self.table!r}")
 
     def fit(self, network: Network) -> "NgramDrafter":
-        """Raises `UnsupportedMode` where neither has a table."""
+        """Raises `UnsupportedMode` where neither has a table, and `ValueError` for one of a model
+        with more tokens."""
         table = network.ngrams if self.table is None else self.table
         if table is None:
             raise UnsupportedMode(
@@ -35,6 +36,11 @@ class NgramDrafter:
                 network.name,
                 "it has no table; give the drafter one, as `python -m decoding.training ngrams` "
                 "makes it",
+            )
+        if table.num_tokens > network.vocab_size:
+            raise ValueError(
+                f"the table knows token {table.num_tokens - 1} and {network.name} has "
+                f"{network.vocab_size} tokens; give the table that was counted with this model"
             )
         return replace(self, table=table)
 

@@ -181,6 +181,16 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
         [["a", "b"], [None, 1, "b", "a"]],
         [["a"], ["a", "a"], ["a", "c"]],
     ),
+    "more distinct items than there are": (
+        {
+            "anyOf": [
+                {"items": {"enum": [1, 2]}, "uniqueItems": True, "minItems": 3, "type": "array"},
+                {"const": "none"},
+            ]
+        },
+        ["none"],
+        [[1, 2], [1, 2, 1]],
+    ),
     "old contains": ({"$schema": _D7, "contains": {"type": "null"}}, [[None]], [[], [1]]),
     "open objects": (
         {

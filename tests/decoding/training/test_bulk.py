@@ -45,6 +45,15 @@ def test_answers_are_the_engines(model: Path, at_once: int) -> None:
     assert {each.to_json() for each in found} == expected
 
 
+def test_what_was_answered_is_not_asked_again(model: Path) -> None:
+    tasks, how = some_tasks(), Generation(max_new_tokens=4, temperatures=(0.0,), at_once=8)
+    given = tiny_network(model), Tokenizer.from_directory(model), tasks, how
+    whole = list(bulk_answers(*given))
+    answered = {each.prompt for each in whole[:5]}
+    rest = list(bulk_answers(*given, answered))
+    assert {each.prompt for each in rest} == {each.prompt for each in whole} - answered
+
+
 def test_what_is_sampled_follows_the_distribution(model: Path) -> None:
     network = tiny_network(model)
     prompt, count, temperature = (5, 9, 11), 4000, 2.0

@@ -15,7 +15,7 @@ from decoding import BlockDiffusion, Completion, Engine, Request, SelfSpeculatio
 from decoding.modes.drafters import DiffusionDrafter
 from decoding.modes.reveal import ConfidenceThreshold
 from decoding.span import Purpose
-from decoding.training.answers import Answer, Generation, generate, read_answers
+from decoding.training.answers import Answer, Generation, begun_answers, generate, read_answers
 from decoding.training.blocks import BlockChoice
 from decoding.training.config import CONFIG, AdapterTraining
 from decoding.training.draft_adapter import DraftAdapter
@@ -197,7 +197,7 @@ def test_training_ends_in_time_and_goes_on_from_an_adapter(
 
 
 def test_what_is_kept_is_a_mean(model: Path, answers: list[Answer], tmp_path: Path) -> None:
-    given = replace(config(3), average=4, evaluate_every=1)
+    given = replace(config(3), average=2, evaluate_every=1)
     trainer = draft_trainer(tiny_network(model), given, answers, answers[:2], tmp_path)
     learned, kept = [], []
 
@@ -208,7 +208,7 @@ def test_what_is_kept_is_a_mean(model: Path, answers: list[Answer], tmp_path: Pa
 
     trainer.run(note)
     for first, second, third, mean in zip(*learned, kept[-1], strict=True):
-        expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+        expected = (first + second) / 2 * (1 - 1 / 2) + third / 2
         torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-4)
     assert any(not torch.equal(one, two) for one, two in zip(learned[-1], kept[-1], strict=True))
 
@@ -255,6 +255,10 @@ def test_answers_are_kept_and_read_back(answers: list[Answer], tmp_path: Path) -
     file = tmp_path / "answers.jsonl"
     file.write_text("".join(each.to_json() + "\n" for each in answers) + '{"source": "cut')
     assert read_answers(file) == answers
+    assert begun_answers(file) == answers
+    with file.open("a") as opened:  # as the command goes on behind what was cut off
+        opened.write(answers[0].to_json() + "\n")
+    assert read_answers(file) == [*answers, answers[0]]
     file.write_text('{"source": 1}\n')
     with pytest.raises(ValueError, match=r"answers.jsonl, line 1"):
         read_answers(file)
