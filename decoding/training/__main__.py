@@ -9,13 +9,14 @@
 
     python -m decoding.training demonstrations --out shown.jsonl
     python -m decoding.training tools --demonstrations shown.jsonl --held-out own.jsonl --folder t
+    python -m decoding.training merge --adapter t/adapter --out model
 
 `answers` lets the model answer prompts: given ones, synthetic ones and its own. `adapter` learns
 drafts from these answers, `sampler` learns which guesses of a denoised block to trust, `ngrams`
 counts what the model mostly says, `head` learns to guess the next tokens from the model's vectors.
-`tools` learns to call tools from demonstrations: another model than the published one. Training
-goes on where it was stopped, except the sampler's and the head's, which take minutes. See
-`docs/training.md`.
+`tools` learns to call tools from demonstrations, `merge` puts that into the weights: another model
+than the published one. Training goes on where it was stopped, except the sampler's and the
+head's, which take minutes. See `docs/training.md`.
 """
 
 import argparse
@@ -62,6 +63,7 @@ from decoding.training.trainer import Progress, Trainer
 from decoding.weights import EMBEDDED, load
 from decoding.weights.checkpoint import read_network
 from decoding.weights.embedded import embedded_directory
+from decoding.weights.merge import merge
 
 _SYSTEMS = (
     None,
@@ -253,6 +255,11 @@ def _tools(args: argparse.Namespace) -> None:
     _train(args, tool_trainer(_network(args), config, shown, held_out, args.folder, **limits))
 
 
+def _merge(args: argparse.Namespace) -> None:
+    args.out.mkdir(parents=True, exist_ok=True)
+    merge(_directory(args), args.adapter, args.out)
+
+
 def _config(args: argparse.Namespace, kind: type[_Config]) -> _Config:
     """The file's, or the usual one, with what the command line says."""
     config = kind.read(args.config) if args.config else kind()
@@ -422,6 +429,10 @@ def _parser() -> argparse.ArgumentParser:
 
     tools = training("tools", _tools, "train an adapter for calling tools")
     tools.add_argument("--demonstrations", type=Path, required=True)
+
+    merged = command("merge", _merge, "make a checkpoint with such an adapter in its weights")
+    merged.add_argument("--adapter", type=Path, required=True, help="for calling tools")
+    merged.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
 
     sampler = command("sampler", _sampler, "train the sampler")
     sampler.add_argument("--answers", type=Path, nargs="+", required=True)

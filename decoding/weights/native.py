@@ -16,6 +16,7 @@ from decoding.weights.checkpoint import read_network
 
 _LOG = logging.getLogger(__name__)
 _SAMPLE_ROWS = 8
+_ROUNDED = "its weights would be rounded to 8 bits, which only profile='fast' does"
 _CPU = torch.device("cpu")
 
 
@@ -31,20 +32,23 @@ def read_native(
     try:
         library()
     except NativeUnavailable as reason:
-        _LOG.warning("%s is decoded on torch alone, several times slower: %s", name, reason)
-        return None
+        return _on_torch(name, reason)
     fine = precision is Precision.FINE
     try:
         if fine and not packs_exactly(_sample(directory, name)):
-            return None
+            return _on_torch(name, _ROUNDED)
         dtype = torch.float32 if fine else None
         plain = read_network(directory, dtype=dtype, device=_CPU, name=name, adapter=adapter)
-        if why_unsupported(plain.config):
-            return None
+        if reason := why_unsupported(plain.config):
+            return _on_torch(name, reason)
         network = NativeTransformer(plain.config, plain.parameters, name, plain.adapter, precision)
     except ValueError as error:
         raise WeightsError(str(error), directory) from None
-    return network if network.is_exact or not fine else None
+    return network if network.is_exact or not fine else _on_torch(name, _ROUNDED)
+
+
+def _on_torch(name: str, reason: object) -> None:
+    _LOG.warning("%s is decoded on torch alone, several times slower: %s", name, reason)
 
 
 class _Sampled(Exception):

