@@ -14,6 +14,7 @@ _REF = "#/$defs/"
 _ONE = ("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else")
 _LIST = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAP = ("properties", "patternProperties", "dependentSchemas", "$defs")
+_TOGETHER = {"allOf", "not", "if", "then", "else", "dependentSchemas"}
 _ANNOTATIONS = frozenset({"description", "default", "examples", "deprecated"})
 
 
@@ -35,11 +36,39 @@ def is_open(schema: Schema) -> bool:
 
 
 def closed(schema: Schema) -> Schema:
-    """`schema` with every object closed that names its properties and says nothing of others."""
-    result = _map_subschemas(schema, closed)
-    if "properties" in result:
-        result.setdefault("additionalProperties", False)
-    return result
+    """`schema` with every object closed that names its properties and says nothing of others.
+
+    What holds together with other schemas, as the branches of `allOf` do, stays as it is: closed
+    branches would refuse each other's properties.
+    """
+    shared = set(_referenced_together(schema, together=False))
+
+    def close(node: Schema) -> Schema:
+        has_properties = "properties" in node
+        left = _TOGETHER | ({"anyOf", "oneOf"} if has_properties else set())
+        inner = _map_subschemas({k: v for k, v in node.items() if k not in left}, close)
+        if "$defs" in node:
+            inner["$defs"] = {
+                name: node["$defs"][name] if name in shared else definition
+                for name, definition in inner["$defs"].items()
+            }
+        result = {key: inner.get(key, value) for key, value in node.items()}
+        if has_properties and not (left | {"$ref"}) & node.keys():
+            result.setdefault("additionalProperties", False)
+        return result
+
+    return close(schema)
+
+
+def _referenced_together(schema: Schema, *, together: bool) -> Iterator[str]:
+    """The definitions that hold together with other schemas somewhere."""
+    together = together or "properties" in schema
+    if together and (name := _referenced(schema)) is not None:
+        yield name
+    beside = _TOGETHER | ({"anyOf", "oneOf"} if "properties" in schema else set())
+    for key in schema:
+        for subschema in _subschemas({key: schema[key]}):
+            yield from _referenced_together(subschema, together=key in beside)
 
 
 class _Generator(GenerateJsonSchema):

@@ -18,6 +18,15 @@ class _Returned(Generic[T]):
     value: T
 
 
+def _forget_event_loop() -> None:
+    """The thread has none, whatever the caller's variable says: it may run one of its own."""
+    try:
+        from sniffio import current_async_library_cvar
+    except ImportError:  # then there is no such variable
+        return
+    current_async_library_cvar.set(None)
+
+
 async def run_in_thread(function: Callable[[], T]) -> T:
     """Runs `function` in a thread of its own, in the caller's context variables.
 
@@ -40,6 +49,7 @@ async def run_in_thread(function: Callable[[], T]) -> T:
             return  # the event loop is gone, so nobody waits any more
 
     context = contextvars.copy_context()
+    context.run(_forget_event_loop)
     threading.Thread(target=context.run, args=(work,), name="agentkit-tool", daemon=True).start()
     await finished.wait()
     match outcome.pop():

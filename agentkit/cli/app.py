@@ -133,8 +133,8 @@ def chat(
     errors = _errors()
     interactive = sys.stdin.isatty()
     console = Console(file=sys.stdout, force_terminal=None if interactive else False)
-    settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
     with sentences(errors, debug=debug):
+        settings = _settings(max_tokens, temperature)
         toolset = _prepare(tools, call_first, mode, instructions)
         with local.opened(model, mode, errors) as opened:
             agent = _agent(opened, toolset, call_first, instructions, settings)
@@ -164,8 +164,8 @@ def run(
     The answer goes to stdout, the steps to it go to stderr.
     """
     errors = _errors()
-    settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
     with sentences(errors, debug=debug):
+        settings = _settings(max_tokens, temperature)
         _check_question("run", question)
         toolset = _prepare(tools, call_first, mode, instructions)
         with local.opened(model, mode, errors) as opened:
@@ -202,8 +202,8 @@ def trace(
     it is. The steps and the answer go to stderr.
     """
     errors = _errors()
-    settings = ModelSettings(max_tokens=max_tokens, temperature=temperature)
     with sentences(errors, debug=debug):
+        settings = _settings(max_tokens, temperature)
         _check_question("trace", question)
         picture.check_target(output, force=force)
         toolset = _prepare(tools, call_first, mode, instructions)
@@ -244,7 +244,7 @@ def mcp(
     Speaks over stdin and stdout until stdin ends; a client starts it as its server.
     """
     with sentences(_errors(), debug=debug):
-        serve_tools(load_tools(tools), name)
+        serve_tools(load_tools(tools, without_waiting=True), name)
 
 
 @app.command(epilog=_SERVE_EXAMPLES)
@@ -293,6 +293,13 @@ def _prepare(tools: list[str] | None, call_first: bool, mode: str, instructions:
     local.check_mode(mode)
     _check_text("--instructions", instructions)
     return load_tools(tools or [])
+
+
+def _settings(max_tokens: int | None, temperature: float | None) -> ModelSettings:
+    try:
+        return ModelSettings(max_tokens=max_tokens, temperature=temperature)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _check_question(command: str, question: str) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import logging
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -13,29 +14,31 @@ from agentkit.cli.failures import UsageError
 from agentkit.definition import toolbox
 from agentkit.tool import Tool
 
+_LOG = logging.getLogger(__name__)
 _EXAMPLE = "for example my_tools:add"
 
 
-def load_tools(names: Sequence[str]) -> list[Tool]:
+def load_tools(names: Sequence[str], *, without_waiting: bool = False) -> list[Tool]:
     """The tools that `names` name, in their order; the current directory is importable, as
-    with `python -m`. Raises `UsageError`, and `ToolDefinitionError` for a function that
+    with `python -m`. An agent's that wait for somebody are left out `without_waiting`, which is
+    logged. Raises `UsageError`, and `ToolDefinitionError` for a function that
     cannot be described and for two tools of one name."""
     directory = str(Path.cwd())
     if names and directory not in sys.path:
         sys.path.insert(0, directory)
-    tools = [tool for name in names for tool in _tools_named(name)]
+    tools = [tool for name in names for tool in _tools_named(name, without_waiting)]
     toolbox(tools, retries=0, timeout=None)  # refuses two of one name
     return tools
 
 
-def _tools_named(name: str) -> list[Tool]:
+def _tools_named(name: str, without_waiting: bool) -> list[Tool]:
     module_name, _, variable = name.partition(":")
     if not module_name or not variable:
         raise UsageError(f"{name!r} names no variable; write module:variable, {_EXAMPLE}")
     module = _module(module_name, variable)
     value = _variable(module, variable)
     if isinstance(value, Agent):
-        return list(value.tools)
+        return [tool for tool in value.tools if not (without_waiting and _waits(tool))]
     if isinstance(value, Tool) or _is_function(value):
         return [_tool(name, value)]
     if isinstance(value, type | str | bytes) or not isinstance(value, Iterable):
@@ -44,6 +47,12 @@ def _tools_named(name: str) -> list[Tool]:
     if not tools:
         raise UsageError(f"{name!r} is empty; name a variable that holds tools")
     return tools
+
+
+def _waits(tool: Tool) -> bool:
+    if tool.may_wait:
+        _LOG.warning("tool %r is left out: it waits for an approval or a result", tool.name)
+    return tool.may_wait
 
 
 def _module(name: str, variable: str) -> types.ModuleType:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from agentkit.errors import ModelError
 from agentkit.messages import (
@@ -85,11 +85,22 @@ def _message(message: Message) -> Json:
                     {
                         "id": call.call_id,
                         "type": "function",
-                        "function": {"name": call.name, "arguments": call.arguments},
+                        "function": {"name": call.name, "arguments": _sendable(call)},
                     }
                     for call in calls
                 ],
             }
+
+
+def _sendable(call: ToolCall) -> str:
+    """A call's arguments. Those that are no JSON object, as when they were cut off, are told as
+    the member of one: some servers read what they are sent, and refuse the whole request."""
+    try:
+        if isinstance(json.loads(call.arguments), dict):
+            return call.arguments
+    except ValueError:
+        pass
+    return json.dumps({"invalid": call.arguments})
 
 
 def _tool(wire: Wire, tool: ToolDefinition) -> Json:
@@ -124,7 +135,7 @@ class FunctionDelta(BaseModel):
 class CallDelta(BaseModel):
     index: int | None = None
     id: str | None = None
-    function: FunctionDelta = Field(default_factory=FunctionDelta)
+    function: FunctionDelta | None = None
 
 
 class Delta(BaseModel):
@@ -134,7 +145,7 @@ class Delta(BaseModel):
 
 
 class Choice(BaseModel):
-    delta: Delta = Field(default_factory=Delta)
+    delta: Delta | None = None
     finish_reason: str | None = None
 
 
@@ -151,15 +162,18 @@ class ChunkUsage(BaseModel):
 class Chunk(BaseModel):
     """One event of a streamed answer; what is not read here is passed over."""
 
-    choices: list[Choice] = Field(default_factory=list)
+    choices: list[Choice] | None = None
     usage: ChunkUsage | None = None
     error: Any = None
 
 
 @dataclass(slots=True)
 class _Call:
+    """`given_id` is the id the server gave it, "" for none."""
+
     call_id: str
     name: str
+    given_id: str = ""
     arguments: str = ""
 
 
@@ -174,13 +188,14 @@ class AnswerReader:
     refusal: str = ""
     finish_reason: str | None = None
     usage: ChunkUsage = field(default_factory=ChunkUsage)
-    _calls: dict[int | str | None, _Call] = field(default_factory=dict)
+    _calls: list[_Call] = field(default_factory=list)
+    _latest: dict[int | str, _Call] = field(default_factory=dict)  # by index or id
 
     def push(self, chunk: Chunk) -> Iterator[TextPart | ToolCallStart | ToolCallPart]:
         """Takes the next chunk. Raises `ModelError` for a tool call without a name."""
         self.usage = chunk.usage or self.usage
-        for choice in chunk.choices:
-            delta = choice.delta
+        for choice in chunk.choices or ():
+            delta = choice.delta or Delta()
             if delta.content:
                 self.text += delta.content
                 yield TextPart(delta.content)
@@ -190,32 +205,45 @@ class AnswerReader:
             self.finish_reason = choice.finish_reason or self.finish_reason
 
     def _take(self, fragment: CallDelta) -> Iterator[ToolCallStart | ToolCallPart]:
-        """A piece of a call. Those of several calls may alternate; `index` tells them apart, and
-        where a server leaves it out, a new id begins a new call."""
-        key: int | str | None = fragment.index
-        if key is None:
-            key = fragment.id or next(reversed(self._calls), None)
-        call = self._calls.get(key)
+        """A piece of a call. Those of several calls may alternate."""
+        function = fragment.function or FunctionDelta()
+        call = self._continued(fragment, function.name)
         if call is None:
-            if not fragment.function.name:
+            if not function.name:
                 raise ModelError(f"the server began a tool call without a name: {fragment}")
             call_id = fragment.id or f"call-{uuid.uuid4().hex}"
-            call = self._calls[key] = _Call(call_id, fragment.function.name)
+            call = _Call(call_id, function.name, fragment.id or "")
+            self._calls.append(call)
             yield ToolCallStart(call.call_id, call.name)
-        if fragment.function.arguments:
-            call.arguments += fragment.function.arguments
-            yield ToolCallPart(call.call_id, fragment.function.arguments)
+        key = fragment.id if fragment.index is None else fragment.index
+        if key is not None:
+            self._latest[key] = call
+        if function.arguments:
+            call.arguments += function.arguments
+            yield ToolCallPart(call.call_id, function.arguments)
+
+    def _continued(self, fragment: CallDelta, name: str | None) -> _Call | None:
+        """The call that a fragment goes on with; None where it begins one. `index` tells calls
+        apart; some servers leave it out or give all the same, and then a name begins a call that
+        has another id, or none."""
+        if fragment.index is not None:
+            call = self._latest.get(fragment.index)
+            is_other = call is not None and fragment.id and fragment.id != call.given_id
+            return None if is_other and name else call
+        if fragment.id:
+            return self._latest.get(fragment.id)
+        return None if name or not self._calls else self._calls[-1]
 
     def finish(self) -> Iterator[ToolCallPart]:
         """Ends the answer. Some servers write nothing for a call without arguments."""
-        for call in self._calls.values():
+        for call in self._calls:
             if not call.arguments and self.finish_reason != "length":
                 call.arguments = "{}"
                 yield ToolCallPart(call.call_id, "{}")
 
     @property
     def message(self) -> AssistantMessage:
-        calls = (ToolCall(call.call_id, call.name, call.arguments) for call in self._calls.values())
+        calls = (ToolCall(call.call_id, call.name, call.arguments) for call in self._calls)
         return AssistantMessage(self.text, tuple(calls))
 
     def model_usage(self, seconds: float) -> ModelUsage:

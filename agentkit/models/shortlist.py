@@ -17,7 +17,7 @@ _COMMON = re.compile("the|for|and|are|was|with|from|given|what|which|find|get|ca
 
 
 class ShortlistModel:
-    """A model that is shown only the `most` tools nearest to the last question.
+    """A model that is shown only the `most` tools nearest to the last question that is near any.
 
     Nearness is shared words, of English at best: it needs no model and no index, and very small
     models choose worse than it does. It knows no synonyms, and a tool that is needed for a later
@@ -42,7 +42,7 @@ class ShortlistModel:
         """As `Model.stream`, with fewer tools in the request."""
         questions = [each.content for each in request.messages if isinstance(each, UserMessage)]
         if questions:
-            tools = shortlist(questions[-1], request.tools, self._most)
+            tools = shortlist(_telling(questions, request.tools), request.tools, self._most)
             request = replace(request, tools=tools)
         return self._model.stream(request)
 
@@ -54,6 +54,16 @@ def shortlist(
     asked = _words(question)
     nearest = sorted(tools, key=lambda tool: -_nearness(asked, tool))[:most]
     return tuple(tool for tool in tools if tool in nearest)
+
+
+def _telling(questions: list[str], tools: tuple[ToolDefinition, ...]) -> str:
+    """The last that shares a word with a tool: a strategy's own words ("Now carry out the plan.")
+    are questions, too, and mostly say nothing of tools. Else the last."""
+    for question in reversed(questions):
+        asked = _words(question)
+        if any(_nearness(asked, tool) for tool in tools):
+            return question
+    return questions[-1]
 
 
 def _nearness(asked: frozenset[str], tool: ToolDefinition) -> float:

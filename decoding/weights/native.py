@@ -29,26 +29,33 @@ def read_native(
     of it: then the network would not be the one that was published. An adapter is packed to
     8 bits in any case. Raises `WeightsError`, also for weights that are not finite.
     """
+    network, reason = _read(directory, name, adapter, precision)
+    if network is None:
+        _LOG.warning("%s is decoded on torch alone, several times slower: %s", name, reason)
+    return network
+
+
+def _read(
+    directory: Path, name: str, adapter: Path | None, precision: Precision
+) -> tuple[NativeTransformer | None, str]:
+    """The network, or why there is none."""
     try:
         library()
-    except NativeUnavailable as reason:
-        return _on_torch(name, reason)
+    except NativeUnavailable as unavailable:
+        return None, str(unavailable)
     fine = precision is Precision.FINE
     try:
         if fine and not packs_exactly(_sample(directory, name)):
-            return _on_torch(name, _ROUNDED)
+            return None, _ROUNDED
         dtype = torch.float32 if fine else None
         plain = read_network(directory, dtype=dtype, device=_CPU, name=name, adapter=adapter)
-        if reason := why_unsupported(plain.config):
-            return _on_torch(name, reason)
+        reason = why_unsupported(plain.config)
+        if reason:
+            return None, reason
         network = NativeTransformer(plain.config, plain.parameters, name, plain.adapter, precision)
     except ValueError as error:
         raise WeightsError(str(error), directory) from None
-    return network if network.is_exact or not fine else _on_torch(name, _ROUNDED)
-
-
-def _on_torch(name: str, reason: object) -> None:
-    _LOG.warning("%s is decoded on torch alone, several times slower: %s", name, reason)
+    return (network, "") if network.is_exact or not fine else (None, _ROUNDED)
 
 
 class _Sampled(Exception):

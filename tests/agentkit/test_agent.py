@@ -55,6 +55,20 @@ async def test_run_sync_in_a_thread_of_an_event_loop() -> None:
     assert result.output == "a"
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_blocking_tool_may_run_an_event_loop_of_its_own(backend: str) -> None:
+    """Also where the outer run's loop was begun by anyio, which leaves its name in a variable."""
+
+    def ask(question: str) -> str:
+        """Asks another agent."""
+        first = Agent(ScriptedModel(["a"])).run_sync(question).output
+        return first + anyio.run(Agent(ScriptedModel(["b"])).run, question).output
+
+    model = ScriptedModel([ToolCall("c1", "ask", '{"question":"what?"}'), "done"])
+    result = anyio.run(Agent(model, tools=[ask]).run, "go", backend=backend)
+    assert [m.content for m in result.messages if isinstance(m, ToolMessage)] == ["ab"]
+
+
 def test_run_sync_leaves_no_thread() -> None:
     before = set(threading.enumerate())
     Agent(TestModel(), tools=[add]).run_sync("go")

@@ -171,6 +171,14 @@ def test_options_reach_the_model(use: Use) -> None:
     assert request.messages[0] == SystemMessage("Be brief.")
 
 
+@pytest.mark.parametrize("temperature", ["nan", "inf"])
+def test_a_temperature_that_is_no_number_is_refused(use: Use, temperature: str) -> None:
+    use(ScriptedModel(["ok"]))
+    refused = invoke("run", "go", "--temperature", temperature)
+    assert refused.exit_code == 2
+    assert "temperature" in refused.stderr
+
+
 def test_a_call_can_be_asked_for_first(use: Use, here: Path) -> None:
     model = ScriptedModel([ToolCall("c1", "shout", '{"text":"a"}'), "ok"])
     use(model)

@@ -2,6 +2,7 @@
 client."""
 
 import sys
+import types
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
 from agentkit import Agent, ToolDefinitionError, mcp_server, tool
+from agentkit.cli.tool_names import load_tools
 from agentkit.models import TestModel
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +128,7 @@ async def _try_everything(server: Client, folder: Path) -> None:
 
 
 async def test_tools_that_wait_for_somebody_are_not_served(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @tool(requires_approval=True)
     def pay(amount: int) -> str:
@@ -142,7 +144,15 @@ async def test_tools_that_wait_for_somebody_are_not_served(
         """Adds."""
         return a + b
 
-    served = mcp_server._served(Agent(TestModel(), tools=[pay, ask, add]))
+    agent = Agent(TestModel(), tools=[pay, ask, add])
+    module = types.ModuleType("shop_of_tests")
+    module.agent = agent  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    named = load_tools(["shop_of_tests:agent"], without_waiting=True)  # as `agentkit mcp` does
+    assert [each.name for each in named] == ["add"]
+    assert [record.args for record in caplog.records] == [("pay",), ("ask",)]
+    caplog.clear()
+    served = mcp_server._served(agent)
     assert list(served) == ["add"]
     assert [record.args for record in caplog.records] == [("pay",), ("ask",)]
     with pytest.raises(ToolDefinitionError, match="'pay', 'ask'"):

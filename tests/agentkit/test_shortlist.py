@@ -59,6 +59,12 @@ async def test_the_last_question_counts_also_behind_results() -> None:
     assert await shown(ModelRequest(messages, TOOLS), 1) == ("city.weather",)
 
 
+@pytest.mark.parametrize("said", ["Now carry out the plan.", "It is too early. Call a tool."])
+async def test_what_a_strategy_says_between_is_no_question(said: str) -> None:
+    messages = (UserMessage("Weather of the city?"), AssistantMessage("Hm."), UserMessage(said))
+    assert await shown(ModelRequest(messages, TOOLS), 1) == ("city.weather",)
+
+
 async def test_without_a_question_all_tools_are_shown() -> None:
     assert len(await shown(ModelRequest((SystemMessage("Be brief."),), TOOLS), 1)) == 3
 

@@ -105,3 +105,23 @@ def test_objects_are_closed_where_their_schema_leaves_it_open() -> None:
     assert not validator.is_valid({"properties": {"x": 1}})
     assert tool.description == ""
     assert "additionalProperties" not in schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"properties": {"a": {}}, "required": ["a"]},
+                   {"properties": {"b": {}}, "required": ["b"]}]},
+        {"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}, "required": ["b"]}]},
+        {"allOf": [{"$ref": "#/$defs/A"}, {"properties": {"b": {}}}],
+         "$defs": {"A": {"properties": {"a": {}}}}},
+        {"properties": {"a": {}}, "$ref": "#/$defs/B", "$defs": {"B": {"properties": {"b": {}}}}},
+        {"properties": {"a": {}, "b": {}}, "not": {"properties": {"a": {"const": 2}}},
+         "required": ["a"]},
+    ],
+)  # fmt: skip
+def test_what_holds_together_stays_open(schema: dict[str, Any]) -> None:
+    """A value that the schema as it was given allows stays allowed."""
+    value = {"a": 1, "b": 1}
+    assert Draft202012Validator(schema).is_valid(value)
+    assert Draft202012Validator(definition("t", None, schema).parameters).is_valid(value)
