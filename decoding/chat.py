@@ -22,6 +22,8 @@ TURN_END = "<|im_end|>"
 THINK = "<think>"
 THINK_END = "</think>"
 
+_JOINT = 8
+"""So many ids tell how a text of them joins the one before."""
 _CHATML = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -103,7 +105,9 @@ class ChatEncoder:
             [{**each, "content": mark} for each, mark in zip(messages, contents, strict=True)]
         )
         if self._restored(text, kept) == plain:
-            return self._parts(text, kept)
+            ids = self._parts(text, kept)
+            if ids is not None:
+                return ids
         if kept:
             return self.encode(messages, render, {})
         raise ValueError(
@@ -134,14 +138,24 @@ class ChatEncoder:
     def _spelling(self, match: re.Match[str]) -> str:
         return self._special[int(match["id"])].content if match["id"] else match[0]
 
-    def _parts(self, text: str, kept: Mapping[int, Sequence[int]]) -> list[int]:
-        """The ids of a marked text."""
+    def _parts(self, text: str, kept: Mapping[int, Sequence[int]]) -> list[int] | None:
+        """The ids of a marked text; None where kept ones would be another text behind what stands
+        there, as ids that begin a text may hold a space that is not shown."""
         found = self._marked_or_spelled.finditer(text)
         written = {match[0] for match in found if not match["id"]} - {THINK, THINK_END}
         ids: list[int] = []
         for index, part in enumerate(self._slot.split(text)):  # text and slot take turns
-            ids += kept[int(part)] if index % 2 else self._part(part, written | self._ends)
+            if index % 2:
+                if not self._joins(ids, kept[int(part)]):
+                    return None
+                ids += kept[int(part)]
+            else:
+                ids += self._part(part, written | self._ends)
         return ids
+
+    def _joins(self, before: Sequence[int], ids: Sequence[int]) -> bool:
+        last, first = list(before[-1:]), list(ids[:_JOINT])
+        return self._decode([*last, *first]) == self._decode(last) + self._decode(first)
 
     def _part(self, text: str, structural: Set[str]) -> list[int]:
         """The ids of a marked text without slots; `structural` tokens are the template's own."""

@@ -37,6 +37,9 @@ class Tokenizer:
         self.hf = hf
         self.vocab_size = len(hf)
         self._backend = hf.backend_tokenizer
+        # A training may have left them in the file. transformers sets them anew for every call.
+        self._backend.no_truncation()
+        self._backend.no_padding()
         self._chat_template = _chat_template(hf)
         self.eos_token_ids = self._end_ids(eos_token_ids)
         self.mask_token_id: int | None = (

@@ -134,6 +134,8 @@ class _Reader:
         once = [self._to_end(list(body) + rest, then, at_start=at_start)]
         if high == 1:
             return alt(once if low else [*once, after])
+        if high is not op.MAXREPEAT:
+            raise self._refused("an anchor or look-around inside of a bounded repetition")
         options = _options(list(body))
         ends = [option for option in options if _contains(option, _is_special)]
         if low > 1 or any(not _only_ends(option) for option in ends):

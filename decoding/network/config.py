@@ -212,7 +212,7 @@ def _windows(keys: _Keys, num_layers: int) -> tuple[int | None, ...]:
     if keys.model_type == "llama" or not slides or keys.get("sliding_window") is None:
         return (None,) * num_layers
     window = keys.count("sliding_window")
-    if keys.model_type not in _QWEN:
+    if keys.model_type not in _QWEN and keys.get("layer_types") is None:
         return (window,) * num_layers
     first_sliding = keys.number("max_window_layers", 28)
     kinds = keys.get("layer_types") or [

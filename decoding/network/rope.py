@@ -165,6 +165,8 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
         "partial_rotary_factor": config.get("partial_rotary_factor"),
     }
     given = {name: value for name, value in parameters.items() if value is not None}
+    if config.get(_ORIGINAL) is not None:  # which transformers prefers
+        given[_ORIGINAL] = config[_ORIGINAL]
     values = _Values(outer | given)
     if values.number("partial_rotary_factor", 1.0) != 1.0:
         raise WeightsError(

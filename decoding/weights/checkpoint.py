@@ -115,10 +115,24 @@ class _Tensors:
         usual = _HEAD_BESIDE.get(prefix, _HEADS[0])
         return self._only_present([usual, *(key for key in _HEADS if key != usual)])
 
+    def check_copy(self, key: str, embedding_VE: Tensor) -> None:
+        """Raises `WeightsError` for an output head that is no copy of the embedding it is said to
+        be tied to: which of the two was trained?"""
+        if key not in self._file_of:
+            return
+        head_VE = self.take([key], [len(embedding_VE)], *embedding_VE.shape[1:])
+        if not torch.equal(head_VE, embedding_VE):
+            raise WeightsError(
+                "config.json says that the output head is the embedding, and the checkpoint has "
+                "another; set tie_word_embeddings to false to use it, or remove the tensor",
+                self._file_of[key],
+                key,
+            )
+
     def refuse_unused(self, prefix: str) -> None:
         """Raises `WeightsError` if a tensor of the network was not taken.
 
-        An output head beside a tied embedding is a copy of it, and may be there.
+        An output head beside a tied embedding may be there: `_parameters` has compared them.
         """
         for key in sorted(self._unused.difference(_HEADS)):
             name = key.removeprefix(prefix)
@@ -166,11 +180,11 @@ class _Tensors:
 
     def _places(self) -> Mapping[str, Path]:
         """The file of each tensor."""
+        single = self._directory / _SINGLE
+        if single.exists():  # an index beside it may be of what it replaced
+            return dict.fromkeys(self._open(single).keys(), single)
         if (self._directory / _INDEX).exists():
             return _indexed(self._directory / _INDEX)
-        single = self._directory / _SINGLE
-        if single.exists():
-            return dict.fromkeys(self._open(single).keys(), single)
         if any(self._directory.glob("*.bin")):
             raise WeightsError(
                 "the checkpoint has pickled weights (.bin) only, which are not read; "
@@ -212,6 +226,8 @@ def _parameters(
         tensors.fill(embedding_VE[:vocab], [embedding], [vocab])
         embedding_VE[vocab] = mask_embedding_E
     head = tensors.head(prefix)
+    if config.tied_head:
+        tensors.check_copy(head, embedding_VE[:vocab])
     layers = []
     for index in range(config.num_layers):
         layers.append(_layer(config, tensors, f"{prefix}layers.{index}.", numerics))

@@ -1,11 +1,12 @@
 """Directories that are written once and kept: whole, or not there at all."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
-import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,13 +36,17 @@ def keep(directory: Path, write: Callable[[Path], None]) -> None:
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(directory)
-        draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}-", dir=directory.parent))
+        draft = _beside(directory)
+        draft.mkdir()  # with the rights that the user's mask leaves to others
     except OSError as error:
         raise _unwritable(directory, error) from error
     try:
         write(draft)
         sizes = {file.name: file.stat().st_size for file in draft.iterdir()}
         (draft / _MANIFEST).write_text(json.dumps(sizes), encoding="utf-8")
+        readable = draft.stat().st_mode & 0o666
+        for file in draft.iterdir():  # some are written for their owner alone
+            file.chmod(readable)
         _move(draft, directory)
     except OSError as error:
         raise _unwritable(directory, error) from error
@@ -56,11 +61,14 @@ def files_of(directory: Path) -> list[Path]:
 
 
 def _unwritable(directory: Path, error: OSError) -> WeightsError:
+    space = "free about 600 MB of disk space, or " if error.errno == errno.ENOSPC else ""
     return WeightsError(
-        f"the converted weights cannot be kept ({error}); free about 600 MB of disk space, "
-        "or give another cache_dir",
-        directory,
+        f"the converted weights cannot be kept ({error}); {space}give another cache_dir", directory
     )
+
+
+def _beside(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}-{uuid.uuid4().hex}")
 
 
 def _remove_abandoned(directory: Path) -> None:
@@ -74,7 +82,10 @@ def _remove_abandoned(directory: Path) -> None:
 def _move(draft: Path, directory: Path) -> None:
     """Puts the draft in place, unless another process was first with the same content."""
     if directory.is_dir() and not is_intact(directory):
-        shutil.rmtree(directory)
+        damaged = _beside(directory)
+        with contextlib.suppress(FileNotFoundError):  # another process was first
+            os.rename(directory, damaged)
+        shutil.rmtree(damaged, ignore_errors=True)
     elif directory.is_file():
         directory.unlink()
     try:

@@ -157,6 +157,21 @@ def test_known_ids_of_another_text_are_not_used() -> None:
     assert trimming.encode_chat(padded, kept={1: known}) == trimming.encode_chat(padded)
 
 
+def test_known_ids_that_would_be_another_text_there_are_not_used() -> None:
+    """Ids that begin a text may hold a space that is only shown behind others."""
+    hf = metaspace_tokenizer().hf
+    hf.chat_template = (
+        "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}"
+    )
+    tokenizer = Tokenizer(hf)
+    the = hf.convert_tokens_to_ids("\u2581the")
+    assert tokenizer.decode([the]) == "the"
+    chat = [message("user", "x"), message("assistant", "the")]
+    ids = tokenizer.encode_chat(chat, kept={1: [the]})
+    assert ids == tokenizer.encode_chat(chat)
+    assert "  " not in tokenizer.decode(ids)
+
+
 # --- layouts
 
 

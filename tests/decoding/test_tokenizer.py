@@ -137,6 +137,16 @@ def test_a_leading_space_is_kept_within_a_text_and_dropped_at_its_start() -> Non
     assert [detokenizer.push([the]), detokenizer.push([the])] == ["the", " the"]
 
 
+def test_what_a_training_left_in_the_file_cuts_and_pads_nothing(tmp_path: Path) -> None:
+    hf = metaspace_tokenizer().hf
+    expected = Tokenizer(hf).encode("the tea the tea the tea")
+    hf.backend_tokenizer.enable_truncation(3)
+    hf.backend_tokenizer.enable_padding(length=40)
+    hf.save_pretrained(tmp_path)
+    assert '"truncation": {' in (tmp_path / "tokenizer.json").read_text()
+    assert Tokenizer.from_directory(tmp_path).encode("the tea the tea the tea") == expected
+
+
 @pytest.mark.parametrize("name", sorted(TOKENIZERS))
 def test_pushing_costs_no_more_late_in_a_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts what the backend is asked to look at, rather than time."""

@@ -105,6 +105,9 @@ _PATTERNS = {
     "relative-json-pointer": rf"(?:0|[1-9][0-9]*)(?:#|{_POINTER})",
 }
 
+_WIDEST = dict.fromkeys(("email", "idn-email"), r"[\s\S]*@[\s\S]*")
+"""All that `jsonschema` takes for a format, where it is more than the pattern."""
+
 FORMATS = frozenset(_PATTERNS)
 """The formats that are enforced."""
 
@@ -121,3 +124,9 @@ def format_pattern(name: str) -> str:
 def format_language(name: str) -> Language:
     """The strings of a format."""
     return fullmatch_language(_PATTERNS[name])
+
+
+@cache
+def widest_language(name: str) -> Language:
+    """The strings that may be of a format: what is left out where a string must not be."""
+    return fullmatch_language(_WIDEST.get(name, _PATTERNS[name]))

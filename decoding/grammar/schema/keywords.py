@@ -95,7 +95,8 @@ def items(node: SchemaNode) -> Formula:
         rest = use(node, "additionalItems") if "additionalItems" in node.contents else TRUE
         prefix = tuple(Use(node.child("items", index)) for index in range(len(value)))
         return On(ARRAYS, Items(prefix, rest))
-    skipped = len(node.contents.get("prefixItems", ())) if node.dialect.draft == 2020 else 0
+    before = node.contents.get("prefixItems")  # which is refused elsewhere if it is no list
+    skipped = len(before) if node.dialect.draft == 2020 and isinstance(before, list) else 0
     return On(ARRAYS, Items((TRUE,) * skipped, use(node, "items")))
 
 

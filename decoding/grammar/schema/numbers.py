@@ -108,22 +108,33 @@ def _naturals(low: int, high: int | None) -> Language:
 
 
 def _same_length(first: str, last: str) -> Language:
-    """Digit strings between two of the same length."""
-    if not first:
-        return cat([])
-    size = len(first) - 1
-    any_rest = Repeat(_DIGIT, size, size)
-    if set(first[1:]) <= {"0"} and set(last[1:]) <= {"9"}:
-        return cat([_span(int(first[0]), int(last[0])), any_rest])
-    if first[0] == last[0]:
-        return cat([literal(first[0]), _same_length(first[1:], last[1:])])
-    return alt(
-        [
-            cat([literal(first[0]), _same_length(first[1:], "9" * size)]),
-            cat([_span(int(first[0]) + 1, int(last[0]) - 1), any_rest]),
-            cat([literal(last[0]), _same_length("0" * size, last[1:])]),
-        ]
+    """Digit strings between two of the same length. Without nesting: bounds may have hundreds of
+    digits, as those of the largest double do."""
+    if first == last:
+        return literal(first)
+    split = next(
+        at for at, (one, other) in enumerate(zip(first, last, strict=True)) if one != other
     )
+    is_low, is_high = not first[split + 1 :].strip("0"), not last[split + 1 :].strip("9")
+    low, high = int(first[split]) + (not is_low), int(last[split]) - (not is_high)
+    parts = [_led(first[:split], low, high, len(first))]
+    if not is_low:
+        stem = first.rstrip("0")
+        for at in range(split + 1, len(stem)):
+            is_end = at == len(stem) - 1
+            parts.append(_led(first[:at], int(first[at]) + (not is_end), 9, len(first)))
+    if not is_high:
+        stem = last.rstrip("9")
+        for at in range(split + 1, len(stem)):
+            is_end = at == len(stem) - 1
+            parts.append(_led(last[:at], 0, int(last[at]) - (not is_end), len(last)))
+    return alt(parts)
+
+
+def _led(lead: str, low: int, high: int, length: int) -> Language:
+    """What begins so, then has a digit between the two, then any up to the length."""
+    rest = length - len(lead) - 1
+    return cat([literal(lead), _span(low, high), Repeat(_DIGIT, rest, rest)])
 
 
 def _fractions(clause: NumberClause) -> Language:

@@ -26,7 +26,7 @@ from decoding.grammar.language import (
 from decoding.grammar.lark import quote
 from decoding.grammar.pattern import example_match, search_language
 from decoding.grammar.schema.clauses import StringClause
-from decoding.grammar.schema.formats import format_language
+from decoding.grammar.schema.formats import format_language, widest_language
 
 
 def json_string(text: str) -> str:
@@ -43,8 +43,7 @@ def string_language(clause: StringClause) -> Language:
         found = search_language(pattern.pattern, widened=not must)
         parts.append(found if must else Except(found))
     for each, must in sorted(clause.formats, key=lambda each: each[0].name):
-        spelled = format_language(each.name)
-        parts.append(spelled if must else Except(spelled))
+        parts.append(format_language(each.name) if must else Except(widest_language(each.name)))
     if clause.none_of:
         parts.append(Except(alt(map(literal, sorted(filter(is_spellable, clause.none_of))))))
     if clause.min_length or clause.max_length is not None:

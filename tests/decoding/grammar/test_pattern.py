@@ -63,7 +63,20 @@ def test_examples_match(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(", "a{2,1}", r"\ba", r"(a)\1", "(?<=a)b", "(?m)^a", "(?>a)b", r"\p{L}", "(^a){3}"]
+    "pattern",
+    [
+        "(",
+        "a{2,1}",
+        r"\ba",
+        r"(a)\1",
+        "(?<=a)b",
+        "(?m)^a",
+        "(?>a)b",
+        r"\p{L}",
+        "(^a){3}",
+        r"^(?:a(?:b|$)){1,3}$",
+        "^(a|b$){0,3}$",
+    ],
 )
 def test_what_is_not_supported_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError, match=re.escape(repr(pattern))):

@@ -124,6 +124,32 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
         ["http://a/b?c#d", "urn:x:y", "a://[::1]:80/"],
         ["/a", "a b:c", "http://[::1"],
     ),
+    "no address": ({"type": "string", "not": {"format": "email"}}, ["", "a.b"], ["a@b.cd", "@"]),
+    "one of two formats": (
+        {"type": "string", "oneOf": [{"format": "email"}, {"format": "uri"}]},
+        ["a@b.cd", "http://a/b"],
+        ["mailto:a@b.cd", "http://a@b/"],
+    ),
+    "no time": (
+        {"type": "string", "not": {"format": "date-time"}, "maxLength": 24},
+        ["noon", "2024-02-30T00:00:00Z"],
+        ["2024-02-29T23:59:59Z"],
+    ),
+    "one of two formats that no text has both of": (
+        {"type": "string", "oneOf": [{"format": "ipv4"}, {"format": "date"}]},
+        ["1.2.3.4", "2024-02-29"],
+        ["", "1.2.3"],
+    ),
+    "bounds of hundreds of digits": (
+        {"type": "number", "minimum": 0, "maximum": 1.7976931348623157e308},
+        [0, 0.5, 7, 10**300],
+        [-1],
+    ),
+    "integers between long bounds": (
+        {"type": "integer", "minimum": 10**40 + 9, "maximum": 3 * 10**40 - 7},
+        [10**40 + 9, 10**40 + 10, 2 * 10**40, 3 * 10**40 - 7],
+        [10**40 + 8, 3 * 10**40 - 6, 10**39, 10**41],
+    ),
     "unknown formats mean nothing": ({"format": "own-name", "type": "string"}, ["", "x"], [1]),
     "exact bounds": (
         {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
@@ -412,6 +438,7 @@ REFUSED: list[tuple[Any, str, str]] = [
         "/properties/a~1b/uniqueItems",
     ),
     ({"items": {"type": "string", "format": "regex"}}, "'format'", "/items/format"),
+    ({"items": {}, "prefixItems": 3}, "'prefixItems'", "/prefixItems"),
     ({"allOf": [{"pattern": r"(a)\1"}]}, "'pattern'", "/allOf/0/pattern"),
     ({"pattern": r"\bword"}, "'pattern'", "/pattern"),
     ({"pattern": "("}, "'pattern'", "/pattern"),

@@ -44,6 +44,15 @@ def amplitude(**parameters: Any) -> float:
     return scaling.amplitude
 
 
+@pytest.mark.parametrize("parameters", [YARN, LLAMA3])
+def test_the_original_length_beside_the_parameters_counts(parameters: dict[str, Any]) -> None:
+    """As transformers has it, also where the parameters name another."""
+    key = "original_max_position_embeddings"
+    inside = read_rope({"rope_parameters": parameters | {key: 4096}})
+    assert read_rope({"rope_parameters": parameters, key: 4096}) == inside
+    assert read_rope({"rope_parameters": parameters}) != inside
+
+
 @pytest.mark.parametrize(
     ("theta", "expected"),
     [

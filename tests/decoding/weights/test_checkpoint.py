@@ -296,7 +296,20 @@ def test_a_copy_of_a_tied_head_may_be_there(tmp_path: Path, bare: bool) -> None:
     expected_TV = logits(tmp_path)
     if bare:
         model.model.save_pretrained(tmp_path)
-    edit_tensors(tmp_path, lm_head__weight=torch.zeros(270, 48))
+    embedding_VE = model.get_input_embeddings().weight.detach().clone()
+    edit_tensors(tmp_path, lm_head__weight=embedding_VE)
+    assert torch.equal(logits(tmp_path), expected_TV)
+    edit_tensors(tmp_path, lm_head__weight=embedding_VE + 1)
+    assert refusal(tmp_path, "tie_word_embeddings").key == "lm_head.weight"
+
+
+def test_an_index_of_what_was_replaced_is_passed_over(tmp_path: Path) -> None:
+    save_checkpoint("llama", tmp_path, max_shard_size="60KB")
+    index = (tmp_path / INDEX).read_text()
+    shutil.rmtree(tmp_path)
+    save_checkpoint("llama", tmp_path)
+    expected_TV = logits(tmp_path)
+    (tmp_path / INDEX).write_text(index)
     assert torch.equal(logits(tmp_path), expected_TV)
 
 

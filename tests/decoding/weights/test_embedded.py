@@ -3,7 +3,9 @@
 import contextlib
 import io
 import json
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -99,6 +101,36 @@ def test_a_damaged_copy_is_made_again(tmp_path: Path, conversions: list[Path], d
     assert len(conversions) == 2
     assert (copy / "model.safetensors").read_bytes() == b"weightsweights"
     assert json.loads((copy / "manifest.json").read_text())["model.safetensors"] == 14
+
+
+def test_others_may_read_the_copy_as_far_as_the_user_s_mask_says(
+    tmp_path: Path, conversions: list[Path]
+) -> None:
+    before = os.umask(0o027)
+    try:
+        copy = embedded.embedded_directory(tmp_path, None)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o750
+    assert {stat.S_IMODE(file.stat().st_mode) for file in copy.iterdir()} == {0o640}
+
+
+def test_a_copy_that_another_process_mends_at_the_same_time_is_left(
+    tmp_path: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other is there first, between the look and the move."""
+    copy = embedded.embedded_directory(tmp_path, None)
+    (copy / "manifest.json").unlink()
+    rename = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        if Path(source) == copy:
+            shutil.rmtree(copy)
+        rename(source, target)
+
+    monkeypatch.setattr("decoding.weights.kept_copy.os.rename", late)
+    assert embedded.embedded_directory(tmp_path, None) == copy
+    assert (copy / "model.safetensors").read_bytes() == b"weightsweights"
 
 
 def test_another_version_of_the_package_gets_its_own_copy(
