@@ -68,15 +68,18 @@ class JsonType(Generic[T]):
     def accepts(self, value: Any) -> bool:
         """Whether a Python value, written as JSON, would be taken back."""
         try:
-            text = self._adapter.dump_json(value, warnings=False)
+            text = self._adapter.dump_json(value, by_alias=True, round_trip=True, warnings=False)
             self._adapter.validate_json(text, strict=True, extra=self._extra)
         except (ValueError, TypeError, AttributeError):
             return False
         return True
 
     def dump(self, value: Any) -> Any:
-        """A Python value as a JSON value (dicts, lists, strings, numbers)."""
-        return self._adapter.dump_python(value, mode="json", warnings=False)
+        """A Python value as the JSON value (dicts, lists, strings, numbers) that `validate` takes
+        back: by aliases, and without what is computed."""
+        return self._adapter.dump_python(
+            value, mode="json", by_alias=True, round_trip=True, warnings=False
+        )
 
 
 def parse_json(text: str, subject: str) -> Any:

@@ -56,10 +56,11 @@ class Listener:
         model = run.model
         async with run.journal.stream(model, request, run.messages) as parts:
             async for part in parts:
+                # The whole answer too: by now a log has it, so it is not asked for again.
+                self.said_something = True
                 if isinstance(part, ModelResponse):
                     response = part
                 else:
-                    self.said_something = True
                     self._tell(part)
         if response is None:
             raise ModelError(f"model {model.name!r} ended without a ModelResponse")

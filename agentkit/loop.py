@@ -94,7 +94,7 @@ async def _take(run: Run, step: Step) -> Turn:
         kind = StepKind.ANSWER if step.kind is StepKind.ACT else step.kind
         try:
             answer = _checked(step, output, response)
-            run.emit_all(partials.finish())
+            run.emit_all(partials.finish(response.message.text))
             answer = await run.reviewed(step, output, answer)
             if isinstance(answer, OutputCall):
                 answer = await call_output(run, output.functions[answer.name], answer)

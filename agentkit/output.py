@@ -9,7 +9,7 @@ from typing import Any, Generic, Union
 
 from typing_extensions import TypeVar
 
-from agentkit.errors import OutputTypeError
+from agentkit.errors import ModelRetry, OutputTypeError
 from agentkit.events import JsonPath
 from agentkit.json_type import JsonType
 from agentkit.models.base import OutputFormat
@@ -87,6 +87,13 @@ class OutputSpec(Generic[T]):
         to `open_path`, and so will not change, cannot be part of an output."""
         if self._type is not None:
             self._type.check_closed(value, open_path)
+
+    def is_same(self, text: str, other: str) -> bool:
+        """Whether two texts stand for the same output, in whatever order their members come."""
+        try:
+            return self.validate(text) == self.validate(other)
+        except ModelRetry:  # of a type that does not take back what is written of it
+            return text == other
 
     def written(self, output: Any) -> str:
         """The text that stands for `output`."""

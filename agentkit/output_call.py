@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from agentkit.decisions import Decision, Denied, OnUnknown, Returned
-from agentkit.errors import DecisionError, ModelRetry, ToolError, UnknownOutput
+from agentkit.errors import DecisionError, ModelRetry, ToolError, ToolResultError, UnknownOutput
 from agentkit.journal import CallOutcome
 from agentkit.output_function import OutputCall, OutputFunction
 from agentkit.run import Run
@@ -30,8 +30,12 @@ async def call_output(run: Run, function: OutputFunction, call: OutputCall) -> A
         if decision is None:
             decision = await _by_rule(run, call)
         if isinstance(decision, Returned):
-            await run.journal.output_ended(CallOutcome(function.written(decision.value)))
-            return decision.value
+            try:
+                text = function.written(decision.value)
+            except ToolResultError as error:
+                raise DecisionError(f"review: {error}") from error
+            await run.journal.output_ended(CallOutcome(text))
+            return function.read(text)
         if decision is not True:
             await _refuse(run, decision)
     await run.journal.output_begins()

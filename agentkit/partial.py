@@ -37,10 +37,10 @@ class PartialReader:
         except ValueError:  # not JSON, and so no answer either
             self._is_silent = True
 
-    def finish(self) -> Iterator[PartialOutput]:
-        """Tells the whole, once the answer is known to be valid."""
+    def finish(self, text: str) -> Iterator[PartialOutput]:
+        """Tells the whole, once the answer is known to be valid; some models tell no parts."""
         if not self._is_silent:
-            yield PartialOutput(self._index, from_json(self._scanner.text), None)
+            yield PartialOutput(self._index, from_json(text), None)
 
     def _told(self) -> Iterator[PartialOutput]:
         scanner = self._scanner

@@ -230,11 +230,17 @@ class Run:
             messages=self.view.of(self.messages),
             tools=tuple(tool.definition for tool in self.definition.tools.values()),
             output=output.format,
-            settings=self.definition.settings.updated(self.settings).updated(step.settings),
+            settings=self._settings(step),
             allow_calls=step.allow_calls,
             allow_final=step.allow_final,
             grammar=step.grammar,
         )
+
+    def _settings(self, step: Step) -> ModelSettings:
+        settings, own = self.definition.settings.updated(self.settings), step.settings
+        if (own.temperature, own.top_p, own.seed) != (None, None, None):
+            settings = replace(settings, sampling=None)  # which would go before them
+        return settings.updated(own)
 
     def hear(self, text: str) -> None:
         """Takes a further piece of the answer's text, and tells it."""
@@ -322,19 +328,20 @@ class Run:
         model's, the model is told."""
         if step.review is None:
             return answer
-        known = self.journal.known_review()
+        known, before = self.journal.known_review(), output.written(answer)
         if known is None:
-            passed = await self._review(step.review, output, answer)
+            passed, text = await self._review(step.review, output, answer)
         elif known.reason is None:
-            passed = output.validate(known.passed)
+            passed, text = output.validate(known.passed), known.passed
         else:
             raise ModelRetry(known.reason)
-        if passed != answer:
-            self.messages.append(UserMessage(f"Replaced by: {output.written(passed)}"))
+        if not output.is_same(text, before):
+            self.messages.append(UserMessage(f"Replaced by: {text}"))
         return passed
 
-    async def _review(self, review: Review, output: OutputSpec, answer: Any) -> Any:
-        """Asks the reviewer, and writes down what came of it."""
+    async def _review(self, review: Review, output: OutputSpec, answer: Any) -> tuple[Any, str]:
+        """Asks the reviewer, and writes down what came of it: the answer and its text. One that is
+        kept is what its text stands for, as it will be when it is told again."""
         decision = self.journal.decided_review()
         try:
             if decision is not None:
@@ -348,8 +355,16 @@ class Run:
         except RunPaused:
             await self.journal.pauses({})
             raise
-        await self.journal.review_ended(ReviewOutcome(output.written(passed)))
-        return passed
+        text = output.written(passed)
+        if self.journal.is_kept:
+            try:
+                passed = output.validate(text)
+            except ModelRetry as error:
+                raise StrategyError(
+                    f"a review let pass what is no valid output: {error}"
+                ) from error
+        await self.journal.review_ended(ReviewOutcome(text))
+        return passed, text
 
     def request_retry(self, error: ModelRetry) -> None:
         """Asks the model for another answer. Raises `OutputRetriesExceeded` when it has had its

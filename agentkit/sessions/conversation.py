@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agentkit.decisions import PendingCall
+from agentkit.decisions import PendingCall, PendingReason
 from agentkit.history import behind_instructions, instructed, opening
 from agentkit.journal import CallOutcome, CallState, ReviewOutcome
 from agentkit.messages import Message, ToolCall, ToolMessage, UserMessage
@@ -115,7 +115,7 @@ def messages_of(chain: Sequence[LoggedRun]) -> list[Message]:
     messages: list[Message] = []
     for run in chain:
         began = beginning_of(run)
-        messages = opening(began.prompt, [*messages, *began.history])
+        messages = opening(began.prompt, [*behind_instructions(messages), *began.history])
         turns = turns_of(run.records)
         for number, turn in enumerate(turns):
             if turn.instructions is not None:
@@ -125,6 +125,12 @@ def messages_of(chain: Sequence[LoggedRun]) -> list[Message]:
             messages += turn.messages()
         messages += map(UserMessage, last_words(run.records))
     return messages
+
+
+def history_of(chain: Sequence[LoggedRun]) -> list[Message]:
+    """What the next run goes on from: the same without the instructions of the agent that ended
+    it, as the next one has its own or none."""
+    return behind_instructions(messages_of(chain))
 
 
 def last_words(records: Sequence[Record]) -> list[str]:
@@ -143,6 +149,11 @@ def usage_of(records: Sequence[Record]) -> Usage:
     return sum((each.usage for each in records if isinstance(each, Charged)), Usage())
 
 
+def _is_settled(state: CallState, reason: PendingReason) -> bool:
+    """One that was approved may wait all the same: for its result, or as its outcome is unknown."""
+    return state.is_approved and reason is PendingReason.APPROVAL
+
+
 def pending_of(run: LoggedRun) -> tuple[PendingCall, ...]:
     """The calls a paused run waits for; none for other runs."""
     turns = turns_of(run.records)
@@ -153,5 +164,5 @@ def pending_of(run: LoggedRun) -> tuple[PendingCall, ...]:
     return tuple(
         PendingCall(call, reasons[index])
         for index, call in turns[-1].open_calls().items()
-        if index in reasons and not turns[-1].calls[index].is_approved
+        if index in reasons and not _is_settled(turns[-1].calls[index], reasons[index])
     )

@@ -33,7 +33,7 @@ from agentkit.models.replay import replay
 from agentkit.sessions.conversation import (
     LoggedTurn,
     beginning_of,
-    messages_of,
+    history_of,
     new_turn,
     state_after,
     turns_of,
@@ -87,6 +87,7 @@ class LoggedJournal(ABC):
         self._num_records = 0
         self._is_finished = False
         self._is_ours = False
+        self._state_before = RunState.RUNNING
         self._told_instructions: Iterator[str] = iter(())
         self._new_instructions: str | None = None
         self._charges: list[Charged] = []
@@ -106,8 +107,11 @@ class LoggedJournal(ABC):
             yield
         except (RunPaused, RunTaken):
             raise
-        except (DecisionError, ReplayDiverged):  # not the run's fault: it waits for another try
-            await self._end(Paused(), RunState.PAUSED)
+        except (
+            DecisionError,
+            ReplayDiverged,
+        ) as error:  # not the run's fault: it waits for another try
+            await self._end(*self._unchanged(error))
             raise
         except anyio.get_cancelled_exc_class():
             await self._end(Stopped(), RunState.STOPPED)
@@ -115,6 +119,16 @@ class LoggedJournal(ABC):
         except Exception as error:
             await self._end(Failed(type(error).__name__, _unicode(str(error))), RunState.FAILED)
             raise
+
+    def _unchanged(self, error: Exception) -> tuple[Record, RunState]:
+        """The state that the run had before this try."""
+        match self._state_before:
+            case RunState.FAILED:
+                return Failed(type(error).__name__, _unicode(str(error))), RunState.FAILED
+            case RunState.STOPPED:
+                return Stopped(), RunState.STOPPED
+            case _:
+                return Paused(), RunState.PAUSED
 
     async def finishes(self, messages: Sequence[Message]) -> None:
         if self._turn + 1 < len(self._turns):
@@ -240,6 +254,9 @@ class LoggedJournal(ABC):
             async with self._lock:
                 await self._log.append(self._run_id, self._num_records, records, state)
                 self._num_records += len(records)
+            # Whatever comes now, cancelling too, is not the run's end any more.
+            self._is_finished = self._is_finished or state is RunState.FINISHED
+            self._is_ours = self._is_ours and state is not RunState.PAUSED
 
         await _to_the_end(append)
 
@@ -268,7 +285,7 @@ class NewJournal(LoggedJournal):
         if self._session is not None:
             self._parent = await self._log.head(self._session)
         if self._parent is not None:
-            history = messages_of(await self._log.chain(self._parent))
+            history = history_of(await self._log.chain(self._parent))
         self._begins_with(prompt, history)
         return Beginning(prompt, history)
 
@@ -300,6 +317,7 @@ class ResumedJournal(LoggedJournal):
         self._turns = turns_of(run.records)
         self._num_logged_turns = len(self._turns)
         self._num_records = len(run.records)
+        self._state_before = run.info.state
         self._is_finished = isinstance(run.records[-1], Finished)
         led = (turn.instructions for turn in self._turns)
         self._told_instructions = iter([text for text in led if text is not None])
@@ -308,7 +326,7 @@ class ResumedJournal(LoggedJournal):
         began = beginning_of(run)
         history = began.history
         if run.info.parent is not None:
-            history = messages_of(await self._log.chain(run.info.parent))
+            history = history_of(await self._log.chain(run.info.parent))
         self._begins_with(began.prompt, history)
         return Beginning(began.prompt, history, len(self._turns), usage_of(run.records))
 

@@ -45,7 +45,7 @@ class PostgresSessions(Sessions):
                     name="Postgres log",
                     connect=connect,
                     begin_read="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                    begin_write="BEGIN",
+                    begin_write="BEGIN ISOLATION LEVEL READ COMMITTED",
                     placeholder="%s",
                     error=psycopg.Error,
                     conflict=psycopg.errors.UniqueViolation,

@@ -1,9 +1,11 @@
 """Conversations and runs that outlive their process."""
 
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
 from agentkit.decisions import PendingCall
+from agentkit.errors import RunTaken
 from agentkit.messages import Message
 from agentkit.sessions.conversation import messages_of, pending_of
 from agentkit.sessions.log import RunInfo, RunLog, RunState
@@ -45,10 +47,10 @@ class Sessions:
     async def abandon(self, run_id: str) -> None:
         """Ends an open run as failed, so that its session can take another. If it is still under
         way somewhere, it ends there with `RunTaken` before its next step. Raises `UnknownRun`."""
-        run = await self._log.read(run_id)
-        if run.info.state.is_open:
-            record = Failed("abandoned", "given up by its owner")
-            await self._log.append(run_id, len(run.records), [record], RunState.FAILED)
+        record = Failed("abandoned", "given up by its owner")
+        while (run := await self._log.read(run_id)).info.state.is_open:
+            with suppress(RunTaken):  # it has just written something itself
+                await self._log.append(run_id, len(run.records), [record], RunState.FAILED)
 
     async def forget(self, session: str) -> int:
         """Deletes a session with all its runs; gives their number."""

@@ -12,6 +12,7 @@ from agentkit.sessions.database import Cursor, Database, Dialect
 from agentkit.sessions.log import LoggedRun, RunInfo, RunState
 from agentkit.sessions.records import Record, decode, encode
 
+_BEGIN_TRIES = 3
 _OPEN = ", ".join(f"'{state.value}'" for state in RunState if state.is_open)
 
 
@@ -94,7 +95,13 @@ class SqlLog:
             self._insert(cursor, run_id, 0, first)
             self._check_head(cursor, session, parent)
 
-        await self._write(run_id, session, work)
+        for _ in range(_BEGIN_TRIES):
+            try:
+                await self._write(run_id, session, work)
+                return
+            except RunTaken:  # of a run that was open and has ended meanwhile
+                continue
+        raise RunTaken(run_id)
 
     async def append(
         self, run_id: str, number: int, records: Sequence[Record], state: RunState | None = None

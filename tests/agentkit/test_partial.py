@@ -65,7 +65,7 @@ def read(output: OutputSpec, pieces: list[str]) -> list[PartialOutput]:
     reader = PartialReader(0, output)
     told = [partial for piece in pieces for partial in reader.push(piece)]
     output.validate("".join(pieces))
-    return [*told, *reader.finish()]
+    return [*told, *reader.finish("".join(pieces))]
 
 
 def check(partials: list[PartialOutput], whole: Any) -> None:
@@ -145,7 +145,12 @@ def test_it_falls_silent_at_what_cannot_be_final(output_type: Any, text: str, la
     reader = PartialReader(0, OutputSpec.of(output_type))
     told = [partial for letter in text for partial in reader.push(letter)]
     assert [partial.value for partial in told[-1:]] == ([] if last is None else [last])
-    assert list(reader.finish()) == []
+    assert list(reader.finish(text)) == []
+
+
+def test_a_model_that_tells_no_parts_tells_the_whole() -> None:
+    reader = PartialReader(2, OutputSpec.of(Order))
+    assert list(reader.finish('{"item":"a"}')) == [PartialOutput(2, {"item": "a"}, None)]
 
 
 def partials_of(events: list[RunEvent]) -> list[PartialOutput]:

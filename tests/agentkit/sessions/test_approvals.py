@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic.alias_generators import to_camel
 
 from agentkit import (
+    Act,
     Agent,
     AgentError,
     ApprovalRequired,
@@ -26,16 +29,19 @@ from agentkit import (
     RunState,
     Sessions,
     SQLiteSessions,
+    Step,
+    StrategyError,
     ToolCall,
     ToolCrashed,
     ToolMessage,
+    UnknownOutcome,
     UserMessage,
     ask_owner,
     tool,
 )
 from agentkit.models import ScriptedModel
 from agentkit.models.scripted import ScriptedTurn
-from agentkit.sessions.records import CallApproved
+from agentkit.sessions.records import CallApproved, CallBegan
 
 pytestmark = pytest.mark.anyio
 
@@ -318,3 +324,107 @@ async def test_a_review_is_not_asked_twice(desk: Desk) -> None:
     result = await desk.agent("done", strategy=PlanAct(review=ask)).resume(run.run_id)
     assert asked == [Plan(("look",))]
     assert result.trace[0].output == Plan(("edited",))
+
+
+@dataclass(frozen=True)
+class Stay:
+    nights: int
+
+
+class Trip(BaseModel):
+    """Written by its aliases, with a number that is computed."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    num_nights: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def price(self) -> int:
+        return 90 * self.num_nights
+
+
+def edited_in_place(context: RunContext[None], trip: Trip) -> Trip:
+    trip.num_nights = 5
+    return trip
+
+
+def of_other_types(context: RunContext[None], plan: Plan) -> Any:
+    return Plan([*plan.steps])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("review", "output_type", "answer", "passed", "is_told"),
+    [
+        (edited_in_place, Trip, '{"numNights":2}', Trip(numNights=5), True),
+        (lambda _, trip: trip, Trip, '{"numNights":2}', Trip(numNights=2), False),
+        (of_other_types, Plan, '{"steps":["a"]}', Plan(("a",)), False),
+    ],
+)
+async def test_a_reviewed_answer_is_told_again_as_it_passed(
+    desk: Desk, review: Any, output_type: Any, answer: str, passed: Any, is_told: bool
+) -> None:
+    def agent(*turns: str) -> Agent[None, Any]:
+        strategy = Act(Step(review=review, allow_calls=False))
+        return desk.agent(*turns, strategy=strategy, output_type=output_type)
+
+    result = await agent(answer).run("go", session="s")
+    assert result.output == passed
+    assert isinstance(result.messages[-1], UserMessage) is is_told
+    (run,) = await desk.sessions.runs()
+    assert await agent().resume(run.run_id) == result
+
+
+async def test_a_review_that_gives_nothing_is_the_developer_s_fault(desk: Desk) -> None:
+    strategy = PlanAct(review=lambda context, plan: None)  # type: ignore[arg-type,return-value]
+    with pytest.raises(StrategyError, match="no valid output"):
+        await desk.agent(PLAN, strategy=strategy).run("go")
+
+
+async def test_an_output_function_s_outcome_that_its_owner_gives_has_its_type(desk: Desk) -> None:
+    def book(nights: int) -> Stay:
+        """Books."""
+        raise RuntimeError("the line is dead")
+
+    def agent(*turns: str) -> Agent[None, Any]:
+        return Agent(ScriptedModel(turns), output=book, sessions=desk.sessions)
+
+    with pytest.raises(ToolCrashed):
+        await agent('{"name":"book","arguments":{"nights":2}}').run("go")
+    (run,) = await desk.sessions.runs()
+    with pytest.raises(DecisionError):
+        await agent().resume(run.run_id, review=Returned({"nights": "two"}))
+    result = await agent().resume(run.run_id, review=Returned({"nights": 2}))
+    assert result.output == Stay(2)
+    assert (await agent().resume(run.run_id)).output == Stay(2)
+
+
+async def test_what_was_approved_and_waits_for_its_result_is_pending(desk: Desk) -> None:
+    run_id = await desk.paused(call("c1", "publish"))
+    with pytest.raises(ResultRequired):
+        await desk.agent().resume(run_id, approvals={"c1": True})
+    (waiting,) = await desk.sessions.pending(run_id)
+    assert waiting == PendingCall(call("c1", "publish"), PendingReason.RESULT)
+
+
+async def test_what_was_approved_and_has_an_unknown_outcome_is_pending(desk: Desk) -> None:
+    run_id = await desk.paused(call("c1", "remove"))
+    records = (await desk.sessions.log.read(run_id)).records
+    begun = [CallApproved(0), CallBegan(0)]  # as of a process that was killed then
+    await desk.sessions.log.reopen(run_id, len(records), begun)
+    with pytest.raises(UnknownOutcome):
+        await desk.agent().resume(run_id)
+    (waiting,) = await desk.sessions.pending(run_id)
+    assert waiting.reason is PendingReason.UNKNOWN
+
+
+async def test_a_refused_resume_leaves_a_closed_run_closed(desk: Desk) -> None:
+    with pytest.raises(AgentError, match="asked for one more"):
+        await desk.agent().run("go", session="s")
+    (run,) = await desk.sessions.runs()
+    assert run.state is RunState.FAILED
+    with pytest.raises(DecisionError):
+        await desk.agent().resume(run.run_id, review=True)
+    (run,) = await desk.sessions.runs()
+    assert run.state is RunState.FAILED
+    assert (await desk.agent("hello").run("hi", session="s")).output == "hello"

@@ -43,7 +43,7 @@ from agentkit import (
 from agentkit.models import ModelResponse, ScriptedModel, TestModel
 from agentkit.models.scripted import ScriptedTurn
 from agentkit.sessions.log import RunLog
-from agentkit.sessions.records import Answered, Began, CallBegan, CallEnded, Record
+from agentkit.sessions.records import Answered, Began, CallBegan, CallEnded, Finished, Record
 from tests.agentkit.support import HangingModel, add, call_add, shout
 
 pytestmark = pytest.mark.anyio
@@ -235,6 +235,22 @@ class SlowLog:
             self.is_writing.set()
             await anyio.sleep(0.1)
         await self._log.append(run_id, position, records, state)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio has no other way to cancel
+async def test_a_run_that_has_finished_is_not_stopped_by_the_loop(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowLog(sessions._log, Finished)
+    monkeypatch.setattr(sessions, "_log", slow)
+    task = asyncio.create_task(scripted(sessions, ["hi"]).run("go", session="s"))
+    await slow.is_writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (run,) = await sessions.runs("s")
+    assert run.state is RunState.FINISHED
+    assert [m.content for m in await sessions.messages("s") if isinstance(m, UserMessage)] == ["go"]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio has no other way to cancel

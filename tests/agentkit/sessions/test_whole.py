@@ -97,6 +97,20 @@ async def test_an_output_function_behind_a_handoff_is_remembered(sessions: Sessi
     assert made == [5]
 
 
+async def test_a_session_does_not_keep_another_agent_s_instructions(sessions: Sessions) -> None:
+    cashier = Agent(ScriptedModel(["paid"]), instructions="You are a cashier.", name="cashier")
+    model = ScriptedModel([ToolCall("c1", "handoff_to_cashier", "{}"), "hello"])
+    clerk = Agent(model, tools=[handoff(cashier)], sessions=sessions)
+    first = await clerk.run("pay", session="s")
+    assert first.messages[0] == SystemMessage("You are a cashier.")
+    second = await clerk.run("hi", session="s")
+    assert not any(isinstance(message, SystemMessage) for message in second.messages)
+    assert second.messages[: len(first.messages) - 1] == first.messages[1:]
+    assert await sessions.messages("s") == second.messages
+    (_, run) = await sessions.runs("s")
+    assert await clerk.resume(run.run_id) == second
+
+
 async def test_a_history_that_is_cut_for_the_model(sessions: Sessions) -> None:
     """What the model sees is the same as in a run that was not disturbed."""
 
