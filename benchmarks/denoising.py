@@ -51,7 +51,7 @@ class Point:
             length,
             threshold,
             right / (len(rolled) * (length - 1)),
-            len(rolled) * length / forwards,
+            sum(1 + len(each.tokens) for each in rolled) / forwards,
         )
 
 

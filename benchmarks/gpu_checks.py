@@ -1,5 +1,6 @@
 """Whether what `benchmarks.gpu` measures is right on the device it runs on."""
 
+import math
 import random
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -71,7 +72,8 @@ def agreement(transformer: Transformer, forwards: int, most_rows: int) -> Agreem
             for network, storage in ((captured, ours), (transformer, theirs))
         )
         scale = float(expected_RV.abs().max())
-        error = max(error, float((logits_RV - expected_RV).abs().max()) / scale)
+        found = float((logits_RV - expected_RV).abs().max()) / scale
+        error = max(error, found if math.isfinite(found) else math.inf)
         same += int((logits_RV.argmax(-1) == expected_RV.argmax(-1)).sum())
         picked += len(expected_RV)
         # Both wrote the rows' own slots, to other bits perhaps; all others must be equal.

@@ -93,7 +93,7 @@ def _is_list_accepted(value: list[Any], inner: type, accepted: Sequence[Any]) ->
     if not value and "" in accepted:  # an empty list says as much as none
         return True
     lists = [each for each in accepted if isinstance(each, list)]
-    if not any(_are_of_kind(value, inner, each) for each in lists):
+    if "" not in accepted and not any(_are_of_kind(value, inner, each) for each in lists):
         return False
     if inner is dict:
         return any(len(value) == len(each) and all(map(_is_object, value, each)) for each in lists)

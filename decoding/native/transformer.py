@@ -153,8 +153,9 @@ class NativeTransformer:
         num_read = len(batch.rows_R)
         if num_read > len(self._logits_RV):  # touching fresh memory each time would be slow
             self._logits_RV = torch.empty(2 * num_read, self._structure.head.outputs)
-        if self.keeps_hidden:
-            self.hidden_RE = torch.empty(num_read, self.config.hidden_size)
+        self.hidden_RE = (
+            torch.empty(num_read, self.config.hidden_size) if self.keeps_hidden else None
+        )
         call = library.Forward(
             num_rows=len(batch.token_ids_T),
             num_read=num_read,

@@ -4,6 +4,7 @@ What it learns from, a row of it: the vector a token was picked from, that token
 followed. Nothing of the network changes.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -149,7 +150,7 @@ class _Learner:
             self._learned, lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._step = 0
-        self._num_steps = config.epochs * max(1, len(seen.tokens_N) // config.rows_per_step)
+        self._num_steps = config.epochs * math.ceil(len(seen.tokens_N) / config.rows_per_step)
 
     def epoch(self, seen: Traces) -> float:
         """The mean loss."""

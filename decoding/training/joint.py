@@ -37,7 +37,6 @@ class JointTraining:
     block_length: int = 16
     learning_rate: float = 1e-5
     weight_decay: float = 0.1
-    tokens_per_step: int = 2048
     max_gradient: float = 1.0
     seed: int = 0
 
@@ -126,6 +125,8 @@ class JointTrainer:
     def _denoising(
         self, packed: Packed, text: TextStream, noisy: Sequence[tuple[Example, float]]
     ) -> Tensor:
+        if not any(example.blocks for example, _ in noisy):  # by chance nothing is masked
+            return text.text_CE.new_zeros(())
         mask_E = self.network.parameters.embedding_VE[self._mask]
         blocks_NE = read_blocks(self.network, packed, text, mask_E)
         logits_RV = self.network.read(blocks_NE, packed.rows_R)

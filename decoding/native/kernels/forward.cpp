@@ -3,6 +3,9 @@
 // Called from Python through plain pointers; `decoding/native/library.py` mirrors the structures.
 // Widths are padded to multiples of 32 with zeros; what is padded stays zero throughout.
 #include <algorithm>
+#if defined(__AVX2__)
+#include <cpuid.h>
+#endif
 #include <memory>
 #include <mutex>
 #include <new>
@@ -424,7 +427,9 @@ int trimode_supported() {
     return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #elif defined(__AVX2__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    unsigned a, b, c, d; // a virtual machine may hide the one without the other
+    const bool has_f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    return has_f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
     return 1;
 #endif

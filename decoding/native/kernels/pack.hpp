@@ -70,13 +70,8 @@ inline void fit_roughly(const float *w, uint16_t &d, uint16_t &m, uint8_t *q) {
     }
 }
 
-// q and d of one group with d (q - 128) nearest to the weights; whether it is equal to all of them.
-inline bool fit_symmetric(const float *w, uint16_t &d, uint8_t *q) {
-    const auto [least, most] = extent(w);
-    const float furthest = std::max(most, -least);
-    d = float_to_half(furthest / 127.0f);
-    float step = half_to_float(d);
-    if (furthest > 127.49f * step) step = half_to_float(++d);
+// q of one group with step (q - 128) nearest to the weights; whether it is equal to all of them.
+inline bool fit_levels(const float *w, float step, uint8_t *q) {
     const float divisor = step > 0.0f ? step : 1.0f;
     int differ = 0;
     for (int i = 0; i < GROUP; ++i) {
@@ -85,6 +80,22 @@ inline bool fit_symmetric(const float *w, uint16_t &d, uint8_t *q) {
         differ |= level * step != w[i];
     }
     return !differ;
+}
+
+// As above, with a half-precision step d of its own.
+inline bool fit_symmetric(const float *w, uint16_t &d, uint8_t *q) {
+    const auto [least, most] = extent(w);
+    const float furthest = std::max(most, -least);
+    d = float_to_half(furthest / 127.0f);
+    if (furthest > 127.49f * half_to_float(d)) ++d;
+    if (fit_levels(w, half_to_float(d), q)) return true;
+    // Weights that were rounded to a subnormal step may be multiples of the next one, up to 126.
+    const float next = half_to_float(uint16_t(d + 1));
+    uint8_t other[GROUP];
+    if (d >= 0x0400 || furthest != 126.0f * next || !fit_levels(w, next, other)) return false;
+    ++d;
+    std::copy(other, other + GROUP, q);
+    return true;
 }
 
 // Whether a half-precision number of a step this large is finite, as the weight's own are.

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from decoding.network.transformer import Transformer
+from decoding.training import joint
 from decoding.training.joint import JointTrainer, JointTraining, noised
+from decoding.training.streams import Example
 from decoding.weights.checkpoint import read_network
 from tests.decoding.batches import Part, forward_batch
 from tests.decoding.nemotron import write_nemotron
@@ -48,6 +50,16 @@ def test_a_masked_position_counts_by_one_over_its_probability() -> None:
         shares.append(num_masked / 32 / share)
         assert all(block.num_rows <= 8 for block in example.blocks)
     assert sum(shares) / len(shares) == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_step_in_which_nothing_is_masked_learns_the_next_token(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, answer = JointTrainer(read(directory), JointTraining()), random_answer(1)
+    monkeypatch.setattr(joint, "noised", lambda *_: (Example(answer.text, ()), 0.5))
+    loss = trainer.learn([answer])
+    assert loss.denoising.item() == 0.0
+    assert loss.next_token.item() > 0.0
 
 
 def test_both_losses_fall_and_both_move_the_weights(directory: Path) -> None:

@@ -51,6 +51,14 @@ def test_rounding_is_to_the_nearest_of_eight_bits(
         assert packs_exactly(found)
 
 
+@pytest.mark.skipif(not is_built(), reason="the compiled forward is not built")
+def test_what_was_rounded_to_a_tiny_step_packs_exactly() -> None:
+    """There the largest level is 126 in some groups, as the step is a whole number of the least."""
+    for seed in range(40):
+        weight = torch.randn(24, 64, generator=torch.Generator().manual_seed(seed)) * 3e-4
+        assert packs_exactly(rounded(weight)), seed
+
+
 def tool_adapter(directory: Path) -> tuple[LowRankAdapter, Path]:
     network = tiny_network(directory)
     adapter = LowRankAdapter(network.config, 4, 8.0)
