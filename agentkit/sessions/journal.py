@@ -107,10 +107,8 @@ class LoggedJournal(ABC):
             yield
         except (RunPaused, RunTaken):
             raise
-        except (
-            DecisionError,
-            ReplayDiverged,
-        ) as error:  # not the run's fault: it waits for another try
+        except (DecisionError, ReplayDiverged) as error:
+            # Not the run's fault: it waits for another try.
             await self._end(*self._unchanged(error))
             raise
         except anyio.get_cancelled_exc_class():
