@@ -41,7 +41,7 @@ def closed(schema: Schema) -> Schema:
     What holds together with other schemas, as the branches of `allOf` do, stays as it is: closed
     branches would refuse each other's properties.
     """
-    shared = set(_referenced_together(schema, together=False))
+    shared = _referenced_together(schema)
 
     def close(node: Schema) -> Schema:
         has_properties = "properties" in node
@@ -60,15 +60,23 @@ def closed(schema: Schema) -> Schema:
     return close(schema)
 
 
-def _referenced_together(schema: Schema, *, together: bool) -> Iterator[str]:
+def _referenced_together(schema: Schema) -> set[str]:
     """The definitions that hold together with other schemas somewhere."""
-    together = together or "properties" in schema
-    if together and (name := _referenced(schema)) is not None:
-        yield name
-    beside = _TOGETHER | ({"anyOf", "oneOf"} if "properties" in schema else set())
-    for key in schema:
-        for subschema in _subschemas({key: schema[key]}):
-            yield from _referenced_together(subschema, together=key in beside)
+    found: set[str] = set()
+
+    def visit(node: Schema, together: bool) -> None:
+        beside = together or "properties" in node
+        name = _referenced(node)
+        if name is not None and beside and name not in found:
+            found.add(name)
+            visit(schema.get("$defs", {}).get(name, {}), True)
+        for key, value in node.items():
+            is_same_value = key in _TOGETHER or (key in ("anyOf", "oneOf") and beside)
+            for subschema in _subschemas({key: value}):
+                visit(subschema, is_same_value)
+
+    visit(schema, False)
+    return found
 
 
 class _Generator(GenerateJsonSchema):

@@ -67,19 +67,28 @@ class JsonType(Generic[T]):
 
     def accepts(self, value: Any) -> bool:
         """Whether a Python value, written as JSON, would be taken back."""
+        return any(self._takes_back(value, by_alias) for by_alias in (True, False))
+
+    def dump(self, value: Any) -> Any:
+        """A Python value as the JSON value (dicts, lists, strings, numbers) that `validate` takes
+        back: by aliases if it can, else by the names of fields, and without what is computed."""
+        return self._adapter.dump_python(
+            value,
+            mode="json",
+            by_alias=self._takes_back(value, by_alias=True),
+            round_trip=True,
+            warnings=False,
+        )
+
+    def _takes_back(self, value: Any, by_alias: bool) -> bool:
         try:
-            text = self._adapter.dump_json(value, by_alias=True, round_trip=True, warnings=False)
+            text = self._adapter.dump_json(
+                value, by_alias=by_alias, round_trip=True, warnings=False
+            )
             self._adapter.validate_json(text, strict=True, extra=self._extra)
         except (ValueError, TypeError, AttributeError):
             return False
         return True
-
-    def dump(self, value: Any) -> Any:
-        """A Python value as the JSON value (dicts, lists, strings, numbers) that `validate` takes
-        back: by aliases, and without what is computed."""
-        return self._adapter.dump_python(
-            value, mode="json", by_alias=True, round_trip=True, warnings=False
-        )
 
 
 def parse_json(text: str, subject: str) -> Any:

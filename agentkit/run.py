@@ -230,17 +230,11 @@ class Run:
             messages=self.view.of(self.messages),
             tools=tuple(tool.definition for tool in self.definition.tools.values()),
             output=output.format,
-            settings=self._settings(step),
+            settings=self.definition.settings.updated(self.settings).updated(step.settings),
             allow_calls=step.allow_calls,
             allow_final=step.allow_final,
             grammar=step.grammar,
         )
-
-    def _settings(self, step: Step) -> ModelSettings:
-        settings, own = self.definition.settings.updated(self.settings), step.settings
-        if (own.temperature, own.top_p, own.seed) != (None, None, None):
-            settings = replace(settings, sampling=None)  # which would go before them
-        return settings.updated(own)
 
     def hear(self, text: str) -> None:
         """Takes a further piece of the answer's text, and tells it."""

@@ -122,8 +122,8 @@ class AsyncEngine:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer; read-only use is safe from any thread."""
-        return self._running.engine.tokenizer
+        """The tokenizer, once closed, too; read-only use is safe from any thread."""
+        return self._running.tokenizer
 
     def stats(self) -> EngineStats:
         """A moment's view, as `Engine.stats`; once closed, the last. Does not wait for the engine's

@@ -8,6 +8,7 @@ the engine's thread, which must return at once and must not raise anything but
 
 import atexit
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from decoding.engine import Engine
 from decoding.engine_stats import EngineStats
 from decoding.errors import EngineClosed
 from decoding.request import Event, Failed, Finished
+from decoding.tokenizer import Tokenizer
 
 Deliver = Callable[[Event], None]
 Command = Callable[[Engine], None]
@@ -46,6 +48,7 @@ class Worker:
         self._make_engine = make_engine
         self._engine: Engine | None = None
         self._last_stats: EngineStats | None = None
+        self._tokenizer: Tokenizer | None = None
         self._ready = threading.Event()
         self._inbox: SimpleQueue[Command] = SimpleQueue()
         self._tickets: dict[int, Ticket] = {}
@@ -64,7 +67,7 @@ class Worker:
         """Blocks until the engine is made. Raises what making it raised."""
         self._ready.wait()
         with self._lock:
-            if self._closed is not None and self._last_stats is None:
+            if self._closed is not None and self._tokenizer is None:
                 raise self._closed.__cause__ or self._closed
             self._check_open()
         return self.engine
@@ -79,14 +82,21 @@ class Worker:
             raise EngineClosed("the engine is not loaded yet; start it and wait")
         return engine
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The engine's, which outlives it: answers are read after the end, too. Raises
+        `EngineClosed` before it is made."""
+        if self._tokenizer is None:
+            raise EngineClosed("the engine is not loaded yet; start it and wait")
+        return self._tokenizer
+
     def stats(self) -> EngineStats:
-        """The engine's, or the last there were. Raises `EngineClosed` before it is made."""
+        """The engine's, or the last there were. Raises `EngineClosed` before it is made, and where
+        it ended by an error."""
         engine, last = self._engine, self._last_stats
         if engine is not None:
             return engine.stats()
-        if last is not None:
-            return last
-        raise EngineClosed("the engine is not loaded yet; start it and wait")
+        return self.engine.stats() if last is None else last
 
     def submit(
         self, add: Add, deliver: Deliver, on_taken: Callable[[], None] | None = None
@@ -151,6 +161,7 @@ class Worker:
         cause: BaseException | None = None
         try:
             self._engine = self._make_engine()
+            self._tokenizer = self._engine.tokenizer
             self._ready.set()
             self._drive(self._engine)
         except BaseException as error:  # noqa: BLE001 - handed to everybody who waits
@@ -227,9 +238,12 @@ class Worker:
         closed.__cause__ = cause
         with self._lock:
             self._closed = closed
-            if self._engine is not None:
-                self._last_stats, self._engine = self._engine.stats(), None
             waiting, self._open = self._open, set()
+        if cause is not None:
+            traceback.clear_frames(cause.__traceback__)  # they hold the engine
+        elif self._engine is not None:
+            self._last_stats = self._engine.stats()
+        self._engine = None
         for ticket in waiting:
             try:
                 ticket.deliver(

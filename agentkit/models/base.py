@@ -3,12 +3,15 @@
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, Protocol
 
 from agentkit.confidence import Confidence
 from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import AssistantMessage, Message, ModelUsage, ToolCall
+
+
+_SAMPLED = ("temperature", "top_p", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,22 @@ class ModelSettings:
             )
 
     def updated(self, over: "ModelSettings") -> "ModelSettings":
-        """These settings with what `over` decides."""
+        """These settings with what `over` decides; a temperature of its own goes before that of
+        the `sampling` given here, and so do `top_p` and `seed`."""
         decided = {
             setting.name: value
             for setting in fields(over)
             if (value := getattr(over, setting.name)) is not None
         }
+        sampled = {name: decided[name] for name in _SAMPLED if name in decided}
+        sampling: Any = self.sampling
+        if (
+            sampled
+            and "sampling" not in decided
+            and is_dataclass(sampling)
+            and not isinstance(sampling, type)
+        ):
+            decided["sampling"] = replace(sampling, **sampled)
         return replace(self, **decided) if decided else self
 
 

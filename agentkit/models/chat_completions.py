@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from agentkit.errors import ModelError
 from agentkit.messages import (
@@ -95,12 +96,14 @@ def _message(message: Message) -> Json:
 def _sendable(call: ToolCall) -> str:
     """A call's arguments. Those that are no JSON object, as when they were cut off, are told as
     the member of one: some servers read what they are sent, and refuse the whole request."""
+    return call.arguments if _is_object(call.arguments) else json.dumps({"invalid": call.arguments})
+
+
+def _is_object(text: str) -> bool:
     try:
-        if isinstance(json.loads(call.arguments), dict):
-            return call.arguments
+        return isinstance(from_json(text, allow_inf_nan=False), dict)
     except ValueError:
-        pass
-    return json.dumps({"invalid": call.arguments})
+        return False
 
 
 def _tool(wire: Wire, tool: ToolDefinition) -> Json:
@@ -169,11 +172,8 @@ class Chunk(BaseModel):
 
 @dataclass(slots=True)
 class _Call:
-    """`given_id` is the id the server gave it, "" for none."""
-
     call_id: str
     name: str
-    given_id: str = ""
     arguments: str = ""
 
 
@@ -212,27 +212,27 @@ class AnswerReader:
             if not function.name:
                 raise ModelError(f"the server began a tool call without a name: {fragment}")
             call_id = fragment.id or f"call-{uuid.uuid4().hex}"
-            call = _Call(call_id, function.name, fragment.id or "")
+            call = _Call(call_id, function.name)
             self._calls.append(call)
             yield ToolCallStart(call.call_id, call.name)
-        key = fragment.id if fragment.index is None else fragment.index
-        if key is not None:
-            self._latest[key] = call
+        for key in (fragment.index, fragment.id):
+            if key is not None and key != "":
+                self._latest[key] = call
         if function.arguments:
             call.arguments += function.arguments
             yield ToolCallPart(call.call_id, function.arguments)
 
     def _continued(self, fragment: CallDelta, name: str | None) -> _Call | None:
         """The call that a fragment goes on with; None where it begins one. `index` tells calls
-        apart; some servers leave it out or give all the same, and then a name begins a call that
-        has another id, or none."""
+        apart; some servers leave it out or give all the same, and then a name with another id, or
+        behind arguments that are whole, begins a call."""
+        if fragment.id and (known := self._latest.get(fragment.id)):
+            return known
         if fragment.index is not None:
             call = self._latest.get(fragment.index)
-            is_other = call is not None and fragment.id and fragment.id != call.given_id
-            return None if is_other and name else call
-        if fragment.id:
-            return self._latest.get(fragment.id)
-        return None if name or not self._calls else self._calls[-1]
+            begins = name and call and (fragment.id or _is_object(call.arguments))
+            return None if begins else call
+        return None if name or fragment.id or not self._calls else self._calls[-1]
 
     def finish(self) -> Iterator[ToolCallPart]:
         """Ends the answer. Some servers write nothing for a call without arguments."""

@@ -178,10 +178,12 @@ class TurnReader:
     """Reads a turn from pieces of text, as they come.
 
     `push` returns the parts that became certain; afterwards `text` and `calls` hold the turn.
+    `may_call` tells that the grammar lets no answer begin like a call.
     """
 
     call_prefix: str
     spelling: Spelling = Spelling.COMPACT
+    may_call: bool = False
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     _buffer: str = ""
@@ -243,7 +245,7 @@ class TurnReader:
         if self._arguments is not None:
             self.calls.append(self._arguments.call)
             self._arguments = None
-        elif rest and not self.calls and not rest.startswith(self.spelling.open):
+        elif rest and not self.may_call:
             self.text += rest
             yield TextPart(rest)
 

@@ -147,7 +147,9 @@ class LocalModel:
                     await stack.enter_async_context(self._engine.stream(each))
                     for each in candidates
                 ]
-                reader = TurnReader(self._call_prefix(request.messages), self._spelling)
+                may_call = bool(request.tools) and request.allow_calls
+                prefix = self._call_prefix(request.messages)
+                reader = TurnReader(prefix, self._spelling, may_call)
                 many = len(streams) > 1
                 parts = self._best(reader, streams) if many else self._read(reader, streams[0])
                 yield await stack.enter_async_context(aclosing(parts))

@@ -12,7 +12,7 @@ from agentkit.sessions.database import Cursor, Database, Dialect
 from agentkit.sessions.log import LoggedRun, RunInfo, RunState
 from agentkit.sessions.records import Record, decode, encode
 
-_BEGIN_TRIES = 3
+_TRIES = 2
 _OPEN = ", ".join(f"'{state.value}'" for state in RunState if state.is_open)
 
 
@@ -95,13 +95,7 @@ class SqlLog:
             self._insert(cursor, run_id, 0, first)
             self._check_head(cursor, session, parent)
 
-        for _ in range(_BEGIN_TRIES):
-            try:
-                await self._write(run_id, session, work)
-                return
-            except RunTaken:  # of a run that was open and has ended meanwhile
-                continue
-        raise RunTaken(run_id)
+        await self._write(run_id, session, work)
 
     async def append(
         self, run_id: str, number: int, records: Sequence[Record], state: RunState | None = None
@@ -162,13 +156,17 @@ class SqlLog:
         self, run_id: str, session: str | None, work: Callable[[Cursor], None]
     ) -> None:
         """Runs `work`, and tells whose uniqueness it would have broken."""
-        try:
-            await self._database.run(work, writes=True)
-        except self._database.dialect.conflict as error:
+        for _ in range(1 if session is None else _TRIES):
+            try:
+                await self._database.run(work, writes=True)
+                return
+            except self._database.dialect.conflict as error:
+                conflict = error
             for run in () if session is None else await self.runs(session):
                 if run.state.is_open and run.run_id != run_id:
-                    raise SessionBusy(run.session or "", run.run_id) from error
-            raise RunTaken(run_id) from error
+                    raise SessionBusy(run.session or "", run.run_id) from conflict
+            # Once more: the open run may have ended between the write and the look.
+        raise RunTaken(run_id) from conflict
 
     def _insert(self, cursor: Cursor, run_id: str, number: int, records: Sequence[Record]) -> None:
         for place, record in enumerate(records, number):

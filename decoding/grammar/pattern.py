@@ -134,6 +134,8 @@ class _Reader:
         once = [self._to_end(list(body) + rest, then, at_start=at_start)]
         if high == 1:
             return alt(once if low else [*once, after])
+        if high == 0:
+            return after
         if high is not op.MAXREPEAT:
             raise self._refused("an anchor or look-around inside of a bounded repetition")
         options = _options(list(body))

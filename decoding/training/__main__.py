@@ -63,6 +63,7 @@ from decoding.training.trainer import Progress, Trainer
 from decoding.weights import EMBEDDED, load
 from decoding.weights.checkpoint import read_network
 from decoding.weights.embedded import embedded_directory
+from decoding.weights.kept_copy import WEIGHTS
 from decoding.weights.merge import merge
 
 _SYSTEMS = (
@@ -256,8 +257,13 @@ def _tools(args: argparse.Namespace) -> None:
 
 
 def _merge(args: argparse.Namespace) -> None:
+    base = _directory(args)
+    if not (base / WEIGHTS).exists():
+        raise SystemExit(f"{base} has no {WEIGHTS}; give --model a checkpoint in a single file")
+    if args.out.resolve() == base.resolve():
+        raise SystemExit("--out is the checkpoint itself; give another folder")
     args.out.mkdir(parents=True, exist_ok=True)
-    merge(_directory(args), args.adapter, args.out)
+    merge(base, args.adapter, args.out)
 
 
 def _config(args: argparse.Namespace, kind: type[_Config]) -> _Config:

@@ -94,6 +94,8 @@ def whole(arguments: str, **more: Any) -> dict[str, Any]:
     "marks",
     [
         [{"index": 0, "id": "a"}, {"index": 0, "id": "b"}],  # the same index for all
+        [{"index": 0}, {"index": 0}],
+        [{"index": 0, "id": ""}, {"index": 0, "id": ""}],
         [{"id": "a"}, {"id": "b"}],
         [{}, {}],
         [{"id": ""}, {"id": ""}],
@@ -119,7 +121,7 @@ def test_nulls_say_nothing() -> None:
     assert message.text == "hi"
 
 
-@pytest.mark.parametrize("arguments", ['{"a": ', "[1]", "", "nothing"])
+@pytest.mark.parametrize("arguments", ['{"a": ', "[1]", "", "nothing", '{"a": NaN}', "[" * 5000])
 def test_arguments_that_are_no_object_are_sent_as_one(arguments: str) -> None:
     """Servers that read a history's arguments refuse the request otherwise."""
     said = AssistantMessage(tool_calls=(ToolCall("c", "go", arguments), ToolCall("d", "go", "{}")))

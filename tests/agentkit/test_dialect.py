@@ -110,6 +110,14 @@ def test_an_answer_is_passed_on_as_it_comes(text: str, cuts: list[int]) -> None:
     assert reader.calls == []
 
 
+@pytest.mark.parametrize("text", ["<", '<tool_call>{"na', '<tool_call>{"name":"fi'])
+def test_what_is_left_of_a_call_is_no_answer(text: str) -> None:
+    reader = TurnReader("c", may_call=True)
+    assert list(reader.push(text)) == []
+    assert list(reader.finish()) == []
+    assert reader.text == ""
+
+
 @given(calls, st.integers(1, 200))
 def test_a_call_that_was_cut_off_is_kept_as_far_as_it_goes(
     given_calls: list[tuple[str, dict[str, object]]], count: int

@@ -6,7 +6,15 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from agentkit import Agent, AssistantMessage, ModelError, ToolCall, ToolMessage, UserMessage
+from agentkit import (
+    Agent,
+    AssistantMessage,
+    ModelError,
+    ModelSettings,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
 from agentkit.models import (
     FunctionModel,
     Model,
@@ -22,6 +30,7 @@ from agentkit.models import (
     ToolCallStart,
     ToolDefinition,
 )
+from decoding import Sampling
 from tests.agentkit.support import add, call_add, shout
 
 REQUEST = ModelRequest((UserMessage("go"),))
@@ -189,3 +198,13 @@ async def test_test_model_answers_json() -> None:
 )
 def test_models_have_names(model: Model) -> None:
     assert model.name == "me"
+
+
+def test_a_step_s_temperature_goes_before_that_of_an_agent_s_sampling() -> None:
+    given = ModelSettings(sampling=Sampling(temperature=0.7, min_p=0.1, seed=1))
+    over = given.updated(ModelSettings(temperature=0.0))
+    assert over.sampling == Sampling(temperature=0.0, min_p=0.1, seed=1)
+    assert given.updated(ModelSettings(seed=3)).sampling == Sampling(0.7, min_p=0.1, seed=3)
+    assert given.updated(ModelSettings(max_tokens=3)).sampling is given.sampling
+    other = ModelSettings(temperature=0.2).updated(given)
+    assert other.sampling is given.sampling

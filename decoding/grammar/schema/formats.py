@@ -106,7 +106,7 @@ _PATTERNS = {
 }
 
 _WIDEST = dict.fromkeys(("email", "idn-email"), r"[\s\S]*@[\s\S]*")
-"""All that `jsonschema` takes for a format, where it is more than the pattern."""
+"""What `jsonschema` takes for an address is far more than the pattern."""
 
 FORMATS = frozenset(_PATTERNS)
 """The formats that are enforced."""

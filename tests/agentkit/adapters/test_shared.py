@@ -115,6 +115,8 @@ def test_objects_are_closed_where_their_schema_leaves_it_open() -> None:
         {"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}, "required": ["b"]}]},
         {"allOf": [{"$ref": "#/$defs/A"}, {"properties": {"b": {}}}],
          "$defs": {"A": {"properties": {"a": {}}}}},
+        {"allOf": [{"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}, {"properties": {"b": {}}}],
+         "$defs": {"A": {"$ref": "#/$defs/C"}, "C": {"properties": {"a": {}}}}},
         {"properties": {"a": {}}, "$ref": "#/$defs/B", "$defs": {"B": {"properties": {"b": {}}}}},
         {"properties": {"a": {}, "b": {}}, "not": {"properties": {"a": {"const": 2}}},
          "required": ["a"]},
