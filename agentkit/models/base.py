@@ -10,7 +10,6 @@ from agentkit.confidence import Confidence
 from agentkit.decoding_trace import DecodingTrace
 from agentkit.messages import AssistantMessage, Message, ModelUsage, ToolCall
 
-
 _SAMPLED = ("temperature", "top_p", "seed")
 
 
