@@ -416,6 +416,16 @@ def test_an_unseeded_request_draws_a_seed_and_tells_it() -> None:
     assert again.token_ids == first.token_ids
 
 
+def ends(engine: Engine) -> tuple[Failed, Finished]:
+    """How two requests end, of which one fails."""
+    events: list[Event] = []
+    while not engine.is_idle:
+        events += engine.step()
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    (finished,) = (event for event in events if isinstance(event, Finished))
+    return failed, finished
+
+
 class Faulty:
     """A drafter with a bug that shows after a few steps."""
 
@@ -433,11 +443,7 @@ def test_an_error_of_ones_own_drafter_ends_its_request_only() -> None:
     engine = new_engine()
     good = engine.add(Request([1], max_new_tokens=9))
     bad = engine.add(Request([2], mode=SelfSpeculation(4, Faulty()), max_new_tokens=9))
-    events: list[Event] = []
-    while not engine.is_idle:
-        events += engine.step()
-    (failed,) = (event for event in events if isinstance(event, Failed))
-    (finished,) = (event for event in events if isinstance(event, Finished))
+    failed, finished = ends(engine)
     assert (failed.request_id, finished.request_id) == (bad, good)
     assert isinstance(failed.error, KeyError)
     assert failed.stats.new_tokens == 6
@@ -465,11 +471,7 @@ def test_guesses_that_are_no_tokens_end_their_request_only() -> None:
     engine = new_engine()
     good = engine.add(Request([1], max_new_tokens=9))
     bad = engine.add(Request([2], mode=SelfSpeculation(4, Foreign()), max_new_tokens=9))
-    events: list[Event] = []
-    while not engine.is_idle:
-        events += engine.step()
-    (failed,) = (event for event in events if isinstance(event, Failed))
-    (finished,) = (event for event in events if isinstance(event, Finished))
+    failed, finished = ends(engine)
     assert (failed.request_id, finished.request_id) == (bad, good)
     assert str(VOCAB + 7) in str(failed.error)
     assert_all_pages_back(engine)
