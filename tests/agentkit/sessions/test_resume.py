@@ -221,7 +221,7 @@ async def test_a_cancelled_run_goes_on(sessions: Sessions) -> None:
 
 
 class SlowLog:
-    """A database that is busy whenever a record of that kind is written."""
+    """A database that answers late, whenever a record of that kind was written."""
 
     def __init__(self, log: RunLog, kind: type) -> None:
         self._log, self._kind = log, kind
@@ -231,10 +231,10 @@ class SlowLog:
         return getattr(self._log, name)
 
     async def append(self, run_id: str, position: int, records: Any, state: Any) -> None:
+        await self._log.append(run_id, position, records, state)
         if any(isinstance(each, self._kind) for each in records):
             self.is_writing.set()
             await anyio.sleep(0.1)
-        await self._log.append(run_id, position, records, state)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio has no other way to cancel

@@ -121,14 +121,13 @@ def test_a_copy_that_another_process_mends_at_the_same_time_is_left(
     """The other is there first, between the look and the move."""
     copy = embedded.embedded_directory(tmp_path, None)
     (copy / "manifest.json").unlink()
-    rename = os.rename
 
-    def late(source: Path, target: Path) -> None:
-        if Path(source) == copy:
+    def late(directory: Path) -> bool:
+        if copy.exists():
             shutil.rmtree(copy)
-        rename(source, target)
+        return False
 
-    monkeypatch.setattr("decoding.weights.kept_copy.os.rename", late)
+    monkeypatch.setattr("decoding.weights.kept_copy.is_intact", late)
     assert embedded.embedded_directory(tmp_path, None) == copy
     assert (copy / "model.safetensors").read_bytes() == b"weightsweights"
 
