@@ -366,8 +366,9 @@ async def test_redirects_out_of_the_list_are_not(location: str) -> None:
     async with running() as site, running() as other:
         other.pages["/"] = page(b"secret")
         site.pages["/"] = moved(location.format(port=site.port, other=other.port))
-        with pytest.raises(ToolError):
+        with pytest.raises(ToolError) as caught:
             await getter(site)(f"http://127.0.0.1:{site.port}/")
+        assert not isinstance(caught.value, ModelRetry), "it is not the model's mistake"
         assert other.asked == []
         assert len(site.asked) == 1
 

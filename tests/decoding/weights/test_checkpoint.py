@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from decoding import Engine
 from decoding.errors import WeightsError
 from decoding.weights import Loaded, load
 from tests.decoding.batches import Part, forward_batch
@@ -301,6 +302,17 @@ def test_a_copy_of_a_tied_head_may_be_there(tmp_path: Path, bare: bool) -> None:
     assert torch.equal(logits(tmp_path), expected_TV)
     edit_tensors(tmp_path, lm_head__weight=embedding_VE + 1)
     assert refusal(tmp_path, "tie_word_embeddings").key == "lm_head.weight"
+
+
+def test_weights_that_are_not_packed_exactly_are_told_to_be_slow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_checkpoint("llama", tmp_path)
+    with Engine.load(tmp_path, profile="exact", cache_tokens=64):
+        assert "several times slower" in caplog.text
+    caplog.clear()
+    Engine.load(tmp_path, profile="fast", cache_tokens=64).close()
+    assert "rounded" not in caplog.text
 
 
 def test_an_index_of_what_was_replaced_is_passed_over(tmp_path: Path) -> None:
