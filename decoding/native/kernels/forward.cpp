@@ -374,7 +374,9 @@ template <int PLANES, class Value> class Run {
         pool.each(opened, int(tasks.size()), [&](int number) {
             const Task &task = tasks[number];
             Outputs outputs[1];
-            multiply_block<PLANES, 1>(net.head, task.block, rows, task.index, outputs);
+            const bool few = net.head.bits == 4;
+            few ? multiply_block<4>(net.head, task.block, rows, task.index, outputs)
+                : multiply_block<8>(net.head, task.block, rows, task.index, outputs);
             store_outputs(logits_of(places[task.index], task.block), outputs[0]);
         });
     }

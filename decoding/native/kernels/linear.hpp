@@ -22,9 +22,14 @@ constexpr int COLUMNS = 32;  // outputs that lie side by side in a packed weight
 
 // A tile: so many rows by so many vectors of outputs, whose sums stay in registers.
 #if defined(__AVX512VNNI__)
-constexpr int MOST_ROWS = 6, TILE_VECTORS = 2;
+template <int BITS, int PLANES> constexpr int MOST_ROWS = 6;
+template <int BITS, int PLANES, int COUNT> constexpr int TILE_VECTORS = 2;
+#elif defined(__AVX2__)
+template <int BITS, int PLANES> constexpr int MOST_ROWS = BITS == 8 && PLANES == 1 ? 6 : 4;
+template <int BITS, int PLANES, int COUNT> constexpr int TILE_VECTORS = BITS * PLANES * COUNT <= 16 ? 2 : 1;
 #else
-constexpr int MOST_ROWS = 4, TILE_VECTORS = 1;
+template <int BITS, int PLANES> constexpr int MOST_ROWS = 4;
+template <int BITS, int PLANES, int COUNT> constexpr int TILE_VECTORS = 1;
 #endif
 
 // Bytes of a group of a packed block of outputs: 32 d, with 4 bits 32 m, then the q in lines of 128
@@ -49,7 +54,7 @@ struct Linear {
 // by group, so that a tile of rows is read through one pointer each.
 template <int PLANES> class Rows {
   public:
-    static constexpr int PANEL = 8 * MOST_ROWS;
+    static constexpr int PANEL = 48;  // whole tiles
     static constexpr int BYTES = GROUP * PLANES;  // of a row's group: the planes one after the other
 
     void resize(int count, int inputs) {
@@ -215,32 +220,30 @@ template <int PLANES> struct Batch {
 // A block's outputs of one row.
 using Outputs = Floats[COLUMNS / LANES];
 
+// The products of COUNT rows from `row` on with a block's outputs.
+template <int BITS, int PLANES, int COUNT>
+void multiply_block(const Linear &linear, int block, const Rows<PLANES> &rows, int row, Outputs (&out)[COUNT]) {
+    constexpr int VECTORS = TILE_VECTORS<BITS, PLANES, COUNT>;
+    for (int vector = 0; vector < COLUMNS / LANES; vector += VECTORS) {
+        const auto tile = multiply<BITS, COUNT, VECTORS>(linear, linear.block(block), vector, rows, row);
+        for (int place = 0; place < COUNT; ++place)
+            for (int v = 0; v < VECTORS; ++v) out[place][vector + v] = tile.of[place][v];
+    }
+}
+
 // Adds the low-rank term of one row.
 template <int PLANES>
 void add_term(const Linear &up, const Rows<PLANES> &low, int block, int row, Outputs &out) {
-    for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS) {
-        const auto term = multiply<8, 1, TILE_VECTORS>(up, up.block(block), vector, low, row);
-        for (int v = 0; v < TILE_VECTORS; ++v) out[vector + v] += term.of[0][v];
-    }
+    Outputs term[1];
+    multiply_block<8>(up, block, low, row, term);
+    for (int v = 0; v < COLUMNS / LANES; ++v) out[v] += term[0][v];
 }
 
-// The products of COUNT rows from `row` on with a block's outputs.
-template <int PLANES, int COUNT>
-void multiply_block(const Linear &linear, int block, const Rows<PLANES> &rows, int row, Outputs (&out)[COUNT]) {
-    for (int vector = 0; vector < COLUMNS / LANES; vector += TILE_VECTORS) {
-        const uint8_t *packed = linear.block(block);
-        auto tile = linear.bits == 4 ? multiply<4, COUNT, TILE_VECTORS>(linear, packed, vector, rows, row)
-                                     : multiply<8, COUNT, TILE_VECTORS>(linear, packed, vector, rows, row);
-        for (int place = 0; place < COUNT; ++place)
-            for (int v = 0; v < TILE_VECTORS; ++v) out[place][vector + v] = tile.of[place][v];
-    }
-}
-
-template <int PLANES, int COUNT, class Sink>
+template <int BITS, int PLANES, int COUNT, class Sink>
 void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &batch, int block, int row,
                    const Sink &sink) {
     Outputs out[COUNT];
-    multiply_block(linear, block, batch.rows, row, out);
+    multiply_block<BITS>(linear, block, batch.rows, row, out);
     for (int place = 0; place < COUNT; ++place) {
         if (batch.low_of && batch.low_of[row + place] >= 0)
             add_term(up, *batch.low, block, batch.low_of[row + place], out[place]);
@@ -251,22 +254,30 @@ void multiply_tile(const Linear &linear, const Linear &up, const Batch<PLANES> &
     }
 }
 
-// Calls sink(row, block, outputs) for every row of the batch and every block of the weight.
-template <int PLANES, class Sink>
-void product(Pool &pool, bool opened, const Linear &linear, const Linear &up, const Batch<PLANES> &batch,
-             const Sink &sink) {
-    constexpr int PANEL = Rows<PLANES>::PANEL;
+template <int BITS, int PLANES, class Sink>
+void product_of(Pool &pool, bool opened, const Linear &linear, const Linear &up, const Batch<PLANES> &batch,
+                const Sink &sink) {
+    constexpr int PANEL = Rows<PLANES>::PANEL, MOST = MOST_ROWS<BITS, PLANES>;
+    static_assert(PANEL % MOST == 0);
     const int blocks = linear.outputs / COLUMNS;
     const int panels = (batch.count + PANEL - 1) / PANEL;
     pool.each(opened, blocks * panels, [&](int task) {
         const int first_row = task / blocks * PANEL, last_row = std::min(first_row + PANEL, batch.count);
         int row = first_row;
-        for (int tiles = (last_row - first_row + MOST_ROWS - 1) / MOST_ROWS; tiles; --tiles) {
+        for (int tiles = (last_row - first_row + MOST - 1) / MOST; tiles; --tiles) {
             const int count = (last_row - row + tiles - 1) / tiles;
-            with_count<MOST_ROWS>(count, [&](auto n) {
-                multiply_tile<PLANES, n>(linear, up, batch, task % blocks, row, sink);
+            with_count<MOST>(count, [&](auto n) {
+                multiply_tile<BITS, PLANES, n>(linear, up, batch, task % blocks, row, sink);
             });
             row += count;
         }
     });
+}
+
+// Calls sink(row, block, outputs) for every row of the batch and every block of the weight.
+template <int PLANES, class Sink>
+void product(Pool &pool, bool opened, const Linear &linear, const Linear &up, const Batch<PLANES> &batch,
+             const Sink &sink) {
+    linear.bits == 4 ? product_of<4>(pool, opened, linear, up, batch, sink)
+                     : product_of<8>(pool, opened, linear, up, batch, sink);
 }

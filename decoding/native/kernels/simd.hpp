@@ -108,6 +108,14 @@ inline Floats load_values(const uint16_t *at) {
 inline void keep(float *at, float value) { *at = value; }
 inline void keep(uint16_t *at, float value) { *at = float_to_half(value); }
 
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+// Adds now: left to itself the compiler puts additions off until registers run out.
+inline void add_words(__m256i &sums, __m256i words) {
+    sums = _mm256_add_epi16(sums, words);
+    asm("" : "+x"(sums));
+}
+#endif
+
 // For each lane the sum of products of its unsigned bytes with signed ones, four at a time and at
 // most eight times. WIDE says that the unsigned bytes may exceed 15.
 template <bool WIDE> class Dots {
@@ -120,10 +128,10 @@ template <bool WIDE> class Dots {
         // In pairs and nibbles, for which 16 bits suffice: 8 x 2 x 15 x 128 < 2**15.
         const __m256i factors = _mm256_set1_epi32(four), low = _mm256_set1_epi8(15);
         const __m256i lower = WIDE ? _mm256_and_si256((__m256i)bytes, low) : (__m256i)bytes;
-        lower_ = _mm256_add_epi16(lower_, _mm256_maddubs_epi16(lower, factors));
+        add_words(lower_, _mm256_maddubs_epi16(lower, factors));
         if (WIDE) {
             const __m256i upper = _mm256_and_si256(_mm256_srli_epi16((__m256i)bytes, 4), low);
-            upper_ = _mm256_add_epi16(upper_, _mm256_maddubs_epi16(upper, factors));
+            add_words(upper_, _mm256_maddubs_epi16(upper, factors));
         }
 #else
         int8_t factors[4];
