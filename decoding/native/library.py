@@ -12,7 +12,7 @@ from enum import IntEnum
 from functools import cache
 from pathlib import Path
 
-_BUILDS = ("_avx512vnni", "_avx2", "_portable")  # the quickest first
+_BUILDS = ("_avx512vnni", "_avxvnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
 _VERSION = 9  # of what Python and the builds say to each other; also in forward.cpp
 

@@ -431,7 +431,12 @@ int trimode_supported() {
 #elif defined(__AVX2__)
     unsigned a, b, c, d; // a virtual machine may hide the one without the other
     const bool has_f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
-    return has_f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#if defined(__AVXVNNI__)
+    const bool has_dots = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVXVNNI);
+#else
+    const bool has_dots = true;
+#endif
+    return has_f16c && has_dots && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
     return 1;
 #endif

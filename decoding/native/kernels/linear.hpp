@@ -24,6 +24,9 @@ constexpr int COLUMNS = 32;  // outputs that lie side by side in a packed weight
 #if defined(__AVX512VNNI__)
 template <int BITS, int PLANES> constexpr int MOST_ROWS = 6;
 template <int BITS, int PLANES, int COUNT> constexpr int TILE_VECTORS = 2;
+#elif defined(__AVXVNNI__)
+template <int BITS, int PLANES> constexpr int MOST_ROWS = 4;
+template <int BITS, int PLANES, int COUNT> constexpr int TILE_VECTORS = PLANES * COUNT <= 4 ? 2 : 1;
 #elif defined(__AVX2__)
 template <int BITS, int PLANES> constexpr int MOST_ROWS = BITS == 8 && PLANES == 1 ? 6 : 4;
 template <int BITS, int PLANES, int COUNT> constexpr int TILE_VECTORS = BITS * PLANES * COUNT <= 16 ? 2 : 1;

@@ -108,31 +108,17 @@ inline Floats load_values(const uint16_t *at) {
 inline void keep(float *at, float value) { *at = value; }
 inline void keep(uint16_t *at, float value) { *at = float_to_half(value); }
 
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-// Adds now: left to itself the compiler puts additions off until registers run out.
-inline void add_words(__m256i &sums, __m256i words) {
-    sums = _mm256_add_epi16(sums, words);
-    asm("" : "+x"(sums));
-}
-#endif
-
 // For each lane the sum of products of its unsigned bytes with signed ones, four at a time and at
 // most eight times. WIDE says that the unsigned bytes may exceed 15.
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || !defined(__AVX2__)
 template <bool WIDE> class Dots {
   public:
     // Adds each lane's four bytes times the four signed bytes of `four`.
     void add(Bytes bytes, int32_t four) {
 #if defined(__AVX512VNNI__)
         sums_ = (Ints)_mm512_dpbusd_epi32((__m512i)sums_, (__m512i)bytes, _mm512_set1_epi32(four));
-#elif defined(__AVX2__)
-        // In pairs and nibbles, for which 16 bits suffice: 8 x 2 x 15 x 128 < 2**15.
-        const __m256i factors = _mm256_set1_epi32(four), low = _mm256_set1_epi8(15);
-        const __m256i lower = WIDE ? _mm256_and_si256((__m256i)bytes, low) : (__m256i)bytes;
-        add_words(lower_, _mm256_maddubs_epi16(lower, factors));
-        if (WIDE) {
-            const __m256i upper = _mm256_and_si256(_mm256_srli_epi16((__m256i)bytes, 4), low);
-            add_words(upper_, _mm256_maddubs_epi16(upper, factors));
-        }
+#elif defined(__AVXVNNI__)
+        sums_ = (Ints)_mm256_dpbusd_avx_epi32((__m256i)sums_, (__m256i)bytes, _mm256_set1_epi32(four));
 #else
         int8_t factors[4];
         std::memcpy(factors, &four, 4);
@@ -141,23 +127,41 @@ template <bool WIDE> class Dots {
 #endif
     }
 
+    Ints total() const { return sums_; }
+
+  private:
+    Ints sums_{};
+};
+#else
+// In pairs and nibbles, for which 16 bits suffice: 8 x 2 x 15 x 128 < 2**15.
+template <bool WIDE> class Dots {
+  public:
+    void add(Bytes bytes, int32_t four) {
+        const __m256i factors = _mm256_set1_epi32(four), low = _mm256_set1_epi8(15);
+        const __m256i lower = WIDE ? _mm256_and_si256((__m256i)bytes, low) : (__m256i)bytes;
+        add_words(lower_, _mm256_maddubs_epi16(lower, factors));
+        if (WIDE) {
+            const __m256i upper = _mm256_and_si256(_mm256_srli_epi16((__m256i)bytes, 4), low);
+            add_words(upper_, _mm256_maddubs_epi16(upper, factors));
+        }
+    }
+
     Ints total() const {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
         const __m256i sum = _mm256_madd_epi16(lower_, _mm256_set1_epi16(1));
         if (!WIDE) return (Ints)sum;
         return (Ints)_mm256_add_epi32(sum, _mm256_madd_epi16(upper_, _mm256_set1_epi16(16)));
-#else
-        return sums_;
-#endif
     }
 
   private:
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+    // Adds now: left to itself the compiler puts additions off until registers run out.
+    static void add_words(__m256i &sums, __m256i words) {
+        sums = _mm256_add_epi16(sums, words);
+        asm("" : "+x"(sums));
+    }
+
     __m256i lower_{}, upper_{};
-#else
-    Ints sums_{};
-#endif
 };
+#endif
 
 // Joins lanes i and i + half of them, until one is left.
 template <class Quad, class V, class Join> inline auto joined(V v, const Join &join) {

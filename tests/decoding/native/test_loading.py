@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sysconfig
+import tomllib
 from pathlib import Path
 from typing import NoReturn
 
@@ -132,6 +133,12 @@ def test_builds_that_were_compiled_run_here() -> None:
         pytest.skip("there is no compiler")
     assert library.library() is found[0]
     assert "_portable" in found[-1]._name
+
+
+def test_what_is_built_is_what_is_looked_for() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))
+    modules = project["tool"]["setuptools"]["ext-modules"]
+    assert [each["name"].rpartition(".")[2] for each in modules] == list(library._BUILDS)
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no compiler")
