@@ -36,6 +36,7 @@ from decoding.modes import (
     SelfSpeculation,
     Step,
 )
+from decoding.modes.draft import Candidate, Draft, Guess, SideDraft, empty_draft, extend_draft
 from decoding.modes.drafters import (
     CombinedDrafter,
     DiffusionDrafter,
@@ -47,7 +48,7 @@ from decoding.modes.drafters import (
 )
 from decoding.modes.trained_sampler import TrainedSampler
 from decoding.ngrams import NgramTable
-from decoding.pace import Curve, ForwardCost, KeptCost, Outlook, PaceStats, calibrate
+from decoding.pace import Curve, ForwardCost, Guesser, KeptCost, Outlook, PaceStats, calibrate
 from decoding.record import ForwardRecord, Origin, Region, Stats, TokenRecord
 from decoding.request import (
     ChatMessage,
@@ -76,6 +77,7 @@ __all__ = [
     "BlockDiffusion",
     "BudgetTooSmall",
     "CacheExhausted",
+    "Candidate",
     "ChatMessage",
     "CombinedDrafter",
     "Committed",
@@ -88,6 +90,7 @@ __all__ = [
     "DecodeMode",
     "DecodingError",
     "DiffusionDrafter",
+    "Draft",
     "Drafter",
     "Drafting",
     "Engine",
@@ -105,6 +108,8 @@ __all__ = [
     "Grammar",
     "GrammarDeadEnd",
     "GrammarError",
+    "Guess",
+    "Guesser",
     "HeadDrafter",
     "KeptCost",
     "LookupDrafter",
@@ -129,6 +134,7 @@ __all__ = [
     "Sampling",
     "Scores",
     "SelfSpeculation",
+    "SideDraft",
     "Span",
     "Stats",
     "Step",
@@ -138,4 +144,6 @@ __all__ = [
     "UnsupportedMode",
     "WeightsError",
     "calibrate",
+    "empty_draft",
+    "extend_draft",
 ]

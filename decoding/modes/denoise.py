@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from decoding.modes.base import Decodable
-from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend
+from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend_draft
 from decoding.modes.reveal import Block, RevealPolicy
 from decoding.record import Origin
 from decoding.span import MASK, Attention, Pick, Purpose, Ranking, Scores, Span
@@ -79,7 +79,7 @@ def denoise(
             _proposals(cell, rankings.get(place), place in shown, step, origin)
             for place, cell in enumerate(cells)
         ]
-        draft = extend(sequence, draft, count, partial(hinted_first, proposals, hint))
+        draft = extend_draft(sequence, draft, count, partial(hinted_first, proposals, hint))
         cells = _decided(draft.guesses, proposals)
         if not draft.is_open or None not in cells:
             break

@@ -85,7 +85,7 @@ def empty_draft(sequence: Decodable) -> Draft:
     return Draft((), sequence.mask())
 
 
-def extend(sequence: Decodable, draft: Draft, count: int, propose: Propose) -> Draft:
+def extend_draft(sequence: Decodable, draft: Draft, count: int, propose: Propose) -> Draft:
     """Walks right from the end of the draft until it has `count` guesses.
 
     Each position gets what the grammar forces there, else the first candidate it allows; the

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from decoding import Decodable, DecodeMode, Engine, Purpose, SelfSpeculation
-from decoding.modes.draft import Candidate, Draft, empty_draft, extend
+from decoding.modes.draft import Candidate, Draft, empty_draft, extend_draft
 from decoding.modes.drafters import Drafter, Drafting
 from decoding.network.base import Network
 from decoding.record import Origin
@@ -51,7 +51,7 @@ class SecondBest:
         if proposals:
             proposals[0] = proposals[0][::-1]
         count = min(len(proposals), sequence.room)
-        draft = extend(
+        draft = extend_draft(
             sequence, empty_draft(sequence), count, lambda so_far: proposals[len(so_far)]
         )
         return Draft(draft.guesses, draft.mask_W, draft.is_open, tuple(proposals))

@@ -50,7 +50,7 @@ from decoding import (
 )
 from decoding.cache.storage import Storage
 from decoding.modes import Step
-from decoding.modes.draft import Candidate, Guess, empty_draft, extend
+from decoding.modes.draft import Candidate, Guess, empty_draft, extend_draft
 from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
 from decoding.span import ForwardBatch, Pick, Span
@@ -464,7 +464,7 @@ class Foreign:
         def propose(guesses: Many[Guess]) -> tuple[Candidate, ...]:
             return (Candidate(VOCAB + 7, Origin.COPIED),)
 
-        return extend(sequence, empty_draft(sequence), 2, propose)
+        return extend_draft(sequence, empty_draft(sequence), 2, propose)
 
 
 def test_guesses_that_are_no_tokens_end_their_request_only() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decoding.draft_head import DraftHead
 from decoding.errors import UnsupportedMode
 from decoding.modes.base import Decodable
-from decoding.modes.draft import Candidate, Guess, empty_draft, extend
+from decoding.modes.draft import Candidate, Guess, empty_draft, extend_draft
 from decoding.modes.drafters.base import Drafting
 from decoding.modes.fitting import check_record
 from decoding.network.base import Network
@@ -65,4 +65,4 @@ class HeadDrafter:
                 return ()
             return (Candidate(guessed[place].token, Origin.ACCEPTED),)
 
-        return extend(sequence, draft, count, propose)
+        return extend_draft(sequence, draft, count, propose)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from decoding.copies import Allows, CopyIndex, Match
 from decoding.modes.base import Decodable
-from decoding.modes.draft import Candidate, Guess, empty_draft, extend
+from decoding.modes.draft import Candidate, Guess, empty_draft, extend_draft
 from decoding.modes.drafters.base import Drafter, Drafting
 from decoding.network.base import Network
 from decoding.pace.acceptance import Guesser
@@ -53,7 +53,7 @@ class LookupDrafter:
             return draft
         source = CopySource.of(sequence, self)
         try:
-            return extend(sequence, draft, count, source.next)
+            return extend_draft(sequence, draft, count, source.next)
         finally:
             source.close()
 

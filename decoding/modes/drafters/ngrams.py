@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from decoding.errors import UnsupportedMode
 from decoding.modes.base import Decodable
-from decoding.modes.draft import Candidate, Guess, empty_draft, extend
+from decoding.modes.draft import Candidate, Guess, empty_draft, extend_draft
 from decoding.modes.drafters.base import Drafting
 from decoding.network.base import Network
 from decoding.ngrams import NgramTable
@@ -60,4 +60,4 @@ class NgramDrafter:
             return () if found is None else (Candidate(found.token, Origin.COPIED),)
 
         draft, count = empty_draft(sequence), min(block_length, sequence.room) - 1
-        return draft if count < 1 else extend(sequence, draft, count, propose)
+        return draft if count < 1 else extend_draft(sequence, draft, count, propose)

@@ -19,7 +19,7 @@ from decoding import (
 )
 from decoding.constraint import Constraint, Lookahead
 from decoding.errors import CacheExhausted
-from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend
+from decoding.modes.draft import Candidate, Draft, Guess, empty_draft, extend_draft
 from decoding.modes.tree import branch_out
 from decoding.record import Origin
 from decoding.sequence import Sequence
@@ -72,7 +72,7 @@ def test_branches_are_legal_different_and_within_what_is_allowed(
 ) -> None:
     own = sequence(grammar, room)
     count = min(len(proposals), room)
-    trunk = extend(own, empty_draft(own), count, lambda guesses: proposals[len(guesses)])
+    trunk = extend_draft(own, empty_draft(own), count, lambda guesses: proposals[len(guesses)])
     draft = Draft(trunk.guesses, trunk.mask_W, trunk.is_open, proposals)
     branched = branch_out(own, draft, most)
     assert branched.guesses == draft.guesses
