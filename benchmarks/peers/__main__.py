@@ -38,6 +38,7 @@ NAMES = ("tool_json", "code", "prose", "agent_conversation", "concurrent_agents"
 FAMILIES = (llama_cpp.FAMILY, llama_cpp_python.FAMILY, onnx_genai.FAMILY, hf.FAMILY)
 _ROOM = 2048
 _WAIT_POLICY = "OMP_WAIT_POLICY"
+_SPIN_COUNT = "GOMP_SPINCOUNT"
 
 
 def all_peers() -> list[Peer]:
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace, own: Sequence[Peer], peers: Sequence[Peer]) ->
         "repeats": repeats,
         "answer_tokens": amount.answer_tokens,
         "omp_wait_policy": os.environ.get(_WAIT_POLICY, ""),
+        "gomp_spincount": os.environ.get(_SPIN_COUNT, ""),
         "workloads": reports,
     }
 
@@ -184,10 +186,13 @@ def restart_with_patient_threads() -> None:
     says how they shall wait: that is read once, when the library is loaded.
 
     Where a process has more of its threads than there are processors, GNU's OpenMP hardly spins at
-    barriers by default. llama.cpp, which has many, was three to four times slower by that.
+    barriers by default. llama.cpp, which has many, was three to four times slower by that. Where it
+    has as many or fewer, actively means for minutes: one idle contender's thread would keep a
+    processor from the others. So the turns that it takes by default, some milliseconds, are set too.
     """
     if _WAIT_POLICY not in os.environ:
         os.environ[_WAIT_POLICY] = "active"
+        os.environ.setdefault(_SPIN_COUNT, "300000")
         os.execv(sys.executable, sys.orig_argv)
 
 

@@ -196,9 +196,11 @@ def figures(rounds: Sequence[Sample]) -> Figures:
     def median(value: Callable[[Sample], float]) -> float:
         return statistics.median(value(each) for each in rounds)
 
+    # A median of finished tasks per second would pass over rounds that finished none.
+    share = sum(each.finished for each in rounds) / sum(each.tasks for each in rounds)
     return Figures(
         tokens_per_second=median(lambda each: each.tokens / each.seconds),
-        tasks_per_second=median(lambda each: each.finished / each.seconds),
+        tasks_per_second=share * median(lambda each: each.tasks / each.seconds),
         characters_per_second=median(lambda each: each.characters / each.seconds),
         seconds_per_task=median(lambda each: each.seconds / each.tasks),
         processor_seconds_per_task=median(lambda each: each.processor_seconds / each.tasks),
