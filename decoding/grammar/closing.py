@@ -32,7 +32,7 @@ _ORDERS = (
     b'[{,"' + _LETTERS.upper() + _LETTERS[::-1] + b"9876543210" + _SEPARATORS[1:] + b"\\^`$\n",
 )  # fmt: skip
 _LENGTHS = (48, 256, 2048, 8192)
-_QUOTE, _BRACE, _BRACKET = b'"}]'
+_QUOTE, _BRACE, _BRACKET, _LETTER = b'"}]a'
 _LONGEST_RUN = 8
 _MOST_REPEATS = 4
 _STEPS_BEFORE_OLD_WAY = 12
@@ -92,8 +92,8 @@ class _Search:
                 if self._walk.is_accepting:
                     self.way.append((self._end,))
                     return True
-                tokens = self._walk.forced_tokens()
-                if tokens:
+                tokens = forced = self._walk.forced_tokens()
+                if forced:
                     self._used.clear()
                 elif len(self.way) < _STEPS_BEFORE_OLD_WAY and self._rejoins(
                     old, old_limit - length
@@ -103,10 +103,12 @@ class _Search:
                     tokens = self._choose()
                 if not tokens or length + len(tokens) > self._limit:
                     return False
-                self.way.append(tokens)
                 if tokens[-1] == self._end:
+                    self.way.append(tokens)
                     return True
-                length += self._accept(tokens)
+                taken = self._accept(tokens, are_forced=bool(forced))
+                self.way.append(tokens[:taken])
+                length += taken
             return False
         finally:
             self._walk.rollback(length)
@@ -121,26 +123,33 @@ class _Search:
         return False
 
     def _replays(self, rest: Way) -> bool:
-        """Whether the pieces may be taken here: legal, and where tokens are forced, those."""
-        accepted = 0
+        """Whether the tokens may be taken here: legal, and where some are forced, those."""
         tokens = [token for piece in rest for token in piece]
+        place = forced_until = 0
         try:
-            for piece in rest:
-                forced = self._walk.forced_tokens()
-                if forced and forced != tuple(tokens[accepted : accepted + len(forced)]):
+            for token in tokens:
+                if place >= forced_until:
+                    forced = self._walk.forced_tokens()
+                    forced_until = place + len(forced)
+                    if forced != tuple(tokens[place:forced_until]):
+                        return False
+                if not self._fits((token,)):
                     return False
-                if not self._fits(piece):
-                    return False
-                if piece[-1] == self._end:
+                if token == self._end:
                     return True
-                accepted += self._accept(piece)
+                self._walk.accept(token)
+                place += 1
             return False
         finally:
-            self._walk.rollback(accepted)
+            self._walk.rollback(place)
 
-    def _accept(self, tokens: tuple[int, ...]) -> int:
-        for token in tokens:
+    def _accept(self, tokens: tuple[int, ...], *, are_forced: bool) -> int:
+        """Takes the tokens and returns how many. Behind a chosen one others may be forced, in
+        another spelling than chosen: there it stops."""
+        for count, token in enumerate(tokens, 1):
             self._walk.accept(token)
+            if not are_forced and self._walk.forced_tokens():
+                return count
         return len(tokens)
 
     def _choose(self) -> tuple[int, ...]:
@@ -155,11 +164,12 @@ class _Search:
         if byte is None:
             # Bytes used before are put off, so that no loop of the grammar holds the search.
             ranked = sorted(self._order, key=self._used.__getitem__) if self._used else self._order
-            byte = next((each for each in ranked if self._is_legal(each)), None)
-        if byte is None:
-            byte = next((each for each in self._single_bytes if self._is_legal(each)), None)
-        if byte is None:
-            return ()
+            legal = (each for each in (*ranked, *self._single_bytes) if self._is_legal(each))
+            byte = next(legal, None)
+            if byte is None:
+                return ()
+            if all(each == byte for each in legal):  # as good as forced
+                self._used.clear()
         self._used[byte] += 1
         self._run = self._run + 1 if byte == self._last else 1
         self._last = byte
@@ -167,7 +177,8 @@ class _Search:
 
     def _closer(self) -> int | None:
         brace, bracket = self._is_legal(_BRACE), self._is_legal(_BRACKET)
-        if brace and bracket:  # both are legal inside of a string only
+        # Both, or one beside a letter that begins no word of JSON: inside of a string only.
+        if brace and bracket or (brace or bracket) and self._is_legal(_LETTER):
             return _QUOTE if self._is_legal(_QUOTE) else None
         closer = _BRACE if brace else _BRACKET if bracket else None
         return None if closer == self._last and self._run >= _LONGEST_RUN else closer

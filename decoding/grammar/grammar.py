@@ -16,6 +16,7 @@ from decoding.errors import GrammarError
 from decoding.grammar.compiled import CompiledGrammar
 from decoding.grammar.lark import quote, replace_schemas
 from decoding.grammar.outline import lark_expression, regex_terminal, term_of
+from decoding.grammar.pattern import example_match
 from decoding.grammar.schema import SchemaLanguage, WrittenSchema
 from decoding.grammar.vocabulary import TokenizerLike, vocabulary_of
 
@@ -71,7 +72,9 @@ class Grammar:
         Python syntax with ASCII classes and look-ahead, without look-behind, back-references
         and word boundaries; a `GrammarError` says so.
         """
-        return cls._checked(f"start: TEXT\nTEXT: {regex_terminal(pattern)}\n")
+        source = f"start: TEXT\nTEXT: {regex_terminal(pattern)}\n"
+        example = example_match(pattern)
+        return cls._checked(source, (example,) if example else ())
 
     @classmethod
     def choice(cls, options: Sequence[str]) -> "Grammar":

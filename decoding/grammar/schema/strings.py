@@ -18,6 +18,7 @@ from decoding.grammar.language import (
     Repeat,
     alt,
     both,
+    example,
     is_plain_regex,
     json_char,
     literal,
@@ -54,6 +55,7 @@ def string_language(clause: StringClause) -> Language:
 def string_examples(clause: StringClause) -> list[str]:
     """Ends of strings, quote included, that may fulfil what is still asked of the string."""
     found = [example_match(pattern.pattern) for pattern, must in clause.patterns if must]
+    found += [example(format_language(each.name)) for each, must in clause.formats if must]
     return [json_string(text)[1:] for text in found if text]
 
 

@@ -55,7 +55,7 @@ def allowed(matcher: Matcher) -> list[int]:
 
 def random_text(matcher: Matcher, budget: int, seed: int) -> list[int] | None:
     """Random tokens of the masks, forced ones honoured, closed within the budget. None where
-    no way to close was found at the start."""
+    no way to close was found at the start. As in decoding, forced tokens ask for no new way."""
     choice = random.Random(seed)
     path = matcher.closing_tokens(budget)
     tokens: list[int] = []
@@ -63,7 +63,14 @@ def random_text(matcher: Matcher, budget: int, seed: int) -> list[int] | None:
         return None
     while not matcher.is_terminated:
         forced = matcher.forced_tokens()
-        token = forced[0] if forced else choice.choice(allowed(matcher))
+        assert path[: len(forced)] == forced
+        for token in forced:
+            matcher.accept(token)
+        tokens += forced
+        path = path[len(forced) :]
+        if matcher.is_terminated:
+            break
+        token = choice.choice(allowed(matcher))
         if path[0] != token:
             matcher.accept(token)
             behind = matcher.closing_tokens(budget - len(tokens) - 1)

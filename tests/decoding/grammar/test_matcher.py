@@ -173,6 +173,48 @@ def test_a_budget_always_closes(number: int, seed: int) -> None:
     assert grammar.accepts(text, _tokenizer)
 
 
+_MANY = {"anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "string"}, "minItems": 6}]}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("pattern", ["^(international|organization|zzzz)$", "^(in|out)-of-true$"])
+def test_a_way_through_a_pattern_is_spelled_as_decoding_spells_it(pattern: str, seed: int) -> None:
+    """Behind the first token of an example the rest is forced, up to the next key."""
+    grammar = Grammar.json_schema(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string", "pattern": pattern}, "b": _MANY},
+            "required": ["a", "b"],
+            "additionalProperties": False,
+        }
+    )
+    tokens = random_text(started(grammar), 45, seed)
+    assert tokens is not None
+    assert grammar.accepts(_tokenizer.decode(tokens), _tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "limit"),
+    [
+        (
+            Grammar.json_schema(
+                {
+                    "type": "object",
+                    "properties": {"email": {"type": "string", "format": "email"}},
+                    "required": ["email"],
+                }
+            ),
+            18,
+        ),
+        (Grammar.json_schema({"type": "array", "items": {"format": "uri"}, "minItems": 1}), 8),
+        (Grammar.regex(r"[a-z]+ize the world"), 20),
+        (Grammar.json_schema({"type": "string", "pattern": "^[x}]{3}-[a-f]{2}$"}), 10),
+    ],
+)
+def test_ways_to_close_are_short(grammar: Grammar, limit: int) -> None:
+    assert started(grammar).closing_tokens(limit) is not None
+
+
 def test_every_end_token_ends_a_whole_text_and_only_that() -> None:
     matcher = started(Grammar.choice(["ab", "abe"]))
     assert matcher.forced_tokens() == tuple(_tokenizer.encode("ab"))
