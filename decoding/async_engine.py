@@ -167,7 +167,8 @@ class AsyncEngine:
     async def stream(self, request: Request) -> AsyncIterator["EventStream"]:
         """Opens the events of one request. Leaving the context ends it, wherever it stands.
 
-        Where the engine has a `max_waiting`, entering waits for room, in the order of arrival,
+        Where the engine has a `max_waiting`, entering waits for room, in the order of arrival
+        whatever the priority, and the deadline counts from when there is room,
         and raises what `Engine.add` raises; else the first event raises it.
         """
         async with self._opened(lambda engine: engine.add(request)) as events:

@@ -1,6 +1,7 @@
 """The synchronous core: advances every live sequence, one forward at a time."""
 
 import time
+import warnings
 from collections.abc import Callable
 from math import isfinite
 from types import TracebackType
@@ -12,7 +13,7 @@ from decoding.cache.paged import PagedCache
 from decoding.deadlines import Deadlines
 from decoding.engine_stats import EngineStats, Totals
 from decoding.errors import EngineClosed, NotFinite, QueueFull
-from decoding.forward import choices_of, plan_forward
+from decoding.forward import check_span, choices_of, plan_forward
 from decoding.intake import Intake
 from decoding.live import Live
 from decoding.modes import DecodeMode, decides_by_cost
@@ -22,7 +23,7 @@ from decoding.request import DeadlineExceeded, Event, Failed, Finished, Prompt, 
 from decoding.row_budget import share_rows
 from decoding.sampling import Sampling, pick_tokens
 from decoding.sequence import Sequence
-from decoding.span import MASK, Scores, check_tokens
+from decoding.span import MASK, Scores
 from decoding.tokenizer import Tokenizer
 
 
@@ -111,7 +112,8 @@ class Core:
         request's stands, and its completion holds what comes from here on; what is encoded is
         shared, not copied. By default it has the request's mode and sampling, and may decode as
         many tokens as the request still may. A seed that the request names is kept, so the fork
-        repeats it unless `sampling` names another; a seed left open is drawn anew. Priority and
+        repeats it unless `sampling` names another (not under `BlockDiffusion`, whose blocks then
+        begin elsewhere); a seed left open is drawn anew. Priority and
         deadline are the request's, counted from here. Raises `ValueError` for a request that is
         over, and what `add` raises.
         """
@@ -271,7 +273,7 @@ class Core:
     def _admit(self) -> None:
         """Starts every waiting request that can start now."""
         while (sequence := self._waiting.start_next(self._live)) is not None:
-            one = self._live[sequence.request_id] = Live(sequence)
+            one = self._live[sequence.request_id] = Live(sequence, served=self._num_turns)
             self._totals.admit(sequence.num_prompt, sequence.num_cached)
             self._advance(one, None)
 
@@ -287,7 +289,7 @@ class Core:
                 one.move_on()
             else:
                 one.resume(None)
-            check_tokens(one.span, self.network.vocab_size)
+            self._check_span(one)
         except StopIteration:
             self._finish(sequence)
         except Exception as error:  # noqa: BLE001 - handed to whoever made the request
@@ -298,6 +300,12 @@ class Core:
         else:
             self._publish(sequence)
             self._report(sequence)
+
+    def _check_span(self, one: Live) -> None:
+        lease = one.sequence.lease
+        assert lease is not None
+        has_mask = self.network.mask_token_id is not None
+        check_span(one.span, lease, self.network.vocab_size, has_mask=has_mask)
 
     def _check_finite(self, one: Live, scores: Scores) -> None:
         for pick, logprob in zip(one.span.picks, scores.logprobs, strict=True):
@@ -325,7 +333,7 @@ class Core:
         if sequence is None:
             return None
         if one is not None:
-            one.steps.close()
+            _close(one)
         sequence.finish("cancelled")
         return sequence
 
@@ -387,6 +395,16 @@ class Core:
         if sequence.request.deadline is not None:
             self._deadlines.add(sequence.request_id, self._clock() + sequence.request.deadline)
         return sequence.request_id
+
+
+def _close(one: Live) -> None:
+    """Ends its steps. What a mode of one's own raises then must not keep the request."""
+    try:
+        one.steps.close()
+    except Exception as error:  # noqa: BLE001 - told, and nobody waits for it
+        warnings.warn(
+            f"a mode's or drafter's clean-up failed: {error!r}", RuntimeWarning, stacklevel=2
+        )
 
 
 def _check_limit(name: str, limit: int) -> None:

@@ -21,6 +21,33 @@ class Forward:
     num_rows: int
 
 
+def check_span(span: Span, lease: Lease, vocab_size: int, *, has_mask: bool) -> None:
+    """Raises `ValueError` for what a mode or a drafter of one's own may ask wrongly: tokens that
+    the network does not have, and rows for which the sequence has no room."""
+    _check_tokens(span.tokens, MASK if has_mask else 0, vocab_size)
+    end, num_blocks = span.start + len(span.tokens), 0
+    for branch in span.branches:
+        _check_tokens(branch.tokens, 0, vocab_size)
+        before = span.start + branch.num_before
+        last = before + len(branch.tokens) - 1
+        end = max(end, last + 1)
+        num_blocks += last // lease.block_size - before // lease.block_size + 1
+    if end > lease.capacity or num_blocks > lease.num_scratch:
+        raise ValueError(
+            f"a span ends at position {end} and has {len(span.branches)} branches; the sequence "
+            f"has room for {lease.capacity} positions and {lease.num_scratch} blocks of branches. "
+            "A drafter guesses at most `sequence.room` tokens, forced ones included"
+        )
+
+
+def _check_tokens(tokens: Many[int], least: int, vocab_size: int) -> None:
+    if tokens and not least <= min(tokens) <= max(tokens) < vocab_size:
+        raise ValueError(
+            f"a span has tokens from {min(tokens)} to {max(tokens)}, and the network knows "
+            f"those from 0 to {vocab_size - 1}: a drafter must guess among them"
+        )
+
+
 def plan_forward(live: Many[Live], mask_token: int) -> Forward:
     """The next `num_rows` rows of every pending span, one after the other.
 

@@ -102,16 +102,6 @@ class Span:
         return len(self.tokens) + sum(len(branch.tokens) for branch in self.branches)
 
 
-def check_tokens(span: Span, vocab_size: int) -> None:
-    """Raises `ValueError` for tokens that a network does not have, as a drafter may guess."""
-    for tokens in (span.tokens, *(branch.tokens for branch in span.branches)):
-        if tokens and not MASK <= min(tokens) <= max(tokens) < vocab_size:
-            raise ValueError(
-                f"a span has tokens from {min(tokens)} to {max(tokens)}, and the network knows "
-                f"those from 0 to {vocab_size - 1}: a drafter must guess among them"
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The candidates for one position, best first, in the order in which they would be picked.

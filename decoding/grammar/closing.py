@@ -178,7 +178,7 @@ class _Search:
     def _closer(self) -> int | None:
         brace, bracket = self._is_legal(_BRACE), self._is_legal(_BRACKET)
         # Both, or one beside a letter that begins no word of JSON: inside of a string only.
-        if brace and bracket or (brace or bracket) and self._is_legal(_LETTER):
+        if (brace or bracket) and (brace == bracket or self._is_legal(_LETTER)):
             return _QUOTE if self._is_legal(_QUOTE) else None
         closer = _BRACE if brace else _BRACKET if bracket else None
         return None if closer == self._last and self._run >= _LONGEST_RUN else closer

@@ -74,9 +74,10 @@ class _Node:
 
 
 def branch_out(sequence: Decodable, draft: Draft, most: int) -> Draft:
-    """The draft with at most `most` guesses beside its own, from the same proposals."""
+    """The draft with at most `most` guesses beside its own, from the same proposals, and with no
+    other sides: there may be no room for them."""
     if most < 1 or not draft.proposals:
-        return draft
+        return replace(draft, sides=()) if draft.sides else draft
     numbers = count()
     nodes = list(_off_trunk(draft, numbers))
     heapify(nodes)

@@ -50,7 +50,7 @@ from decoding import (
 )
 from decoding.cache.storage import Storage
 from decoding.modes import Step
-from decoding.modes.draft import Candidate, Guess, empty_draft, extend_draft
+from decoding.modes.draft import Candidate, Draft, Guess, SideDraft, empty_draft, extend_draft
 from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
 from decoding.span import ForwardBatch, Pick, Span
@@ -474,6 +474,70 @@ def test_guesses_that_are_no_tokens_end_their_request_only() -> None:
     failed, finished = ends(engine)
     assert (failed.request_id, finished.request_id) == (bad, good)
     assert str(VOCAB + 7) in str(failed.error)
+    assert_all_pages_back(engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Careless:
+    """A drafter that minds neither the room nor what tokens there are."""
+
+    drafted: Draft
+    ends_badly: bool = False
+
+    def fit(self, network: Network) -> Drafter:
+        return self
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        try:
+            yield Span(sequence.tail, sequence.num_cached)
+        except GeneratorExit:
+            if self.ends_badly:
+                raise KeyError("no end") from None
+            raise
+        return replace(self.drafted, mask_W=sequence.mask())
+
+
+def guessed(*tokens: int) -> tuple[Guess, ...]:
+    return tuple(Guess(Candidate(token, Origin.COPIED)) for token in tokens)
+
+
+@pytest.mark.parametrize(
+    ("draft", "told"),
+    [
+        (Draft(guessed(*range(1, 32)), None), "sequence.room"),
+        (Draft(guessed(-1), None), "from -1"),
+    ],
+)
+def test_guesses_without_room_end_their_request_only(draft: Draft, told: str) -> None:
+    engine = new_engine()
+    good = engine.add(Request([1], max_new_tokens=9))
+    mode = SelfSpeculation(32, Careless(draft))
+    bad = engine.add(Request([2] * 15, mode=mode, max_new_tokens=2))
+    failed, finished = ends(engine)
+    assert (failed.request_id, finished.request_id) == (bad, good)
+    assert isinstance(failed.error, ValueError)
+    assert told in str(failed.error)
+    assert_all_pages_back(engine)
+
+
+def test_sides_that_nobody_asked_for_are_left_out() -> None:
+    draft = Draft(guessed(3), None, sides=(SideDraft(0, Draft(guessed(5), None)),))
+    plain = new_engine().generate([1], max_new_tokens=9)
+    found = new_engine().generate([1], max_new_tokens=9, mode=SelfSpeculation(4, Careless(draft)))
+    assert found.token_ids == plain.token_ids
+
+
+def test_a_clean_up_that_fails_keeps_nothing() -> None:
+    engine = new_engine()
+    mode = SelfSpeculation(4, Careless(Draft((), None), ends_badly=True))
+    number = engine.add(Request([1], mode=mode, max_new_tokens=9))
+    engine.step()
+    engine.step()  # a draft is under way again
+    with pytest.warns(RuntimeWarning, match="clean-up failed: KeyError"):
+        engine.abort(number)
+    (event,) = engine.step()
+    assert isinstance(event, Finished)
+    assert event.completion.finish_reason == "cancelled"
     assert_all_pages_back(engine)
 
 

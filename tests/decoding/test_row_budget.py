@@ -14,6 +14,7 @@ from decoding import (
     Decodable,
     DecodeMode,
     Engine,
+    Finished,
     Purpose,
     Request,
     SelfSpeculation,
@@ -225,3 +226,16 @@ def test_limits_are_at_least_one(limit: str) -> None:
 
 def _num_spans(batch: ForwardBatch) -> int:
     return sum(not segment.is_branch for segment in batch.segments)
+
+
+@pytest.mark.parametrize("budget", [1, 4])
+def test_a_prompt_is_read_beside_a_stream_of_short_answers(budget: int) -> None:
+    engine = scripted_engine(max_forward_rows=budget, max_live=8)
+    reader = engine.add(Request(list(range(100)), max_new_tokens=1))
+    for turn in range(120 * 8):
+        while engine.stats().live_sequences + engine.stats().waiting_requests < 8:
+            engine.add(Request([turn % 100], max_new_tokens=2))
+        ended = [event.request_id for event in engine.step() if isinstance(event, Finished)]
+        if reader in ended:
+            return
+    raise AssertionError("the prompt was never read")

@@ -24,7 +24,8 @@ class Drafter(Protocol):
         ...
 
     def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
-        """Guesses at most `block_length` - 1 tokens beside the forced ones; commits nothing.
+        """Guesses at most `block_length` - 1 tokens beside the forced ones, and no more than
+        `sequence.room` with them; commits nothing.
 
         `threshold` above 0 refines the guesses over several forwards, where the drafter has any:
         each shows those at least so probable to the next.
