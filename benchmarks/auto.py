@@ -113,9 +113,13 @@ def chosen(modes: Mapping[str, DecodeMode], names: Sequence[str]) -> dict[str, D
     if unknown:
         raise ValueError(f"--modes: no {unknown[0]!r} among {', '.join(map(repr, modes))}")
     found = {name: mode for name, mode in modes.items() if name in names or not names}
-    if all(isinstance(mode, Auto) for mode in found.values()):
-        raise ValueError("--modes: name a fixed mode too, to compare with")
+    _check_fixed(found, "--modes")
     return found
+
+
+def _check_fixed(modes: Mapping[str, DecodeMode], where: str) -> None:
+    if all(isinstance(mode, Auto) for mode in modes.values()):
+        raise ValueError(f"{where}: name a fixed mode too, to compare with")
 
 
 def measure(
@@ -130,8 +134,11 @@ def measure(
     seconds: float,
     temperature: float,
 ) -> list[Point]:
-    """The points of one workload. Modes that the network cannot do have none."""
+    """The points of one workload. Modes that the network cannot do have none. Raises `ValueError`
+    where no fixed one is left to compare with."""
     able = {name: mode for name, mode in modes.items() if _is_able(engine, mode)}
+    names = ", ".join(able) or "none"
+    _check_fixed(able, f"of the modes asked for {engine.network.name} can do {names}")
     points: list[Point] = []
     for live in counts:
         loads = {
@@ -141,7 +148,7 @@ def measure(
         order = list(loads.values())
         for load in order:
             load.run(3 * seconds)
-            load.turns.clear()
+            load.forget()
         for number in range(rounds):
             random.Random(number).shuffle(order)
             for load in order:
@@ -210,6 +217,11 @@ class Load:
             tokens += sum(self._step())
             taken = time.perf_counter() - started
         self.turns.append(Turn(tokens, self._engine.stats().forwards - forwards, taken))
+
+    def forget(self) -> None:
+        """Counts from here. Answers that are begun keep what was decided for them."""
+        self.turns.clear()
+        self._decisions.clear()
 
     def _step(self) -> Iterator[int]:
         """One step; how many tokens each of its events has."""

@@ -3,8 +3,9 @@
     python -m benchmarks.decode [--json] [--model smollm2-135m] [--threads 2] [--repeats 5]
 
 All on the same weights (float32), prompts and thread count, in one process, taking turns;
-medians over the repeats. Prompts are short and not re-used, so prefill is in every figure. Where
-transformers has no such model, its row is left out and the reason is told.
+medians over the repeats. Prompts are short, and every answer begins with an empty cache, so
+prefill is in every figure. Where transformers has no such model, its row is left out and the
+reason is told.
 """
 
 import argparse
@@ -23,10 +24,9 @@ import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from benchmarks.options import positive, told_as_errors
+from benchmarks.options import directory_of, positive, told_as_errors
 from decoding import Autoregressive, DecodeMode, Engine, Grammar
 from decoding.weights import EMBEDDED
-from decoding.weights.embedded import embedded_directory
 
 PEER = "transformers.generate"
 MODES: tuple[DecodeMode, ...] = (Autoregressive(),)
@@ -59,10 +59,11 @@ def chat(template: str, number: int) -> list[dict[str, str]]:
 def measure_ours(
     engine: Engine, mode: DecodeMode, grammar: Grammar | None, count: int, number: int
 ) -> dict[str, float]:
-    template = PROSE if grammar is None else CALL
-    started = time.perf_counter()
-    out = engine.generate(chat(template, number), mode=mode, grammar=grammar, max_new_tokens=count)
-    return figures(out.stats.new_tokens, out.stats.forwards, time.perf_counter() - started)
+    asked = chat(PROSE if grammar is None else CALL, number)
+    with Engine(engine.network, engine.tokenizer) as fresh:
+        started = time.perf_counter()
+        out = fresh.generate(asked, mode=mode, grammar=grammar, max_new_tokens=count)
+        return figures(out.stats.new_tokens, out.stats.forwards, time.perf_counter() - started)
 
 
 def measure_transformers(model: Any, engine: Engine, count: int, number: int) -> dict[str, float]:
@@ -109,8 +110,8 @@ def main() -> None:
 
 def measure(args: argparse.Namespace) -> tuple[dict[str, dict[str, float]], str]:
     """Medians by row, and why the row of transformers is not among them."""
-    engine = Engine.load(args.model)
-    source = embedded_directory(None, None) if args.model == EMBEDDED else args.model
+    engine = Engine.load(args.model, cache_tokens=16)
+    source = directory_of(args.model)
     left_out = why_no_peer(source)
     runs: dict[str, Callable[[int], dict[str, float]]] = {}
     if not left_out:

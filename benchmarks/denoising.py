@@ -24,7 +24,7 @@ from decoding.engine import Engine
 from decoding.modes.reveal import ConfidenceThreshold, RevealPolicy
 from decoding.modes.trained_sampler import TrainedSampler
 from decoding.training.answers import Answer, read_answers
-from decoding.training.rollout import Rolled, canvases, roll
+from decoding.training.rollout import Canvas, Rolled, canvases, roll
 from decoding.weights import EMBEDDED
 from decoding.weights.embedded import ASSETS
 
@@ -55,18 +55,38 @@ class Point:
         )
 
 
+def blocks_of(answers: Sequence[Answer], length: int) -> list[Canvas]:
+    """Raises `ValueError` where nothing can be denoised."""
+    if length < 2:
+        raise ValueError(
+            "a block of 1 is its given token, of which nothing is masked: take 2 or more"
+        )
+    blocks = [canvas for answer in answers for canvas in canvases(answer, length)]
+    if not blocks:
+        raise ValueError(
+            f"none of the {len(answers)} greedy answers without a grammar is {length} tokens long: "
+            "take shorter blocks or longer answers"
+        )
+    return blocks
+
+
 def measure(
     engine: Engine,
     answers: Sequence[Answer],
     length: int,
     policies: dict[str, Callable[[float], RevealPolicy]],
 ) -> list[Point]:
-    blocks = [canvas for answer in answers for canvas in canvases(answer, length)]
+    blocks = blocks_of(answers, length)
     points = []
     for name, make in policies.items():
         for threshold in _THRESHOLDS:
             policy = make(threshold)
             rolled = list(roll(engine, [(canvas, policy) for canvas in blocks]))
+            if not rolled:
+                raise ValueError(
+                    "the engine decodes the first token of every block otherwise than the answers "
+                    "have it: make them with this model, and with the same --profile"
+                )
             points.append(Point.of(name, length, threshold, rolled))
             print(
                 f"{name} {length}, {threshold}: agreement {points[-1].agreement:.3f}, "
@@ -109,6 +129,8 @@ def _points(args: argparse.Namespace) -> list[Point]:
         for each in read_answers(args.answers)
         if not each.temperature and "1" not in each.forced
     ][: args.limit]
+    for length in args.block_lengths:
+        blocks_of(answers, length)  # refused before anything is measured
     sampler = TrainedSampler.load(args.sampler)
     policies: dict[str, Callable[[float], RevealPolicy]] = {
         "confidence": ConfidenceThreshold,
@@ -153,14 +175,22 @@ def _plot(points: Sequence[Point], file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--answers", type=Path, required=True)
+    parser.add_argument(
+        "--answers", type=Path, required=True, help="of `python -m decoding.training answers`"
+    )
     parser.add_argument("--limit", type=positive, default=48, help="answers, without grammar")
-    parser.add_argument("--adapter", type=Path, default=ASSETS / "linear_spec_lora")
-    parser.add_argument("--sampler", type=Path, default=ASSETS / "sampler")
-    parser.add_argument("--profile", choices=("exact", "fast"), default="fast")
-    parser.add_argument("--block-lengths", type=positive, nargs="+", default=[8, 16])
+    parser.add_argument(
+        "--adapter", type=Path, default=ASSETS / "linear_spec_lora", help="that denoises"
+    )
+    parser.add_argument("--sampler", type=Path, default=ASSETS / "sampler", help="a trained one")
+    parser.add_argument(
+        "--profile", choices=("exact", "fast"), default="fast", help="of the engine"
+    )
+    parser.add_argument(
+        "--block-lengths", type=positive, nargs="+", default=[8, 16], help="each by itself, from 2"
+    )
     parser.add_argument("--plot", type=Path, help="draw the curves into this SVG")
-    parser.add_argument("--threads", type=positive)
+    parser.add_argument("--threads", type=positive, help="of torch")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -10,7 +10,7 @@ autoregressive decoding, and are counted apart: `chosen` is tokens per cycle wit
 
 Questions are those of `benchmarks.workloads` (code, prose) and synthetic tools of held-out
 domains. `--bfcl` takes the tools of the Berkeley leaderboard instead (see `benchmarks.peers`),
-`--prompts` adds a JSON Lines file of {"instruction", "input"} to a kind.
+`--prompts` asks a JSON Lines file of {"instruction", "input"} before the other questions of a kind.
 """
 
 import argparse
@@ -123,7 +123,8 @@ def questions(args: argparse.Namespace) -> Mapping[str, list[Task]]:
     for each in args.prompts:
         kind, file = each.split(":", 1)
         read = read_instructions(Path(file), "file", Kind(kind))
-        found[kind] += [Task(task.messages[-1][1]) for task in islice(read, args.limit)]
+        given = [Task(task.messages[-1][1]) for task in islice(read, args.limit)]
+        found[kind] = [*given, *found[kind]]  # the others only fill up to the limit
     return {kind: tasks[: args.limit] for kind, tasks in found.items()}
 
 

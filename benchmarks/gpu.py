@@ -17,8 +17,9 @@ measured times for an assumed number of tokens per cycle of draft and verificati
     correctness  captured forwards against plain ones, and greedy self-speculation against
                  autoregressive decoding
 
-The exit code says whether captured forwards are right and every part ran. Weights are made on the
-device. What would begin after `--seconds` is left out and named.
+The exit code says whether captured forwards are right and no part failed. Weights are made on the
+device. What would begin after `--seconds` is left out and named, as are numbers of sequences that
+memory does not hold; neither is a failure.
 """
 
 import argparse
@@ -140,7 +141,7 @@ def concurrency(subject: Subject) -> dict[str, Any] | None:
             break
         try:
             times[count] = subject.times(count, captured=True)
-        except RuntimeError as error:  # memory, mostly; what is measured so far counts
+        except torch.OutOfMemoryError as error:  # what is measured so far counts
             name = type(error).__name__
             subject.clock.left_out.append(f"{subject.label}: {count} sequences ({name})")
             break

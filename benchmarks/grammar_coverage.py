@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.byte_tokenizer import ByteTokenizer
-from benchmarks.options import positive
+from benchmarks.options import positive, told_as_errors
 from decoding.errors import DecodingError
 from decoding.grammar import Grammar
 
 
-def read_cases(path: Path) -> Iterator[dict[str, Any]]:
-    """Raises `ValueError` for a line that is no such object."""
+def read_cases(path: Path, *, with_tests: bool = False) -> Iterator[dict[str, Any]]:
+    """Raises `ValueError` for a line that is no such object, and for a file without any."""
+    number = 0
     with (
         gzip.open(path, "rt", encoding="utf-8")
         if path.suffix == ".gz"
@@ -37,7 +38,20 @@ def read_cases(path: Path) -> Iterator[dict[str, Any]]:
                 raise ValueError(f"{where} is not JSON: {error}") from error
             if not isinstance(case, dict) or not {"id", "schema"} <= case.keys():
                 raise ValueError(f"{where} is no object with the members id and schema")
+            if with_tests and not _has_tests(case):
+                raise ValueError(
+                    f"{where} has no tests: a list of objects with the members valid and data"
+                )
             yield case
+    if not number:
+        raise ValueError(f"{path} holds no cases")
+
+
+def _has_tests(case: dict[str, Any]) -> bool:
+    tests = case.get("tests")
+    return isinstance(tests, list) and all(
+        isinstance(test, dict) and {"valid", "data"} <= test.keys() for test in tests
+    )
 
 
 def reversed_members(value: Any) -> Any:
@@ -60,11 +74,16 @@ def main() -> None:
     parser.add_argument("--refusals", action="store_true", help="list every refused schema")
     parser.add_argument("--limit", type=positive, help="most schemas; all unless given")
     options = parser.parse_args()
+    with told_as_errors(parser):
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
     tokenizer = ByteTokenizer()
     results: Counter[str] = Counter()
     refusals: dict[str, list[str]] = defaultdict(list)
     milliseconds: list[float] = []
-    for number, case in enumerate(read_cases(options.cases)):
+    for number, case in enumerate(read_cases(options.cases, with_tests=True)):
         if number == options.limit:
             break
         started = time.perf_counter()

@@ -25,6 +25,7 @@ from benchmarks.options import positive, told_as_errors
 from decoding import (
     Autoregressive,
     BlockDiffusion,
+    BudgetTooSmall,
     Completion,
     DecodeMode,
     DecodingError,
@@ -75,8 +76,8 @@ def run(options: argparse.Namespace) -> None:
                 outs[mode.name] = out.token_ids
                 tokens[mode.name] += out.stats.new_tokens
                 forwards[mode.name] += out.stats.forwards
-        if outs:
-            same = outs.get("autoregressive") == outs.get("self-speculation")
+        if {"autoregressive", "self-speculation"} <= outs.keys():
+            same = outs["autoregressive"] == outs["self-speculation"]
             verdicts["self-speculation"]["equals autoregressive" if same else "DIFFERS"] += 1
     for line in lines(verdicts, tokens, forwards):
         print(line)
@@ -103,7 +104,7 @@ def decode(
     )
     try:
         out = engine.generate_many([request])[0]
-    except ValueError:
+    except BudgetTooSmall:
         return "no closing path", None
     except DecodingError as error:
         print(f"{mode.name}: {type(error).__name__}: {case['id']}: {str(error)[:160]}")

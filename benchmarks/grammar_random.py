@@ -19,6 +19,7 @@ import jsonschema
 
 from benchmarks.byte_tokenizer import ByteTokenizer
 from benchmarks.grammar_coverage import read_cases
+from benchmarks.options import positive, told_as_errors
 from decoding.errors import DecodingError
 from decoding.grammar import Grammar, Matcher
 from tests.decoding.grammar.conftest import random_text
@@ -43,11 +44,17 @@ class Timed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("--cases", dest="count", type=int, default=2000)
-    parser.add_argument("--budget", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
+    add = parser.add_argument
+    add("cases", type=Path, help="schemas, one JSON object a line; may be gzip")
+    add("--cases", dest="count", type=positive, default=2000, help="texts, the schemas in turn")
+    add("--budget", type=positive, default=400, help="most tokens per text")
+    add("--seed", type=int, default=0, help="of the tokens")
     options = parser.parse_args()
+    with told_as_errors(parser):
+        measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
     tokenizer = ByteTokenizer()
     results: Counter[str] = Counter()
     milliseconds: list[float] = []
@@ -64,11 +71,12 @@ def main() -> None:
         results[verdict] += 1
     for verdict, count in results.most_common():
         print(f"{verdict:32} {count:6}")
-    cuts = statistics.quantiles(milliseconds, n=100)
-    print(
-        f"closing_tokens, ms: median {cuts[49]:.2f}, p90 {cuts[89]:.2f}, p99 {cuts[98]:.2f}, "
-        f"most {max(milliseconds):.0f}, of {len(milliseconds)} calls"
-    )
+    if len(milliseconds) > 1:
+        cuts = statistics.quantiles(milliseconds, n=100)
+        print(
+            f"closing_tokens, ms: median {cuts[49]:.2f}, p90 {cuts[89]:.2f}, p99 {cuts[98]:.2f}, "
+            f"most {max(milliseconds):.0f}, of {len(milliseconds)} calls"
+        )
 
 
 def grammar_of(schema: Any) -> Grammar | None:

@@ -3,10 +3,13 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 from decoding import DecodingError
+from decoding.weights import EMBEDDED, EMBEDDED_TOOLS
+from decoding.weights.embedded import embedded_directory, tools_directory
 
 
 def positive(text: str) -> int:
@@ -38,6 +41,14 @@ def device(text: str) -> str:
     except RuntimeError:
         raise argparse.ArgumentTypeError(f"{text!r} is no device; take cpu or cuda") from None
     return text
+
+
+def directory_of(model: str) -> str | Path:
+    """Where others than our engine find the weights that it knows by this name; all else but an
+    embedded name is what they take themselves."""
+    if model == EMBEDDED:
+        return embedded_directory(None, None)
+    return tools_directory(None, None) if model == EMBEDDED_TOOLS else model
 
 
 @contextmanager

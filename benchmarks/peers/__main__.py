@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from platformdirs import user_cache_path
 
-from benchmarks.options import positive, told_as_errors
+from benchmarks.options import directory_of, positive, told_as_errors
 from benchmarks.peers import hf, llama_cpp, llama_cpp_python, onnx_genai, ours
 from benchmarks.peers.base import Model, Peer, Setting
 from benchmarks.peers.measure import measure
@@ -32,7 +32,6 @@ from benchmarks.peers.tasks import Amount, workloads
 from benchmarks.plots.bars import write_bars
 from decoding import Tokenizer
 from decoding.weights import EMBEDDED
-from decoding.weights.embedded import embedded_directory
 
 NAMES = ("tool_json", "code", "prose", "agent_conversation", "concurrent_agents")
 FAMILIES = (llama_cpp.FAMILY, llama_cpp_python.FAMILY, onnx_genai.FAMILY, hf.FAMILY)
@@ -140,7 +139,7 @@ def _opened(
 
 def _model(args: argparse.Namespace) -> Model:
     embedded = str(args.model) == EMBEDDED
-    directory = embedded_directory(None, None) if embedded else Path(args.model)
+    directory = Path(directory_of(str(args.model)))
     cache = args.cache or user_cache_path("trimode") / "peers"
     tokenizer = Tokenizer.from_directory(directory)
     return Model(str(args.model), directory, _gguf() if embedded else args.gguf, tokenizer, cache)
@@ -188,7 +187,8 @@ def restart_with_patient_threads() -> None:
     Where a process has more of its threads than there are processors, GNU's OpenMP hardly spins at
     barriers by default. llama.cpp, which has many, was three to four times slower by that. Where it
     has as many or fewer, actively means for minutes: one idle contender's thread would keep a
-    processor from the others. So the turns that it takes by default, some milliseconds, are set too.
+    processor from the others. So the turns that it takes by default, some milliseconds, are set
+    too.
     """
     if _WAIT_POLICY not in os.environ:
         os.environ[_WAIT_POLICY] = "active"

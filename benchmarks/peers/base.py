@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -122,10 +123,13 @@ def not_installed(packages: Mapping[str, str], install: str) -> str:
     return f"{', '.join(absent)} not installed; {install}" if absent else ""
 
 
-def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with."""
-    pairs = zip(one, other, strict=False)
-    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+def fingerprint(weights: Path) -> str:
+    """Names a file, or a directory's files, as they are now: what is made of other weights, or of
+    these before a change, is kept under another name."""
+    place = weights.resolve()
+    files = sorted(filter(Path.is_file, place.iterdir())) if place.is_dir() else [place]
+    states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return sha256(repr((str(place), states)).encode()).hexdigest()[:12]
 
 
 def compact(schema: Schema) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`transformers.generate`, alone and with the logits processors of outlines and xgrammar.
 
-Turns of a conversation go on with the cache of the turn before; concurrent agents are batched,
-turn by turn. Grammars are compiled once for each schema.
+Every prompt goes on with the cache of the one before, as far as the two agree; concurrent agents
+are batched, turn by turn, each on its own row. Grammars are compiled once for each schema.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from benchmarks.peers.base import (
     Answer,
@@ -21,11 +22,12 @@ from benchmarks.peers.base import (
     Schema,
     Setting,
     not_installed,
-    shared_length,
 )
 
 FAMILY = "transformers"
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+Row = list[int | None]
+"""Tokens by column; None where a column only pads the row."""
 
 
 class Constrainer(Protocol):
@@ -65,8 +67,7 @@ class Transformers:
     family: str = FAMILY
     _network: Any = None
     _model: Model | None = None
-    _cache: Any = None
-    _cached: list[int] = field(default_factory=list)
+    _held: "_Held | None" = None
 
     @property
     def name(self) -> str:
@@ -91,12 +92,10 @@ class Transformers:
             self.constrainer.start(self._network, model.tokenizer.hf)
 
     def generate(self, ask: Ask) -> Answer:
-        self._cache, self._cached = None, []
-        return self._continue(ask)
+        return self._batch([ask])[0]
 
     def converse(self, asks: Conversation) -> list[Answer]:
-        self._cache, self._cached = None, []
-        return [self._continue(ask) for ask in asks]
+        return [self.generate(ask) for ask in asks]
 
     def concurrent(self, conversations: Sequence[Conversation]) -> list[list[Answer]]:
         turns = zip(*conversations, strict=True)
@@ -104,38 +103,28 @@ class Transformers:
         return [list(each) for each in zip(*answers, strict=True)]
 
     def close(self) -> None:
-        self._network = self._cache = None
-
-    def _continue(self, ask: Ask) -> Answer:
-        """Answers on top of the cache, cut back to what the prompt shares with it."""
-        if self._cache is None:
-            self._cache = DynamicCache(config=self._network.config)
-        shared = min(shared_length(self._cached, ask.prompt), len(ask.prompt) - 1)
-        if shared < len(self._cached):
-            self._cache.crop(shared - len(self._cached))  # negative: so many tokens are removed
-        out = self._run([ask.prompt], ask, self._cache)
-        # The last token was picked and never encoded.
-        self._cached = out[0][:-1]
-        return self._answer(ask, out[0][len(ask.prompt) :])
+        self._network = self._held = None
 
     def _batch(self, asks: Sequence[Ask]) -> list[Answer]:
-        width = max(len(ask.prompt) for ask in asks)
-        pad = self._ends[0]
-        rows = [[pad] * (width - len(ask.prompt)) + list(ask.prompt) for ask in asks]
-        out = self._run(rows, asks[0], None, [width - len(ask.prompt) for ask in asks])
-        return [self._answer(ask, row[width:]) for ask, row in zip(asks, out, strict=True)]
+        """Answers on top of what is held, cut back to what every prompt shares with its row."""
+        # Taken away meanwhile, so that a run that fails leaves nothing that is half written.
+        held, self._held = self._held, None
+        if held is None or len(held.rows) != len(asks):
+            held = _Held(DynamicCache(config=self._network.config), [[] for _ in asks])
+        held.cut([ask.prompt for ask in asks])
+        held.rows = _extended(held.rows, [ask.prompt for ask in asks])
+        out = self._run(held.rows, asks[0], held.cache)
+        width = len(held.rows[0])
+        # The last token was picked and never encoded.
+        held.rows = [[*row, *ids[width:-1]] for row, ids in zip(held.rows, out, strict=True)]
+        if held.can_be_cut:
+            self._held = held
+        return [self._answer(ask, ids[width:]) for ask, ids in zip(asks, out, strict=True)]
 
-    def _run(
-        self,
-        rows: Sequence[Sequence[int]],
-        ask: Ask,
-        cache: Any,
-        padding: Sequence[int] | None = None,
-    ) -> list[list[int]]:
-        ids = torch.tensor([list(row) for row in rows])
-        mask = torch.ones_like(ids)
-        for row, count in enumerate(padding or ()):
-            mask[row, :count] = 0
+    def _run(self, rows: Sequence[Row], ask: Ask, cache: DynamicCache) -> list[list[int]]:
+        pad = self._ends[0]
+        ids = torch.tensor([[pad if token is None else token for token in row] for row in rows])
+        mask = torch.tensor([[int(token is not None) for token in row] for row in rows])
         processors = []
         if ask.schema is not None:
             assert self.constrainer is not None
@@ -150,7 +139,7 @@ class Transformers:
                 past_key_values=cache,
                 logits_processor=processors,
                 eos_token_id=self._ends,
-                pad_token_id=self._ends[0],
+                pad_token_id=pad,
             )
         rows_out: list[list[int]] = out.tolist()
         return rows_out
@@ -168,6 +157,51 @@ class Transformers:
     def _ends(self) -> list[int]:
         assert self._model is not None
         return list(self._model.tokenizer.eos_token_ids)
+
+
+@dataclass
+class _Held:
+    """A cache and what it holds. All rows are as long."""
+
+    cache: DynamicCache
+    rows: list[Row]
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Layers with a sliding window or a state have lost what they would go back to."""
+        return all(type(layer) is DynamicLayer for layer in self.cache.layers)
+
+    def cut(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Back to the columns that hold nothing but beginnings of these prompts."""
+        shared = map(_shared_columns, self.rows, prompts)
+        width, before = min(shared), len(self.rows[0])
+        if width < before:
+            self.cache.crop(width - before)  # negative: so many columns are removed
+            self.rows = [row[:width] for row in self.rows]
+
+
+def _shared_columns(row: Row, prompt: Sequence[int]) -> int:
+    """How many columns of the row hold only the prompt's beginning, its last token left over:
+    that one has to be read for what follows it."""
+    place = 0
+    for column, token in enumerate(row):
+        if token is None:
+            continue
+        if place == len(prompt) - 1 or token != prompt[place]:
+            return column
+        place += 1
+    return len(row)
+
+
+def _extended(rows: Sequence[Row], prompts: Sequence[Sequence[int]]) -> list[Row]:
+    """The rows with the rest of their prompts, padded so that all prompts end together."""
+    known = [sum(token is not None for token in row) for row in rows]
+    rests = [prompt[start:] for prompt, start in zip(prompts, known, strict=True)]
+    longest = max(map(len, rests))
+    return [
+        [*row, *[None] * (longest - len(rest)), *rest]
+        for row, rest in zip(rows, rests, strict=True)
+    ]
 
 
 @dataclass

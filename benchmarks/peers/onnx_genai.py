@@ -1,6 +1,7 @@
 """onnxruntime-genai on int4 weights, which its own model builder makes from the directory."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from benchmarks.peers.base import (
     Serial,
     Setting,
     compact,
+    fingerprint,
     not_installed,
 )
 
@@ -89,7 +91,7 @@ class OnnxGenai(Serial):
 
 def _built(model: Model) -> Path:
     """The model in ONNX, built once."""
-    target = model.cache / "onnx-int4"
+    target = model.cache / f"onnx-int4-{fingerprint(model.directory)}"
     if not (target / "genai_config.json").exists():
         target.mkdir(parents=True, exist_ok=True)
         source = _with_architecture(model)
@@ -104,13 +106,13 @@ def _built(model: Model) -> Path:
 
 def _with_architecture(model: Model) -> Path:
     """A view of the directory whose configuration names its class, which the builder reads."""
-    view = model.cache / "onnx-source"
-    view.mkdir(parents=True, exist_ok=True)
-    for file in model.directory.iterdir():
-        link = view / file.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(file)
-    config = json.loads((model.directory / "config.json").read_text(encoding="utf-8"))
+    directory = model.directory.resolve()  # links have to hold from where they stand
+    view = model.cache / f"onnx-source-{fingerprint(directory)}"
+    shutil.rmtree(view, ignore_errors=True)
+    view.mkdir(parents=True)
+    for file in directory.iterdir():
+        (view / file.name).symlink_to(file)
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     config["architectures"] = config.get("architectures") or ["LlamaForCausalLM"]
     (view / "config.json").unlink()
     (view / "config.json").write_text(json.dumps(config), encoding="utf-8")

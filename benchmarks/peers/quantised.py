@@ -6,6 +6,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
+from benchmarks.peers.base import fingerprint
+
 SHIPPED = "shipped"
 FORMATS = {
     "Q8_0": gguf.GGMLQuantizationType.Q8_0,
@@ -20,7 +22,7 @@ def quantised(source: Path, form: str, cache: Path) -> Path:
     """The file itself for `SHIPPED`, else a copy with every matrix in that format."""
     if form == SHIPPED:
         return source
-    target = cache / f"{source.stem}-as-{form}.gguf"
+    target = cache / f"{source.stem}-{fingerprint(source)}-as-{form}.gguf"
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
         draft = target.with_suffix(f".{os.getpid()}")

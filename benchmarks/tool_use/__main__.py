@@ -30,7 +30,7 @@ from benchmarks.peers.report import machine, versions
 from benchmarks.tool_use.checker import check
 from benchmarks.tool_use.formats import FORMATS, Answer, Asked, Cost, Format
 from benchmarks.tool_use.parts import SIZES, Part, chosen, thinned
-from decoding import AsyncEngine
+from decoding import AsyncEngine, Engine
 from decoding.weights import EMBEDDED
 
 
@@ -100,11 +100,15 @@ async def run(args: argparse.Namespace) -> list[Result]:
         category: chosen([*bfcl.entries(category, args.wheel).values()], SIZES[category], part)
         for category in args.categories
     }
-    engine = AsyncEngine.load(args.model, profile=args.profile)
-    async with engine:
-        models = (LocalModel(args.model, engine=engine, spaced_json=each) for each in (False, True))
-        asked = Asked(engine, *models)
-        for name in args.format:
+    loaded = Engine.load(args.model, profile=args.profile, cache_tokens=16)
+    for name in args.format:
+        # Another each time, so that no form finds in the cache what one before it has read.
+        engine = AsyncEngine(lambda: Engine(loaded.network, loaded.tokenizer))
+        async with engine:
+            models = (
+                LocalModel(args.model, engine=engine, spaced_json=each) for each in (False, True)
+            )
+            asked = Asked(engine, *models)
             for category, entries in questions.items():
                 few = thinned(entries, args.limit)
                 results.append(await measure(name, FORMATS[name], category, few, asked))

@@ -1,9 +1,13 @@
 """The counting and comparing of `benchmarks.drafters` and `benchmarks.denoising`."""
 
+import json
+from argparse import Namespace
+from pathlib import Path
+
 import pytest
 
 from benchmarks.denoising import Point, at_agreement, ratios
-from benchmarks.drafters import Row, table
+from benchmarks.drafters import Row, questions, table
 from decoding import Completion
 from decoding.record import ForwardRecord, Stats
 from decoding.span import Purpose
@@ -43,6 +47,17 @@ def test_the_table_has_a_line_for_each_drafter_and_length() -> None:
     assert lines[2] == "| none | 1 | 2.00 / 1.50 | 2.00 / 1.50 |"
     assert lines[-1] == "Forced tokens: tool: 50%, prose: 0%"
     assert len(lines) == 2 + 3 + 2
+
+
+def test_the_questions_of_a_file_are_asked_first(tmp_path: Path) -> None:
+    lines = [json.dumps({"instruction": f"Sort {n} lists.", "input": ""}) for n in range(3)]
+    file = tmp_path / "more.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    args = Namespace(bfcl=None, limit=4, prompts=[f"code:{file}"])
+    found = questions(args)
+    assert {len(tasks) for tasks in found.values()} == {4}
+    assert [task.question for task in found["code"][:3]] == [f"Sort {n} lists." for n in range(3)]
+    assert "Sort" not in found["prose"][0].question
 
 
 def point(policy: str, agreement: float, tokens: float) -> Point:

@@ -105,6 +105,18 @@ def test_too_little_memory_ends_the_climb(
     assert report["results"]["toy"]["concurrency"]["sequences"] == [1]
 
 
+def test_only_too_little_memory_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: Any) -> dict[str, float]:
+        raise RuntimeError("an illegal instruction")
+
+    monkeypatch.setattr(gpu, "step_times", broken)
+    with pytest.raises(SystemExit, match="toy: concurrency failed"):
+        run_main(monkeypatch, "--parts", "concurrency")
+    assert "an illegal instruction" in capsys.readouterr().out
+
+
 def test_without_a_gpu_it_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

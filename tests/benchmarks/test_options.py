@@ -13,11 +13,13 @@ from benchmarks import (
     acceptance,
     auto,
     decode,
+    denoising,
     forward,
     gpu,
     grammar_coverage,
     grammar_fuzz,
     grammar_modes,
+    grammar_random,
     large_checkpoint,
     modes,
     numerics,
@@ -25,6 +27,8 @@ from benchmarks import (
 from benchmarks.options import seconds
 from benchmarks.peers import __main__ as peers
 from benchmarks.tool_use import __main__ as tool_use
+from decoding.training.answers import Answer
+from decoding.training.tasks import Kind
 from tests.decoding.checkpoints import save_checkpoint
 from tests.decoding.nemotron import write_nemotron
 
@@ -32,11 +36,13 @@ MAINS: dict[str, Callable[[], None]] = {
     "acceptance": acceptance.main,
     "auto": auto.main,
     "decode": decode.main,
+    "denoising": denoising.main,
     "forward": forward.main,
     "gpu": gpu.main,
     "grammar_coverage": grammar_coverage.main,
     "grammar_fuzz": grammar_fuzz.main,
     "grammar_modes": grammar_modes.main,
+    "grammar_random": grammar_random.main,
     "large_checkpoint": large_checkpoint.main,
     "modes": modes.main,
     "numerics": numerics.main,
@@ -47,11 +53,13 @@ WHOLE = {
     "acceptance": ["--draws"],
     "auto": ["--threads", "--live", "--blocks", "--tokens", "--rounds"],
     "decode": ["--threads", "--repeats", "--tokens"],
+    "denoising": ["--limit", "--block-lengths", "--threads"],
     "forward": ["--threads", "--context", "--repeats"],
     "gpu": ["--concurrency", "--block", "--context", "--repeats", "--seconds"],
     "grammar_coverage": ["--limit"],
     "grammar_fuzz": ["--cases"],
     "grammar_modes": ["--budget", "--block-length"],
+    "grammar_random": ["--cases", "--budget"],
     "large_checkpoint": ["--layers", "--tokens", "--block-length", "--threads"],
     "modes": ["--threads", "--blocks", "--tasks", "--tokens", "--repeats", "--cache-tokens"],
     "numerics": ["--threads", "--positions"],
@@ -150,14 +158,53 @@ def test_peers_and_data_that_are_not_there(tmp_path: Path, refusal: Callable[...
     assert str(wheel) in said
 
 
-def test_cases_that_are_none(tmp_path: Path, refusal: Callable[..., str]) -> None:
+@pytest.mark.parametrize("name", ["grammar_coverage", "grammar_modes", "grammar_random"])
+def test_cases_that_are_none(name: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     file = tmp_path / "cases.jsonl"
-    assert str(file) in refusal("grammar_modes", file)
-    file.write_text('{"id": "a", "schema": {}}\nnonsense\n', encoding="utf-8")
-    assert f"{file}, line 2 is not JSON" in refusal("grammar_modes", file)
+    assert str(file) in refusal(name, file)
+    file.write_text("", encoding="utf-8")
+    assert refusal(name, file) == f"{file} holds no cases"
+    file.write_text('{"id": "a", "schema": {}, "tests": []}\nnonsense\n', encoding="utf-8")
+    assert f"{file}, line 2 is not JSON" in refusal(name, file)
     file.write_text("[]\n", encoding="utf-8")
-    assert f"{file}, line 1 is no object" in refusal("grammar_modes", file)
-    assert "beyond the context" in refusal("grammar_modes", file, "--block-length", 10**6)
+    assert f"{file}, line 1 is no object" in refusal(name, file)
+
+
+def test_blocks_of_grammar_modes_that_cannot_be(
+    tmp_path: Path, refusal: Callable[..., str]
+) -> None:
+    said = refusal("grammar_modes", tmp_path / "cases.jsonl", "--block-length", 10**6)
+    assert "beyond the context" in said
+
+
+@pytest.mark.parametrize("more", ["", ', "tests": [{"data": 1}]', ', "tests": {}'])
+def test_cases_without_tests_do_not_show_what_is_covered(
+    more: str, tmp_path: Path, refusal: Callable[..., str]
+) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text('{"id": "a", "schema": {}' + more + "}\n", encoding="utf-8")
+    assert f"{file}, line 1 has no tests" in refusal("grammar_coverage", file)
+
+
+def test_schemas_that_are_all_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text('{"id": "a", "schema": {"type": "no type"}}\n', encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["grammar_random", str(file), "--cases", "3"])
+    grammar_random.main()
+    assert capsys.readouterr().out.split() == ["refused", "3"]
+
+
+def test_blocks_that_cannot_be_denoised(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    file = tmp_path / "answers.jsonl"
+    answer = Answer((1, 2), (3, 4, 5), "000", "here", Kind.PROSE)
+    file.write_text(answer.to_json() + "\n", encoding="utf-8")
+    blocks = ("denoising", "--answers", file, "--block-lengths")
+    assert "take 2 or more" in refusal(*blocks, 1)
+    assert "none of the 1 greedy answers" in refusal(*blocks, 2, 4)
+    file.write_text("", encoding="utf-8")
+    assert "none of the 0 greedy answers" in refusal(*blocks, 2)
 
 
 def test_a_large_checkpoint_without_room(

@@ -115,7 +115,7 @@ def test_the_chart_shows_every_contender(report: dict[str, Any]) -> None:
     drawn = svg(panels(report))
     for name in ("quick", "speculation, lookup, 8", "prose, tokens per second"):
         assert name in drawn
-        assert name in report["chart"] or "matplotlib" in report["chart"].lower()
+        assert name in report["chart"]  # matplotlib names in a comment what it draws as paths
     assert drawn.count("<rect") == 1 + sum(
         len(found["details"]) for found in report["workloads"].values()
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from benchmarks.peers import measure as module
-from benchmarks.peers.base import Answer, Ask, Peer, shared_length
+from benchmarks.peers.base import Answer, Ask, Peer
 from benchmarks.peers.measure import Outcome, is_finished, measure
 from benchmarks.peers.report import workload_report
 from benchmarks.peers.tasks import Job, Workload
@@ -178,9 +178,3 @@ def test_without_a_rival_there_is_no_ratio() -> None:
         report = workload_report(outcome, contenders, {})
         assert report["ratio_to_best_peer"] is None
         assert report["ratio_to_transformers"] is None
-
-
-def test_shared_length() -> None:
-    assert shared_length([1, 2, 3], [1, 2, 4]) == 2
-    assert shared_length([1, 2], [1, 2, 4]) == 2
-    assert shared_length([], [1]) == 0

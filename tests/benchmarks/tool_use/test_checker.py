@@ -52,7 +52,8 @@ def judged(*calls: dict[str, Any], name: str = "shop.book", times: int = 1) -> V
     "given",
     [
         {},
-        {"title": "emma s-day part 2"},
+        {"title": 'EMMA"S DAY PART 2'},
+        {"title": "emma's-day part 2"},
         {"copies": 3},
         {"price": 2},
         {"price": 2.0},
@@ -67,14 +68,14 @@ def judged(*calls: dict[str, Any], name: str = "shop.book", times: int = 1) -> V
     ],
 )
 def test_what_is_right(given: dict[str, Any]) -> None:
-    title = "emma" if "title" not in given else 'EMMA"S DAY PART 2'
-    assert judged({"title": title, **{k: v for k, v in given.items() if k != "title"}}) == RIGHT
+    assert judged({"title": "emma", **given}) == RIGHT
 
 
 @pytest.mark.parametrize(
     "given",
     [
         {"title": "Anna"},
+        {"title": "emma s-day part 2"},  # the quote is no sign that may be left out
         {"title": 3},
         {"copies": 4},
         {"copies": 3.0},
