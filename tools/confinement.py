@@ -151,14 +151,16 @@ def _become_program(source: bytes, limits: Limits) -> None:
 
 
 def _limit(limits: Limits) -> None:
-    for kind, most in (
-        (resource.RLIMIT_CPU, limits.seconds),
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
-        (resource.RLIMIT_NPROC, _MAX_TASKS),
-        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
+    kinds = {
+        resource.RLIMIT_CPU: limits.seconds,
+        resource.RLIMIT_AS: limits.memory_bytes,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: _MAX_OPEN_FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    if limits.is_confined:  # outside a namespace of users, all that the user runs would count
+        kinds[resource.RLIMIT_NPROC] = _MAX_TASKS
+    for kind, most in kinds.items():
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)

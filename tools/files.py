@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from agentkit import ModelRetry, Tool, tool
+from agentkit import ModelRetry, Tool, ToolError, tool
 from tools.file_changes import Approve, Writer
 from tools.rooted import (
     MAX_FILE_BYTES,
@@ -103,7 +104,7 @@ class _Folder:
         Args:
             pattern: which ones, for example *.txt or notes/*; * matches subfolders too
         """
-        with opened_root(self.root) as root:
+        with self._opened() as root:
             paths = [entry.path for entry in islice(_entries(root, pattern), _MAX_LISTED + 1)]
         if not paths:
             return f"no file matches {pattern}"
@@ -138,11 +139,20 @@ class _Folder:
         """
         if not text.strip():
             raise ModelRetry("text is empty; give the words to look for")
-        with opened_root(self.root) as root:
+        with self._opened() as root:
             found = list(islice(_found(root, text.casefold(), pattern), _MAX_FOUND + 1))
         if not found:
             return f"no line contains {text}"
         return _listing(found, _MAX_FOUND, "lines; use a longer text or a narrower pattern")
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The root. What the system refuses leaves as `ToolError`: no other call helps."""
+        try:
+            with opened_root(self.root) as root:
+                yield root
+        except OSError as error:
+            raise ToolError(f"the folder cannot be read: {error.strerror}") from error
 
 
 def _entries(root: int, pattern: str) -> Iterator[_Entry]:

@@ -28,8 +28,9 @@ def http(
     used, whatever the environment says.
 
     Only text is read (`text/*`, JSON, XML, JavaScript, YAML), uncompressed, at most `max_bytes`
-    of it; more is cut, with a note. A call, redirects included, takes at most `seconds`. It
-    runs on the event loop, and cancelling the run closes the connection.
+    of it; more is cut, with a note. A charset that is none of the web's is read as UTF-8. A call,
+    redirects included, takes at most `seconds`, of which an address that does not answer has its
+    share. It runs on the event loop, and cancelling the run closes the connection.
 
     What a page says is not to be trusted: a model that reads it may do what it says, with
     the agent's other tools. And a URL itself tells its host something, so a model that also

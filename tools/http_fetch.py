@@ -1,5 +1,6 @@
 """One GET, with its redirects, to hosts of a list. Adapter to `httpx2`."""
 
+import codecs
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterable
@@ -22,6 +23,18 @@ _HEADERS = {
 }
 _ENTRY = re.compile(r"(\*\.)?(\[[0-9a-fA-F:.]+\]|[^\s:/?#@*\[\]\\%]+)(?::([0-9]{1,5}))?")
 _MAX_SHOWN_OF_ERROR = 1_000
+
+# The encodings of the WHATWG's standard, by Python's names. The server chooses among these only:
+# other codecs of Python's give what is no Unicode (utf-7, unicode_escape).
+_CHARSETS = frozenset(
+    {
+        "ascii", "utf-8", "utf-16", "utf-16-be", "utf-16-le",
+        *(f"iso8859-{part}" for part in range(1, 17)), *(f"cp{page}" for page in range(1250, 1259)),
+        "cp866", "cp874", "koi8-r", "koi8-u", "mac-cyrillic", "mac-roman", "tis-620",
+        "big5", "big5hkscs", "gb18030", "gb2312", "gbk",
+        "cp932", "euc_jp", "iso2022_jp", "shift_jis", "cp949", "euc_kr",
+    }
+)  # fmt: skip
 
 
 class _Host(NamedTuple):
@@ -144,20 +157,25 @@ async def _first_answer(
 ) -> httpx2.Response:
     """Asks addresses that were checked, under the host's name. Raises `httpx2.HTTPError`."""
     *others, last = addresses
+    # One that never answers must leave time for those after it.
+    share = (anyio.current_effective_deadline() - anyio.current_time()) / len(addresses)
     for address in others:
         try:
-            return await _answer(client, url, address)
-        except httpx2.ConnectError:
+            return await _answer(client, url, address, share)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
             continue
-    return await _answer(client, url, last)
+    return await _answer(client, url, last, None)
 
 
-async def _answer(client: httpx2.AsyncClient, url: httpx2.URL, address: str) -> httpx2.Response:
+async def _answer(
+    client: httpx2.AsyncClient, url: httpx2.URL, address: str, seconds_to_connect: float | None
+) -> httpx2.Response:
     request = client.build_request(
         "GET",
         url.copy_with(host=address, fragment=None),
         headers={**_HEADERS, "Host": url.netloc.decode("ascii")},
         extensions={"sni_hostname": _name(url)},
+        timeout=httpx2.Timeout(None, connect=seconds_to_connect),
     )
     return await client.send(request, stream=True, follow_redirects=False)
 
@@ -237,8 +255,9 @@ def _check_text(url: httpx2.URL, response: httpx2.Response) -> None:
 
 
 def _decoded(content: bytes, charset: str | None) -> str:
-    """In UTF-8 where the charset is not known, or is none of text."""
+    """Valid Unicode; as UTF-8 where the charset is none of the web's."""
     try:
-        return content.decode(charset or "utf-8", errors="replace")
+        codec = codecs.lookup(charset or "utf-8").name
     except (LookupError, ValueError):
-        return content.decode(errors="replace")
+        codec = "utf-8"
+    return content.decode(codec if codec in _CHARSETS else "utf-8", errors="replace")

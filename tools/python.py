@@ -50,17 +50,17 @@ def python(
     Every call starts a new interpreter (`-I`: no user packages, no `PYTHON*` variables; the
     installed packages are there) in an empty folder that is gone afterwards, with an
     environment of three variables. It has `seconds` of time, and as many of processor time,
-    `memory_bytes` of address space, 64 open files and 64 threads; behind `output_bytes` of
-    output it is stopped. A time-out, cancelling the run and too much output kill it with all
-    that it has started.
+    `memory_bytes` of address space and 64 open files; behind `output_bytes` of output it is
+    stopped. A time-out, cancelling the run and too much output kill it with all that it has
+    started.
 
     `confined` adds what the Linux kernel enforces, and nothing the program does undoes it:
-    it sees no process but itself and starts none; it reads Python's own folder, the
-    installed packages and the system's programs (`/usr`, `/lib*`, `/bin`), and no other file;
-    it writes only into its folder, which is in memory and holds `file_bytes` in all; it
-    reaches no network, the machine's own included, unless `allow_network` (then it also reads
-    how names are resolved, and certificates), and never a Unix socket; it has no capabilities
-    and cannot get any. It needs Linux 5.13 on x86-64 or ARM64, where unprivileged user
+    it sees no process but itself and starts none, and at most 64 threads; it reads Python's
+    own folder, the installed packages and the system's programs (`/usr`, `/lib*`, `/bin`), and
+    no other file; it writes only into its folder, which is in memory and holds `file_bytes` in
+    all; it reaches no network, the machine's own included, unless `allow_network` (then it
+    also reads how names are resolved, and certificates), and never a Unix socket; it has no
+    capabilities and cannot get any. It needs Linux 5.13 on x86-64 or ARM64, where unprivileged user
     namespaces are allowed.
 
     What is not isolated: the kernel itself (a hole in it is a way out; for hostile users take

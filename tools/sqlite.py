@@ -1,17 +1,22 @@
 """Asking an SQLite database questions, without any way to change it."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from pydantic_core import to_json
+
 from agentkit import ModelRetry, Tool, tool
 
 _MAX_VALUE = 500
 _MAX_RESULT = 20_000
+_MAX_FRAME = 200  # what is in a result beside columns and rows
+_MAX_COLUMNS = 200  # so that each can be shown, at least in part
 _STEPS_BETWEEN_CHECKS = 100
 
 _ALLOWED = frozenset(
@@ -20,6 +25,15 @@ _ALLOWED = frozenset(
         sqlite3.SQLITE_READ,
         sqlite3.SQLITE_FUNCTION,
         sqlite3.SQLITE_RECURSIVE,
+    }
+)
+# What SQLite asks for when a SELECT opens a virtual table: the first for its columns (nothing is
+# written; who means to write it needs PRAGMA writable_schema), the others in FTS5, FTS3 and FTS4.
+_FOR_VIRTUAL_TABLES = frozenset(
+    {
+        (sqlite3.SQLITE_UPDATE, "sqlite_master"),
+        (sqlite3.SQLITE_PRAGMA, "data_version"),
+        (sqlite3.SQLITE_PRAGMA, "page_size"),
     }
 )
 _CODE_LOADERS = frozenset({"load_extension", "fts3_tokenizer"})
@@ -36,10 +50,13 @@ def sqlite(path: str | Path, *, row_limit: int = 50, seconds: float = 5) -> tupl
     """The tools `describe_tables` and `query` for the database file `path`.
 
     The file cannot be changed: it is opened read-only, and an authorizer lets nothing but
-    SELECT through (no ATTACH, PRAGMA, transactions or extensions). A query gives at most
-    `row_limit` rows and is stopped after `seconds`, though not within a call of one of SQLite's
-    functions (`trim` of very long texts); long values are cut. Every call has a connection of its
-    own, so calls may run at once.
+    SELECT through (no ATTACH, transactions or extensions, and no PRAGMA but `data_version` and
+    `page_size`, to be read). Full-text tables and `json_each` can be asked; R-Tree tables cannot,
+    as they want to write while they are read. A query gives at most `row_limit` rows, 200 columns
+    and 20000 characters, and is stopped after `seconds`, though not within a call of one of
+    SQLite's functions (`trim` of very long texts). Values beyond 500 characters are cut, and
+    shorter ones in a first row that is too long. Every call has a connection of its own, so calls
+    may run at once.
 
     Raises `FileNotFoundError` or `ValueError` unless `path` is an SQLite database, and
     `ValueError` for limits that are not above 0.
@@ -83,22 +100,30 @@ class _Database:
             cursor.execute(sql)
             if cursor.description is None:
                 raise ModelRetry("this is not a query; write one SELECT")
-            columns = [column[0] for column in cursor.description]
-            rows, is_whole = self._rows(cursor)
+            names = [column[0] for column in cursor.description]
+            room = _MAX_RESULT - _MAX_FRAME
+            columns = _fitted(names[:_MAX_COLUMNS], room // 2)
+            rows, notes = self._rows(cursor, room - _size(columns))
+        if len(columns) < len(names):
+            notes.append(f"only the first {len(columns)} of {len(names)} columns")
         result: dict[str, Any] = {"columns": columns, "rows": rows}
-        return result if is_whole else result | {"note": f"only the first {len(rows)} rows"}
+        return result | {"note": "; ".join(notes)} if notes else result
 
-    def _rows(self, cursor: sqlite3.Cursor) -> tuple[list[list[Any]], bool]:
-        """What may be shown, and whether that is everything."""
+    def _rows(self, cursor: sqlite3.Cursor, room: int) -> tuple[list[list[Any]], list[str]]:
+        """What may be shown, and what is to be said of the rest."""
         rows: list[list[Any]] = []
-        room = _MAX_RESULT
+        notes: list[str] = []
         for row in cursor:
-            shown = [_shown(value) for value in row]
-            room -= sum(len(str(value)) for value in shown)
-            if len(rows) == self.row_limit or (rows and room < 0):
-                return rows, False
+            shown = [_shown(value) for value in row[:_MAX_COLUMNS]]
+            is_too_long = _size(shown) > room
+            if len(rows) == self.row_limit or (rows and is_too_long):
+                return rows, [f"only the first {len(rows)} rows", *notes]
+            if is_too_long:
+                shown = _fitted(row[:_MAX_COLUMNS], room)
+                notes = ["values are cut so that the row fits; ask for fewer columns"]
             rows.append(shown)
-        return rows, True
+            room -= _size(shown)
+        return rows, notes
 
     @contextmanager
     def _cursor(self) -> Iterator[sqlite3.Cursor]:
@@ -118,7 +143,7 @@ class _Database:
             case "interrupted":
                 return f"stopped after {self.seconds:g} seconds; ask for less"
             case "not authorized" | "authorization denied":
-                return "not authorized: only SELECT is allowed"
+                return "not authorized: only SELECT is allowed, and not from R-Tree tables"
             case _:
                 return f"SQLite says: {message}"
 
@@ -134,7 +159,10 @@ def _restrict(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> No
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    if action not in _ALLOWED or (action == sqlite3.SQLITE_FUNCTION and second in _CODE_LOADERS):
+    is_loader = action == sqlite3.SQLITE_FUNCTION and second in _CODE_LOADERS
+    is_setting = action == sqlite3.SQLITE_PRAGMA and second is not None
+    is_allowed = action in _ALLOWED or (action, first) in _FOR_VIRTUAL_TABLES
+    if not is_allowed or is_loader or is_setting:
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
 
@@ -143,10 +171,40 @@ def _text(content: bytes) -> str:
     return content.decode(errors="replace")
 
 
+def _size(value: Any) -> int:
+    """How many characters the model reads for it, with a comma."""
+    return len(to_json(value, inf_nan_mode="strings").decode()) + 1
+
+
 def _shown(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     return _cut(value, _MAX_VALUE) if isinstance(value, str) else value
+
+
+def _fitted(values: Sequence[Any], room: int) -> list[Any]:
+    """How they are shown in `room` characters in all. The longest texts are cut, to one length;
+    the share of a value is never less than a number needs."""
+    shown = [_shown(value) for value in values]
+    share = _share([_size(value) for value in shown], room - len("[]"))
+    return [
+        whole if _size(whole) <= share else _cut_to(value, share)
+        for value, whole in zip(values, shown, strict=True)
+    ]
+
+
+def _share(sizes: Sequence[int], room: int) -> int:
+    """The most that any may have so that all fit, where those that need less leave the rest."""
+    for count, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
+        if size * count > room:
+            return room // count
+        room -= size
+    return max(sizes)
+
+
+def _cut_to(text: str, size: int) -> str:
+    lengths = range(min(len(text), _MAX_VALUE))
+    return _cut(text, bisect_right(lengths, size, key=lambda each: _size(_cut(text, each))) - 1)
 
 
 def _cut(text: str, length: int) -> str:

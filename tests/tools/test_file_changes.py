@@ -136,6 +136,20 @@ def test_write_append_replace(tmp_path: Path) -> None:
     assert sorted(made.list_files().splitlines()) == ["notes/day/one.txt", "two.txt"]
 
 
+@pytest.mark.parametrize("approve", [None, lambda change: True])
+def test_a_root_that_went_away_is_told(tmp_path: Path, approve: Approve | None) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    made = writing(root, approve)
+    root.rmdir()
+    for call in (made.write_file, made.append_to_file):
+        with pytest.raises(ModelRetry, match="No such file or directory"):
+            call("a.txt", "text")
+    with pytest.raises(ModelRetry, match="No such file or directory"):
+        made.replace_in_file("a.txt", "old", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_permissions_stay_without_set_id_bits(tmp_path: Path) -> None:
     (tmp_path / "run.sh").write_text("old")
     (tmp_path / "run.sh").chmod(0o4750)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentkit import ModelRetry, Tool
+from agentkit import ModelRetry, Tool, ToolError
 from tools import files
 
 SECRET = "the secret outside"
@@ -284,6 +284,20 @@ def test_bad_roots(tmp_path: Path) -> None:
 def test_a_linked_root_is_fine(root: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(root)
     assert files(tmp_path / "alias")[1]("a.txt") == "Alpha\nbeta\n"
+
+
+def test_a_root_that_went_away_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    list_files, read_file, search_files = files(root)
+    root.rmdir()
+    calls: list[tuple[Tool[..., str], str]] = [
+        (list_files, "*"), (read_file, "a.txt"), (search_files, "beta"),
+    ]  # fmt: skip
+    for made, argument in calls:
+        with pytest.raises(ToolError, match="No such file or directory") as caught:
+            made(argument)
+        assert str(tmp_path) not in str(caught.value)
 
 
 def test_no_descriptor_stays_open(made: Tools) -> None:

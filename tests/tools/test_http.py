@@ -4,8 +4,9 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -60,11 +61,17 @@ class Site:
                     while True:
                         await stream.send(b"x" * 10_000)
                 if answer.endswith(b"HANG"):
-                    await anyio.sleep_forever()
+                    await stream.receive()  # ends when the client does
         except (anyio.BrokenResourceError, anyio.EndOfStream):
             pass  # the client has read enough
         finally:
             self.num_open -= 1
+
+    async def left(self) -> None:
+        """Waits until no client holds a connection."""
+        with anyio.fail_after(10):
+            while self.num_open:  # noqa: ASYNC110 - told by a stream
+                await anyio.sleep(0.01)
 
     def headers(self) -> dict[str, str]:
         """Those of the last request."""
@@ -152,6 +159,13 @@ async def test_as_a_tool() -> None:
         (b"caf\xe9", "text/plain", "caf\ufffd"),
         (b"abc", "text/plain; charset=rot13", "abc"),
         (b"abc", "text/plain; charset=nonsense", "abc"),
+        (b"\x93caf\xe9\x94", "text/plain; charset=Windows-1252", "\u201ccaf\u00e9\u201d"),
+        (b"\x83e", "text/plain; charset=Shift_JIS", "\u30c6"),
+        (b"\xd8\x00\x00a", "text/plain; charset=utf-16be", "\ufffda"),
+        (b"\xed\xa0\x80", "text/plain; charset=utf-8", "\ufffd" * 3),
+        (b"+2AA-", "text/plain; charset=utf-7", "+2AA-"),
+        (b"\\ud800", "text/plain; charset=unicode_escape", "\\ud800"),
+        (b"\\ud800", "text/plain; charset=Raw-Unicode-Escape", "\\ud800"),
         (b'{"a":1}', "application/json", '{"a":1}'),
         (b'{"a":1}', "APPLICATION/LD+JSON;v=1", '{"a":1}'),
         (b"<a/>", "image/svg+xml", "<a/>"),
@@ -172,6 +186,7 @@ async def test_texts(body: bytes, kind: str, text: str) -> None:
         (page(b"\x89PNG", "", "200 OK"), "only text"),
         (page(b"a", "text/plain", "200 OK", "Content-Encoding: gzip"), "is sent as gzip"),
         (page(b"no such page", "text/plain", "404 Not Found"), "404 Not Found\nno such page"),
+        (page(b"+2AA-", "text/plain; charset=utf-7", "404 Not Found"), "404 Not Found\n+2AA-"),
         (page(b"\x00", "image/png", "500 Oops"), "500 Oops"),
         (page(b"", "text/plain", "304 Not Modified"), "304"),
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nshort", "read"),
@@ -216,17 +231,22 @@ async def test_time_is_limited_in_all(answer: bytes) -> None:
         site.pages["/"] = answer
         with pytest.raises(ToolError, match=r"not read within 0\.2 seconds"):
             await getter(site, seconds=0.2)(f"http://127.0.0.1:{site.port}/")
+        await site.left()
 
 
 @pytest.mark.anyio
-async def test_cancelling_closes_the_connection() -> None:
+@pytest.mark.parametrize(
+    "answer", [b"HANG", b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nHANG"]
+)
+async def test_cancelling_closes_the_connection(answer: bytes) -> None:
     async with running() as site:
-        site.pages["/"] = b"HANG"
+        site.pages["/"] = answer
         async with anyio.create_task_group() as group:
             group.start_soon(getter(site), f"http://127.0.0.1:{site.port}/")
             while not site.asked:  # noqa: ASYNC110 - told by a stream
                 await anyio.sleep(0.01)
             group.cancel_scope.cancel()
+        await site.left()
         site.pages["/"] = page(b"again")
         assert await getter(site)(f"http://127.0.0.1:{site.port}/") == "again"
 
@@ -429,6 +449,40 @@ async def test_the_next_address_is_tried(names: dict[str, list[list[str]]]) -> N
         names["a.example"] = [[]]
         with pytest.raises(ToolError, match="cannot be resolved"):
             await getter(site, "a.example")(f"http://a.example:{site.port}/")
+
+
+@contextmanager
+def silence(port: int) -> Iterator[str]:
+    """An address of the loopback interface where connections are neither made nor refused: its
+    queue of those that wait to be accepted is full."""
+    address = "127.0.0.2"
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((address, port))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((address, port))
+        yield address
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a second loopback address")
+async def test_an_address_that_says_nothing_leaves_time_for_the_next(
+    names: dict[str, list[list[str]]],
+) -> None:
+    async with running() as site:
+        site.pages["/"] = page(b"reached")
+        url = f"http://a.example:{site.port}/"
+        with silence(site.port) as silent:
+            names["a.example"] = [[silent, "127.0.0.1"]]
+            assert await getter(site, "a.example", seconds=3)(url) == "reached"
+            names["a.example"] = [["127.0.0.1", silent]]
+            assert await getter(site, "a.example")(url) == "reached"
+            names["a.example"] = [[silent]]
+            with pytest.raises(ToolError, match=r"not read within 0\.2 seconds"):
+                await getter(site, "a.example", seconds=0.2)(url)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Programs run in their limits, end with their call, and reach nothing outside."""
 
 import os
+import resource
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -176,6 +177,14 @@ async def test_without_confinement_each_file_is_limited() -> None:
         "    print(error.strerror)"
     )
     assert shown == "File too large\n"
+
+
+@one_backend
+async def test_threads_are_limited_where_no_others_of_the_user_count(run: Run) -> None:
+    program = "import resource; print(resource.getrlimit(resource.RLIMIT_NPROC))"
+    assert await run(program) == "(64, 64)\n"
+    outside = resource.getrlimit(resource.RLIMIT_NPROC)
+    assert await unconfined().function(program) == f"{outside}\n"
 
 
 @pytest.mark.parametrize(

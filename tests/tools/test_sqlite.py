@@ -116,6 +116,79 @@ def test_a_database_that_somebody_writes_to(tmp_path: Path) -> None:
         assert query("SELECT a FROM t")["rows"] == [[1], [2]]
 
 
+# --- virtual tables ---------------------------------------------------------------------
+
+MODULES = {"fts5": "fts5(x)", "fts4": "fts4(x)", "rtree": "rtree(id, low, high)"}
+
+
+def virtual(folder: Path, module: str) -> Path:
+    """A database with one virtual table `v` that holds a row."""
+    path = folder / "virtual.db"
+    with closing(sqlite3.connect(path)) as connection:
+        try:
+            connection.execute(f"CREATE VIRTUAL TABLE v USING {MODULES[module]}")
+        except sqlite3.OperationalError as error:
+            pytest.skip(f"this SQLite cannot make it: {error}")
+        row = "(1, 0, 1)" if module == "rtree" else "('hello world')"
+        connection.execute(f"INSERT INTO v VALUES {row}")
+        connection.commit()
+    return path
+
+
+def test_values_of_json_are_read(made: Tools) -> None:
+    assert made.query("SELECT value FROM json_each('[1, \"a\"]')")["rows"] == [[1], ["a"]]
+    nested = 'SELECT fullkey FROM json_tree(\'{"a": {"b": 1}}\') WHERE atom = 1'
+    assert made.query(nested)["rows"] == [["$.a.b"]]
+
+
+@pytest.mark.parametrize("module", ["fts5", "fts4"])
+def test_full_text_is_searched(tmp_path: Path, module: str) -> None:
+    shown = "highlight(v, 0, '<b>', '</b>')" if module == "fts5" else "snippet(v)"
+    path = virtual(tmp_path, module)
+    query = sqlite(path)[1]
+    before = fingerprint(path)
+    assert query("SELECT x FROM v WHERE v MATCH 'hello'")["rows"] == [["hello world"]]
+    assert query("SELECT count(*) FROM v WHERE v MATCH 'missing'")["rows"] == [[0]]
+    marked = query(f"SELECT {shown} FROM v WHERE v MATCH 'hel*'")
+    assert marked["rows"] == [["<b>hello</b> world"]]
+    assert fingerprint(path) == before
+
+
+def test_what_r_trees_want_is_refused_and_told(tmp_path: Path) -> None:
+    query = sqlite(virtual(tmp_path, "rtree"))[1]
+    with pytest.raises(ModelRetry, match="not from R-Tree tables"):
+        query("SELECT * FROM v")
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize(
+    "write",
+    [
+        "INSERT INTO v(rowid) VALUES (2)",
+        "INSERT INTO v(v) VALUES ('optimize')",
+        "SELECT optimize(v) FROM v",
+        "UPDATE v SET rowid = 7",
+        "DELETE FROM v",
+        "DROP TABLE v",
+        "UPDATE v_content SET c0 = 'x'",
+        "DELETE FROM v_content",
+        "DELETE FROM v_node",
+        "PRAGMA main.page_size = 512",
+        "PRAGMA page_size(512)",
+        "PRAGMA data_version = 7",
+        "SELECT * FROM pragma_writable_schema",
+        "SELECT * FROM pragma_table_info('v')",
+    ],
+)
+def test_virtual_tables_are_not_written(tmp_path: Path, module: str, write: str) -> None:
+    path = virtual(tmp_path, module)
+    query = sqlite(path)[1]
+    before = fingerprint(path)
+    with pytest.raises(ModelRetry):
+        query(write)
+    assert fingerprint(path) == before
+
+
 # --- limits -----------------------------------------------------------------------------
 
 COUNT = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT "
@@ -143,6 +216,64 @@ def test_sizes_are_limited(made: Tools) -> None:
     many = made.query(f"{COUNT} {columns} FROM c LIMIT 40")
     assert len(json.dumps(many)) < 30_000
     assert many["note"].startswith("only the first")
+
+
+def read_by_the_model(query: Tool[..., Any], sql: str) -> str:
+    async def call() -> str:
+        return await query.call(query.validate(json.dumps({"sql": sql})), None)  # type: ignore[arg-type]
+
+    return anyio.run(call)
+
+
+def test_one_long_row_is_cut_evenly_and_short_values_are_kept(made: Tools) -> None:
+    columns = ["'short'", "17", *(["printf('%0450d', 1)"] * 198)]
+    text = read_by_the_model(made.query, "SELECT " + ", ".join(columns))
+    assert 18_000 < len(text) <= 20_000
+    result = json.loads(text)
+    short, number, *long = result["rows"][0]
+    assert (short, number) == ("short", 17)
+    assert len(set(long)) == 1
+    assert long[0].startswith("0" * 40)
+    assert long[0].endswith(" [cut, 450 characters]")
+    assert result["note"] == "values are cut so that the row fits; ask for fewer columns"
+
+
+def test_columns_are_limited(made: Tools) -> None:
+    names = [f"{number} AS c{number}" for number in range(201)]
+    result = made.query("SELECT " + ", ".join(names))
+    assert result["rows"] == [list(range(200))]
+    assert result["columns"] == [f"c{number}" for number in range(200)]
+    assert result["note"] == "only the first 200 of 201 columns"
+    assert "note" not in made.query("SELECT " + ", ".join(names[:200]))
+
+
+@given(
+    st.integers(1, 210),
+    st.lists(
+        st.sampled_from(
+            ["printf('%0900d', 1)", "replace(hex(zeroblob(300)), '0', char(1))", "'\u00e9\"'",
+             "-9223372036854775808", "-1.7976931348623157e308", "9e999", "NULL", "x'00'"]
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(["", "a" * 20, "\u00fc\"" * 8]),
+    st.integers(1, 3),
+)  # fmt: skip
+def test_no_result_is_longer_than_the_limit(
+    made: Tools, width: int, values: list[str], name: str, rows: int
+) -> None:
+    names = [name.replace('"', '""') + str(number) for number in range(width)]
+    columns = [f'v{number % len(values)} AS "{name}"' for number, name in enumerate(names)]
+    given = ", ".join(f"{value} AS v{number}" for number, value in enumerate(values))
+    text = read_by_the_model(
+        made.query,
+        f"SELECT {', '.join(columns)} FROM (SELECT {given}), (VALUES (1), (2), (3)) LIMIT {rows}",
+    )
+    result = json.loads(text)
+    assert len(text) <= 20_000
+    assert len(result["rows"][0]) == len(result["columns"]) == min(width, 200)
+    assert (len(result["rows"]) < rows or width > 200) <= ("note" in result)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +307,11 @@ def test_memory_is_limited(made: Tools, sql: str) -> None:
         ("SELECT '\0'", "null character"),
         ("SELECT '\ud800'", "surrogates"),
         ("DELETE FROM people", "only SELECT is allowed"),
+        ("PRAGMA page_size = 512", "only SELECT is allowed"),
+        ("PRAGMA writable_schema = ON", "only SELECT is allowed"),
+        ("INSERT INTO sqlite_master(sql) VALUES ('x')", "only SELECT is allowed"),
+        ("UPDATE sqlite_master SET sql = 'x'", "may not be modified"),
+        ("DELETE FROM sqlite_master", "may not be modified"),
         ("SELECT load_extension('x')", "not authorized"),
     ],
 )
@@ -192,6 +328,8 @@ WRITES = [
     "UPDATE people SET name = 'Eve' RETURNING *",
     "DELETE FROM people",
     "DELETE FROM sqlite_master",
+    "UPDATE sqlite_master SET sql = 'x'",
+    "UPDATE sqlite_schema SET sql = 'x'",
     "DROP TABLE people",
     "DROP VIEW names",
     "ALTER TABLE people RENAME TO folk",
@@ -207,6 +345,8 @@ WRITES = [
     "PRAGMA writable_schema = ON",
     "PRAGMA journal_mode = WAL",
     "PRAGMA user_version = 7",
+    "PRAGMA page_size = 512",
+    "PRAGMA data_version = 7",
     "PRAGMA main.user_version(7)",
     "SELECT * FROM pragma_user_version(7)",
     "VACUUM",
