@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 from threading import Lock
 
 from agentkit.messages import AssistantMessage, Message
@@ -34,13 +35,20 @@ class Answers:
                 self._answers.popitem(last=False)
 
     def restored(self, messages: Iterable[Message]) -> tuple[Message, ...]:
-        """`messages`, each that says what an answer said replaced by that answer."""
+        """`messages`, each that says what an answer said replaced by that answer. Calls keep the
+        ids they have in `messages`, which their results go by."""
         return tuple(
-            self._answers.get(_key(message), message)
-            if isinstance(message, AssistantMessage)
-            else message
+            self._restored(message) if isinstance(message, AssistantMessage) else message
             for message in messages
         )
+
+    def _restored(self, message: AssistantMessage) -> AssistantMessage:
+        kept = self._answers.get(_key(message))
+        if kept is None:
+            return message
+        pairs = zip(kept.tool_calls, message.tool_calls, strict=True)
+        calls = tuple(replace(said, call_id=call.call_id) for said, call in pairs)
+        return replace(kept, tool_calls=calls)
 
 
 def _key(message: AssistantMessage) -> _Key:

@@ -30,7 +30,7 @@ def messages_of(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
             case "assistant":
                 calls = tuple(_call(call) for call in turn.get("tool_calls") or ())
                 names.update((call.call_id, call.name) for call in calls)
-                messages.append(AssistantMessage(text, calls))
+                messages.append(AssistantMessage(_with_refusal(text, turn), calls))
             case "tool":
                 call_id = turn["tool_call_id"]
                 messages.append(ToolMessage(call_id, names.get(call_id, "tool"), text))
@@ -43,6 +43,10 @@ def _text(content: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(_part_text(part) for part in content)
+
+
+def _with_refusal(text: str, turn: Mapping[str, Any]) -> str:
+    return "\n".join(said for said in (text, turn.get("refusal")) if said)
 
 
 def _part_text(part: Mapping[str, Any]) -> str:

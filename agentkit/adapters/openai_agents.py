@@ -5,21 +5,23 @@ one its other model adapters use.
 """
 
 import time
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
 from agentkit.adapters.answers import Answers
 from agentkit.adapters.chat import json_output, messages_of, tool_of
+from agentkit.messages import AssistantMessage, Message, ToolMessage
 from agentkit.models import base
 
 try:
     import agents
     from agents.agent_output import AgentOutputSchemaBase
     from agents.items import TResponseInputItem, TResponseStreamEvent
+    from agents.models import get_default_model_settings
     from agents.models.chatcmpl_converter import Converter
     from agents.models.chatcmpl_stream_handler import ChatCmplStreamHandler
+    from agents.models.fake_id import FAKE_RESPONSES_ID
     from agents.models.interface import ModelTracing
     from openai import AsyncStream
     from openai.types.chat import ChatCompletionChunk
@@ -32,20 +34,20 @@ except ImportError as error:
 _REFUSED = (
     "frequency_penalty",
     "presence_penalty",
-    "parallel_tool_calls",
     "truncation",
-    "reasoning",
-    "verbosity",
     "top_logprobs",
 )
+_EXTRA = ("seed", "stop")
 
 
 class OpenAIAgentsModel(agents.Model):
     """`agents.Agent(model=OpenAIAgentsModel(LocalModel(...)))`.
 
-    Handoffs are tools, as in every model of the SDK. Raises `agents.UserError` for hosted tools
-    and for settings that cannot be followed, `ModelError` for content that is not text and where
-    the model cannot answer. The SDK runs under asyncio only.
+    Handoffs are tools, as in every model of the SDK. `seed` and `stop` are read from
+    `ModelSettings(extra_args=...)`. Raises `agents.UserError` for hosted tools, for settings that
+    cannot be followed, and for conversations and prompts that a server would keep; `ModelError`
+    for content that is not text and where the model cannot answer. The SDK runs under asyncio
+    only.
     """
 
     def __init__(self, model: base.Model) -> None:
@@ -108,11 +110,14 @@ class OpenAIAgentsModel(agents.Model):
         conversation_id: str | None = None,
         prompt: ResponsePromptParam | None = None,
     ) -> AsyncIterator[TResponseStreamEvent]:
+        self._refuse_kept_elsewhere("previous_response_id", previous_response_id)
+        self._refuse_kept_elsewhere("conversation_id", conversation_id)
+        self._refuse_kept_elsewhere("prompt", prompt)
         request = self._request(
             system_instructions, input, model_settings, tools, output_schema, handoffs
         )
         response = Response(
-            id=f"resp_{uuid.uuid4().hex}",
+            id=FAKE_RESPONSES_ID,
             created_at=time.time(),
             model=self._model.name,
             object="response",
@@ -131,6 +136,14 @@ class OpenAIAgentsModel(agents.Model):
                         span.span_data.usage = event.response.usage.model_dump()
                     yield event
 
+    def _refuse_kept_elsewhere(self, name: str, given: object) -> None:
+        # The runner leaves out of the history what it believes a server to have.
+        if given is not None:
+            raise agents.UserError(
+                f"{self._model.name} has no server that keeps conversations or prompts, so "
+                f"{name} cannot be followed; leave it out and give the whole history"
+            )
+
     def _request(
         self,
         instructions: str | None,
@@ -140,24 +153,24 @@ class OpenAIAgentsModel(agents.Model):
         output: AgentOutputSchemaBase | None,
         handoffs: list[agents.Handoff[Any, Any]],
     ) -> base.ModelRequest:
-        chat: list[Any] = Converter.items_to_messages(items, strict_feature_validation=True)
+        chat: list[Any] = Converter.items_to_messages(
+            items, preserve_tool_output_all_content=True, strict_feature_validation=True
+        )
         if instructions:
             chat.insert(0, {"role": "system", "content": instructions})
         offered = [Converter.tool_to_openai(tool) for tool in tools]
         offered += [Converter.convert_handoff_tool(handoff) for handoff in handoffs]
+        messages = messages_of(chat)
+        _refuse_loose_results(messages)
         _refuse_unknown(self._model.name, settings)
         is_text = output is None or output.is_plain_text()
         return base.ModelRequest(
-            messages=self._answers.restored(messages_of(chat)),
+            messages=self._answers.restored(messages),
             tools=tuple(tool_of(tool) for tool in offered),
             output=base.OutputFormat()
             if output is None or is_text
             else json_output(output.json_schema()),
-            settings=base.ModelSettings(
-                max_tokens=settings.max_tokens,
-                temperature=settings.temperature,
-                top_p=settings.top_p,
-            ),
+            settings=_settings(settings),
             allow_calls=settings.tool_choice != "none",
             allow_final=settings.tool_choice != "required",
         )
@@ -222,9 +235,50 @@ def _call(index: int, function: dict[str, str], call_id: str | None = None) -> d
     }
 
 
+def _settings(settings: agents.ModelSettings) -> base.ModelSettings:
+    extra = settings.extra_args or {}
+    stop = extra.get("stop")
+    return base.ModelSettings(
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        seed=extra.get("seed"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()) or None,
+    )
+
+
+def _refuse_loose_results(messages: Iterable[Message]) -> None:
+    # A run with auto_previous_response_id shows itself by nothing else.
+    called: set[str] = set()
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            called.update(call.call_id for call in message.tool_calls)
+        elif isinstance(message, ToolMessage) and message.call_id not in called:
+            raise agents.UserError(
+                f"the history has a result of the call {message.call_id!r} and not the call; give "
+                "the whole history, without auto_previous_response_id"
+            )
+
+
 def _refuse_unknown(model: str, settings: agents.ModelSettings) -> None:
-    for name in _REFUSED:
-        if getattr(settings, name) is not None:
-            raise agents.UserError(f"{model} cannot follow the setting {name}; leave it out")
+    if unknown := list(_unknown(settings)):
+        raise agents.UserError(f"{model} cannot follow {', '.join(unknown)}; leave them out")
     if settings.tool_choice not in (None, "auto", "none", "required"):
         raise agents.UserError(f"{model} cannot be told tool_choice={settings.tool_choice!r}")
+
+
+def _unknown(settings: agents.ModelSettings) -> Iterator[str]:
+    yield from (name for name in _REFUSED if getattr(settings, name) is not None)
+    # An agent without a model, whose model is found by a provider, has these without being told.
+    implied = get_default_model_settings()
+    if settings.reasoning not in (None, implied.reasoning):
+        yield "reasoning"
+    if settings.verbosity not in (None, implied.verbosity):
+        yield "verbosity"
+    if settings.parallel_tool_calls is False:
+        yield "parallel_tool_calls=False"
+    for name, value in (settings.extra_args or {}).items():
+        if name not in _EXTRA and value is not None:
+            yield f"{name} in extra_args"
+    if settings.extra_body:
+        yield "extra_body"

@@ -30,28 +30,27 @@ _PROFILE = ModelProfile(
     supports_tools=True,
     supports_json_schema_output=True,
     default_structured_output_mode="native",
+    # pydantic-ai tells the model of a file that a tool returned, in place of the file.
+    supports_image_input=False,
+    supports_document_input=False,
+    supports_audio_file_input=False,
+    supports_video_input=False,
 )
+_REFUSED = ("presence_penalty", "frequency_penalty", "logit_bias", "top_k")
 
 
 class PydanticAIModel(Model[None]):
     """`pydantic_ai.Agent(PydanticAIModel(LocalModel(...)))`.
 
     Typed answers are asked for as JSON under their schema (pydantic-ai's "native" output), so one
-    grammar covers tools and answer. Text only: images, sound and files are refused with
-    `UserError`, as are native tools. `ModelError` becomes `ModelAPIError`. pydantic-ai runs under
-    asyncio only.
+    grammar covers tools and answer. Text only: images, sound and files in a prompt are refused
+    with `UserError`, as are native tools and settings of sampling that cannot be followed; of a
+    file that a tool returns the model is told. `ModelError` becomes `ModelAPIError`. pydantic-ai
+    runs under asyncio only.
     """
 
     unsupported_settings = frozenset(
-        {
-            "timeout",
-            "parallel_tool_calls",
-            "presence_penalty",
-            "frequency_penalty",
-            "logit_bias",
-            "extra_headers",
-            "extra_body",
-        }
+        {"timeout", "max_retries", "parallel_tool_calls", "extra_headers", "extra_body"}
     )
 
     def __init__(self, model: base.Model, *, settings: ModelSettings | None = None) -> None:
@@ -108,26 +107,30 @@ class PydanticAIModel(Model[None]):
         instructions = _instructions(messages, parameters)
         if instructions:
             history.insert(0, ours.SystemMessage(instructions))
-        tools = [*parameters.declared_function_tools, *parameters.output_tools]
+        self._refuse_unknown(settings)
         choice = settings.get("tool_choice")
-        if choice not in (None, "auto", "none", "required"):
-            raise UserError(f"{self.model_name} cannot be told tool_choice={choice!r}")
+        tools = [*parameters.declared_function_tools, *parameters.output_tools]
+        if choice == "none" and parameters.output_tools:
+            # It forbids the functions, not the answer, which is a call here.
+            tools, choice = parameters.output_tools, "auto"
         output = parameters.output_object if parameters.output_mode == "native" else None
         is_free = output is not None or parameters.allow_text_output or not tools
         return base.ModelRequest(
             messages=self._answers.restored(history),
             tools=tuple(_tool(tool) for tool in tools),
             output=json_output(output.json_schema) if output else base.OutputFormat(),
-            settings=base.ModelSettings(
-                max_tokens=settings.get("max_tokens"),
-                temperature=settings.get("temperature"),
-                top_p=settings.get("top_p"),
-                seed=settings.get("seed"),
-                stop=tuple(settings["stop_sequences"]) if "stop_sequences" in settings else None,
-            ),
+            settings=_settings(settings),
             allow_calls=choice != "none",
             allow_final=is_free and choice != "required",
         )
+
+    def _refuse_unknown(self, settings: ModelSettings) -> None:
+        for name in _REFUSED:
+            if settings.get(name) is not None:
+                raise UserError(f"{self.model_name} cannot follow {name}; leave it out")
+        choice = settings.get("tool_choice")
+        if choice not in (None, "auto", "none", "required"):
+            raise UserError(f"{self.model_name} cannot be told tool_choice={choice!r}")
 
     def _keep(self, message: ours.AssistantMessage) -> None:
         self._answers.keep(message)
@@ -147,6 +150,7 @@ class _Streamed(StreamedResponse):
     adapter: PydanticAIModel
     parts: AsyncIterator[base.ModelEvent]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    closed: bool = False
 
     @property
     def model_name(self) -> str:
@@ -165,28 +169,30 @@ class _Streamed(StreamedResponse):
         return self.started
 
     async def close_stream(self) -> None:
-        """Nothing to do: leaving `request_stream` stops the decoder."""
+        """Asks the decoder for nothing more; leaving `request_stream` stops it."""
+        self.closed = True
 
     async def _get_event_iterator(self) -> AsyncIterator[theirs.ModelResponseStreamEvent]:
-        manager = self._parts_manager
         with self.adapter._failures_named():
-            async for part in self.parts:
-                match part:
-                    case base.TextPart(text):
-                        for event in manager.handle_text_delta(vendor_part_id="text", content=text):
-                            yield event
-                    case base.ToolCallStart(call_id, name):
-                        for event in manager.handle_tool_call_delta_events(
-                            vendor_part_id=call_id, tool_name=name, tool_call_id=call_id
-                        ):
-                            yield event
-                    case base.ToolCallPart(call_id, arguments):
-                        for event in manager.handle_tool_call_delta_events(
-                            vendor_part_id=call_id, args=arguments
-                        ):
-                            yield event
-                    case base.ModelResponse():
-                        self._finish(part)
+            while not self.closed and (part := await anext(self.parts, None)) is not None:
+                for event in self._events(part):
+                    yield event
+
+    def _events(self, part: base.ModelEvent) -> Iterator[theirs.ModelResponseStreamEvent]:
+        manager = self._parts_manager
+        match part:
+            case base.TextPart(text):
+                yield from manager.handle_text_delta(vendor_part_id="text", content=text)
+            case base.ToolCallStart(call_id, name):
+                yield from manager.handle_tool_call_delta_events(
+                    vendor_part_id=call_id, tool_name=name, tool_call_id=call_id
+                )
+            case base.ToolCallPart(call_id, arguments):
+                yield from manager.handle_tool_call_delta_events(
+                    vendor_part_id=call_id, args=arguments
+                )
+            case base.ModelResponse():
+                self._finish(part)
 
     def _finish(self, response: base.ModelResponse) -> None:
         self.adapter._keep(response.message)
@@ -194,6 +200,16 @@ class _Streamed(StreamedResponse):
         called = "tool_call" if response.message.tool_calls else "stop"
         reason = "length" if response.finish_reason == "length" else called
         self.finish_reason = cast(Literal["stop", "length", "tool_call"], reason)
+
+
+def _settings(settings: ModelSettings) -> base.ModelSettings:
+    return base.ModelSettings(
+        max_tokens=settings.get("max_tokens"),
+        temperature=settings.get("temperature"),
+        top_p=settings.get("top_p"),
+        seed=settings.get("seed"),
+        stop=tuple(settings["stop_sequences"]) if "stop_sequences" in settings else None,
+    )
 
 
 def _usage(usage: ours.ModelUsage) -> RequestUsage:
@@ -230,14 +246,22 @@ def _messages(message: theirs.ModelMessage) -> Iterator[ours.Message]:
             case theirs.UserPromptPart():
                 yield ours.UserMessage(_text(part))
             case theirs.ToolReturnPart():
-                yield ours.ToolMessage(
-                    part.tool_call_id,
-                    part.tool_name,
-                    part.model_response_str(),
-                    is_error=part.outcome != "success",
-                )
+                yield _result(part)
+            case theirs.CompactionPart():
+                yield ours.UserMessage(f"A summary of what was said before:\n{part.content or ''}")
             case _:
-                raise UserError(f"a text model cannot be shown a {type(part).__name__}")
+                raise _unreadable(part)
+
+
+def _result(part: theirs.ToolReturnPart) -> ours.ToolMessage:
+    if part.files:
+        raise _unreadable(part.files[0])
+    return ours.ToolMessage(
+        part.tool_call_id,
+        part.tool_name,
+        part.model_response_str(),
+        is_error=part.outcome != "success",
+    )
 
 
 def _answer(message: theirs.ModelResponse) -> ours.AssistantMessage:
@@ -253,7 +277,7 @@ def _answer(message: theirs.ModelResponse) -> ours.AssistantMessage:
             case theirs.ThinkingPart():
                 pass
             case _:
-                raise UserError(f"a text model cannot be shown a {type(part).__name__}")
+                raise _unreadable(part)
     return ours.AssistantMessage(text, tuple(calls))
 
 
@@ -266,6 +290,10 @@ def _text(part: theirs.UserPromptPart) -> str:
             texts.append(piece.content)
         elif isinstance(piece, str):
             texts.append(piece)
-        else:
-            raise UserError(f"a text model cannot be shown a {type(piece).__name__}")
+        elif not isinstance(piece, theirs.CachePoint):
+            raise _unreadable(piece)
     return "\n".join(texts)
+
+
+def _unreadable(given: object) -> UserError:
+    return UserError(f"a text model cannot be shown a {type(given).__name__}; leave it out")

@@ -27,6 +27,8 @@ _KNOWN = frozenset(
     {"messages", "stop", "response_format", "tools", "tool_choice"}
     | {"max_tokens", "temperature", "top_p", "seed"}
 )
+# smolagents gives pictures and sounds to tools by the names of variables.
+_TYPES = {"image": "string", "audio": "string"}
 
 
 class SmolagentsModel(smolagents.Model):  # type: ignore[misc]  # smolagents is not typed
@@ -34,8 +36,9 @@ class SmolagentsModel(smolagents.Model):  # type: ignore[misc]  # smolagents is 
 
     Calls and answers under a `response_format` are decoded under a grammar, so tool calling and
     `use_structured_outputs_internally` work with any weights. `max_tokens`, `temperature`,
-    `top_p` and `seed` hold for all answers. Raises `ModelError` for content that is not text, for
-    other settings, and where the model cannot answer.
+    `top_p` and `seed` hold for all answers, stop sequences for free text where no tool may be
+    called. Raises `ModelError` for content that is not text, for other settings, and where the
+    model cannot answer.
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class SmolagentsModel(smolagents.Model):  # type: ignore[misc]  # smolagents is 
         unknown = sorted(given.keys() - _KNOWN)
         if unknown:
             raise ModelError(f"{self.model_id} cannot follow {', '.join(unknown)}; leave them out")
-        tools = tuple(tool_of(tool) for tool in given.get("tools", ()))
+        tools = tuple(tool_of(_plain(tool)) for tool in given.get("tools", ()))
         choice = given.get("tool_choice", "auto")
         if choice not in ("auto", "none", "required"):
             raise ModelError(f"{self.model_id} cannot be told tool_choice={choice!r}")
@@ -115,12 +118,38 @@ class SmolagentsModel(smolagents.Model):  # type: ignore[misc]  # smolagents is 
                 temperature=given.get("temperature", self._settings.temperature),
                 top_p=given.get("top_p", self._settings.top_p),
                 seed=given.get("seed", self._settings.seed),
-                # A call ends where its grammar does; inside it the strings mean nothing.
-                stop=None if tools else tuple(given.get("stop", ())),
+                stop=_stop(given),
             ),
             allow_calls=choice != "none",
             allow_final=not tools or choice != "required",
         )
+
+
+def _stop(given: dict[str, Any]) -> tuple[str, ...] | None:
+    """None where calls or JSON may come: they end with their grammar, and the strings mean nothing
+    inside them."""
+    may_call = given.get("tools") and given.get("tool_choice") != "none"
+    if may_call or given.get("response_format"):
+        return None
+    return tuple(given.get("stop", ()))
+
+
+def _plain(schema: Any) -> Any:
+    """`schema` in the words of JSON Schema, of which smolagents has more: what may be anything
+    has no type there."""
+    if isinstance(schema, list):
+        return [_plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: _plain(value) for key, value in schema.items()}
+    kind = schema.get("type")
+    if kind == "any" or (isinstance(kind, list) and "any" in kind):
+        del plain["type"]
+    elif isinstance(kind, str):
+        plain["type"] = _TYPES.get(kind, kind)
+    elif isinstance(kind, list):
+        plain["type"] = list(dict.fromkeys(_TYPES.get(each, each) for each in kind))
+    return plain
 
 
 def _output(response_format: dict[str, Any] | None) -> base.OutputFormat:

@@ -1,12 +1,13 @@
 """Models that the adapters' tests give to other frameworks."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from agentkit.messages import AssistantMessage, ModelUsage
-from agentkit.models import LocalModel, ModelResponse
+from agentkit.models import LocalModel, ModelEvent, ModelRequest, ModelResponse, TextPart
 from decoding import AsyncEngine, Engine
 from decoding.testing import ScriptedNetwork
 from tests.decoding.tiny import byte_tokenizer
@@ -16,6 +17,27 @@ USAGE = ModelUsage(input_tokens=30, cached_input_tokens=24, output_tokens=12, fo
 
 def saying(text: str) -> ModelResponse:
     return ModelResponse(AssistantMessage(text), USAGE)
+
+
+class CountingModel:
+    """Says a thousand pieces, and knows how many it was asked for."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.num_said = 0
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelEvent]]:
+        async with aclosing(self._parts()) as parts:
+            yield parts
+
+    async def _parts(self) -> AsyncGenerator[ModelEvent, None]:
+        for _ in range(1000):
+            await checkpoint()
+            self.num_said += 1
+            yield TextPart("x")
+        yield saying("x" * 1000)
 
 
 def _engine(seed: int) -> AsyncEngine:

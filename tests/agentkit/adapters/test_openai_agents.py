@@ -10,7 +10,9 @@ pytest.importorskip("agents", reason="needs openai-agents: make test-adapters")
 
 import agents
 from agents.items import ToolCallItem, ToolCallOutputItem
+from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseTextDeltaEvent
+from openai.types.shared import Reasoning
 from pydantic import BaseModel, Field
 
 from agentkit import (
@@ -62,7 +64,10 @@ def agent_on(model: Any, **options: Any) -> agents.Agent[None]:
 
 
 async def test_tools_and_history() -> None:
-    turns = [AssistantMessage("Hm.", (call_add("c1", 1, 2), call_add("c2", 3, 4))), saying("done")]
+    turns: list[Any] = [
+        AssistantMessage("Hm.", (call_add("c1", 1, 2), call_add("c2", 3, 4))),
+        saying("done"),
+    ]
     with ScriptedModel(turns) as model:
         result = await agents.Runner.run(
             agent_on(model, model_settings=agents.ModelSettings(max_tokens=9)), "go"
@@ -159,7 +164,7 @@ async def test_a_second_run_re_uses_what_the_first_encoded() -> None:
         agent = agents.Agent("chat", model=OpenAIAgentsModel(model))
         agent.model_settings = agents.ModelSettings(max_tokens=60)
         first = await agents.Runner.run(agent, "hi there, how are you today?")
-        turns = [*first.to_input_list(), {"role": "user", "content": "and again?"}]
+        turns: list[Any] = [*first.to_input_list(), {"role": "user", "content": "and again?"}]
         second = await agents.Runner.run(agent, turns)
     usage, again = first.context_wrapper.usage, second.context_wrapper.usage
     # All but the end token of the answer is encoded by then.
@@ -178,12 +183,86 @@ async def test_errors_of_the_model() -> None:
         agents.ModelSettings(presence_penalty=0.5),
         agents.ModelSettings(parallel_tool_calls=False),
         agents.ModelSettings(tool_choice="add"),
+        agents.ModelSettings(reasoning=Reasoning(effort="xhigh")),
+        agents.ModelSettings(verbosity="high"),
+        agents.ModelSettings(extra_args={"top_k": 3}),
+        agents.ModelSettings(extra_body={"top_k": 3}),
     ],
 )
 async def test_settings_that_cannot_be_followed(settings: agents.ModelSettings) -> None:
     agent = agent_on(ScriptedModel([]), model_settings=settings)
     with pytest.raises(agents.UserError, match="cannot"):
         await agents.Runner.run(agent, "go")
+
+
+async def test_what_nobody_set_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_DEFAULT_MODEL", raising=False)
+    assert agents.models.get_default_model_settings().verbosity
+
+    class Provider(agents.ModelProvider):
+        def get_model(self, model_name: str | None) -> agents.Model:
+            return OpenAIAgentsModel(ScriptedModel(["x"]))
+
+    config = agents.RunConfig(model_provider=Provider())
+    result = await agents.Runner.run(agents.Agent("a"), "go", run_config=config)
+    assert result.final_output == "x"
+
+
+@pytest.mark.parametrize("stop", ["!", ["!"]])
+async def test_settings_that_are_followed(stop: Any) -> None:
+    extra = {"seed": 3, "stop": stop, "user": None}
+    settings = agents.ModelSettings(extra_args=extra, extra_body={}, parallel_tool_calls=True)
+    model = ScriptedModel(["x"])
+    await agents.Runner.run(agent_on(model, model_settings=settings), "go")
+    assert model.requests[0].settings.seed == 3
+    assert model.requests[0].settings.stop == ("!",)
+
+
+@pytest.mark.parametrize("given", ["previous_response_id", "conversation_id"])
+async def test_conversations_that_a_server_keeps_are_refused(given: str) -> None:
+    kept: dict[str, Any] = {given: "one"}
+    with pytest.raises(agents.UserError, match=given):
+        await agents.Runner.run(agent_on(ScriptedModel(["x"])), "go", **kept)
+
+
+async def test_prompts_that_a_server_keeps_are_refused() -> None:
+    with pytest.raises(agents.UserError, match="prompt"):
+        await agents.Runner.run(agent_on(ScriptedModel(["x"]), prompt={"id": "one"}), "go")
+
+
+async def test_results_without_their_calls_are_refused() -> None:
+    model = ScriptedModel([call_add("c1", 1, 2), "x"])
+    with pytest.raises(agents.UserError, match=r"'c1'.*auto_previous_response_id"):
+        await agents.Runner.run(agent_on(model), "go", auto_previous_response_id=True)
+
+
+async def test_responses_have_no_id_that_a_server_would_know() -> None:
+    run = agents.Runner.run_streamed(agent_on(ScriptedModel(["x"])), "go")
+    async for _ in run.stream_events():
+        pass
+    assert [each.response_id for each in run.raw_responses] == [FAKE_RESPONSES_ID]
+
+
+async def test_pictures_from_tools_are_refused() -> None:
+    @agents.function_tool
+    def look() -> list[Any]:
+        """Looks."""
+        image = agents.ToolOutputImage(image_url="data:image/png;base64,eA==")
+        return [agents.ToolOutputText(text="a bike"), image]
+
+    model = ScriptedModel([ToolCall("c", "look", "{}"), "x"])
+    agent = agents.Agent("looks", tools=[look], model=OpenAIAgentsModel(model))
+    with pytest.raises(ModelError, match=r"text only.*image_url"):
+        await agents.Runner.run(agent, "go")
+
+
+async def test_a_refusal_in_the_history_is_seen() -> None:
+    refusal = {"type": "refusal", "refusal": "I won't."}
+    said = {"type": "message", "role": "assistant", "id": "m", "status": "completed"}
+    turns: list[Any] = [said | {"content": [refusal]}, {"role": "user", "content": "please"}]
+    model = ScriptedModel(["x"])
+    await agents.Runner.run(agent_on(model), turns)
+    assert model.requests[0].messages[1:] == (AssistantMessage("I won't."), UserMessage("please"))
 
 
 async def test_hosted_tools_and_pictures_are_refused() -> None:

@@ -9,14 +9,23 @@ pytest.importorskip("pydantic_ai", reason="needs pydantic-ai-slim: make test-ada
 
 from pydantic import BaseModel, Field
 from pydantic_ai import Agent, BinaryContent, ToolOutput, capture_run_messages
-from pydantic_ai.exceptions import ModelAPIError, UserError
-from pydantic_ai.messages import ToolCallPart, ToolReturnPart
+from pydantic_ai.exceptions import ModelAPIError, UnsupportedSettingWarning, UserError
+from pydantic_ai.messages import (
+    CachePoint,
+    CompactionPart,
+    ModelRequest,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturnPart,
+    UploadedFile,
+    UserPromptPart,
+)
 from pydantic_ai.settings import ModelSettings
 
 from agentkit import AssistantMessage, ModelError, SystemMessage, ToolCall, ToolMessage, UserMessage
 from agentkit.adapters.pydantic_ai import PydanticAIModel
 from agentkit.models import ScriptedModel
-from tests.agentkit.adapters.models import USAGE, saying, weights
+from tests.agentkit.adapters.models import USAGE, CountingModel, saying, weights
 from tests.agentkit.support import HangingModel, call_add
 
 
@@ -45,7 +54,10 @@ def adding(model: Any, **options: Any) -> Agent[None, Any]:
 
 
 async def test_tools_and_history() -> None:
-    turns = [AssistantMessage("Hm.", (call_add("c1", 1, 2), call_add("c2", 3, 4))), saying("done")]
+    turns: list[Any] = [
+        AssistantMessage("Hm.", (call_add("c1", 1, 2), call_add("c2", 3, 4))),
+        saying("done"),
+    ]
     with ScriptedModel(turns) as model:
         result = await adding(model).run("go", model_settings=ModelSettings(max_tokens=9, seed=3))
     first, second = model.requests
@@ -98,6 +110,18 @@ async def test_tool_choice(choice: Any, allowed: tuple[bool, bool]) -> None:
     assert (model.requests[0].allow_calls, model.requests[0].allow_final) == allowed
 
 
+async def test_without_functions_an_answer_by_tool_is_a_call_still() -> None:
+    call = ToolCall("c", "final_result", '{"item":"tea","pieces":2}')
+    settings = ModelSettings(tool_choice="none")
+    with ScriptedModel([call]) as model:
+        agent = adding(model, output_type=ToolOutput(Order))
+        result = await agent.run("go", model_settings=settings)
+    assert result.output == Order(item="tea", pieces=2)
+    [request] = model.requests
+    assert [tool.name for tool in request.tools] == ["final_result"]
+    assert (request.allow_calls, request.allow_final) == (True, False)
+
+
 async def test_text_is_streamed() -> None:
     agent = adding(ScriptedModel([call_add("c1", 1, 2), "a longer answer"]))
     async with agent.run_stream("go") as run:
@@ -113,6 +137,20 @@ async def test_leaving_a_stream_stops_the_model() -> None:
             async for _ in run.stream_text(delta=True, debounce_by=None):
                 break
     assert model.num_open == 0
+
+
+async def test_cancelling_a_stream_stops_the_model() -> None:
+    model = CountingModel()
+    num_pieces = 0
+    async with Agent(PydanticAIModel(model)).run_stream("go") as run:
+        async for _ in run.stream_text(delta=True, debounce_by=None):
+            num_pieces += 1
+            if num_pieces == 3:
+                await run.cancel()
+        last = run.all_messages()[-1]
+    assert num_pieces == model.num_said == 3
+    assert isinstance(last, ModelResponse)
+    assert last.state == "interrupted"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -171,6 +209,56 @@ async def test_errors_of_the_program_are_left_alone() -> None:
     async with weights(1) as model:
         with pytest.raises(ValueError, match=r"^mine$"):
             await stream(model)
+
+
+@pytest.mark.parametrize("name", ["presence_penalty", "frequency_penalty", "top_k", "logit_bias"])
+async def test_settings_that_cannot_be_followed(name: str) -> None:
+    settings: Any = {name: {"x": 1} if name == "logit_bias" else 1}
+    with pytest.raises(UserError, match=f"cannot follow {name}"):
+        await Agent(PydanticAIModel(ScriptedModel(["x"]))).run("go", model_settings=settings)
+
+
+async def test_settings_of_requests_are_warned_of() -> None:
+    agent = Agent(PydanticAIModel(ScriptedModel(["x"])))
+    with pytest.warns(UnsupportedSettingWarning, match="max_retries"):
+        await agent.run("go", model_settings=ModelSettings(max_retries=3))
+
+
+async def test_the_model_is_told_of_files_that_tools_return() -> None:
+    kinds = ["image/png", "application/pdf", "audio/wav", "video/mp4"]
+    model = ScriptedModel([ToolCall("c", "look", "{}"), "x"])
+    agent = Agent(PydanticAIModel(model))
+
+    @agent.tool_plain
+    def look() -> list[Any]:
+        return ["a bike", *(BinaryContent(b"x", media_type=kind) for kind in kinds)]
+
+    await agent.run("go")
+    [result] = [each for each in model.requests[1].messages if isinstance(each, ToolMessage)]
+    assert "a bike" in result.content
+    assert [kind for kind in kinds if kind in result.content] == kinds
+
+
+async def test_other_files_that_tools_return_are_refused() -> None:
+    agent = Agent(PydanticAIModel(ScriptedModel([ToolCall("c", "look", "{}"), "x"])))
+
+    @agent.tool_plain
+    def look() -> UploadedFile:
+        return UploadedFile("f1", provider_name="openai", media_type="image/png")
+
+    with pytest.raises(UserError, match="UploadedFile"):
+        await agent.run("go")
+
+
+async def test_cache_points_and_summaries() -> None:
+    model = ScriptedModel(["x"])
+    summary = ModelRequest(parts=[CompactionPart("Two teas."), UserPromptPart("Yes.")])
+    await Agent(PydanticAIModel(model)).run(["a", CachePoint(), "b"], message_history=[summary])
+    said = [each.content for each in model.requests[0].messages if isinstance(each, UserMessage)]
+    assert len(said) == 3
+    assert "summary" in said[0]
+    assert "Two teas." in said[0]
+    assert said[1:] == ["Yes.", "a\nb"]
 
 
 async def test_what_is_no_text_is_refused() -> None:

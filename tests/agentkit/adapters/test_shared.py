@@ -18,6 +18,7 @@ from agentkit import (
 )
 from agentkit.adapters.answers import Answers
 from agentkit.adapters.chat import definition, messages_of
+from agentkit.messages import Message
 from agentkit.models import ModelRequest
 from agentkit.models.chat_completions import Wire, request_body
 
@@ -59,12 +60,43 @@ def test_what_is_no_text_or_role_is_refused() -> None:
         messages_of([{"role": "oracle", "content": ""}])
 
 
+@pytest.mark.parametrize(
+    ("turn", "text"),
+    [
+        ({"refusal": "I won't."}, "I won't."),
+        ({"content": None, "refusal": "I won't."}, "I won't."),
+        ({"content": "Hm.", "refusal": "I won't."}, "Hm.\nI won't."),
+        ({"content": "Hm.", "refusal": None}, "Hm."),
+    ],
+)
+def test_a_refusal_is_said_too(turn: dict[str, Any], text: str) -> None:
+    assert messages_of([{"role": "assistant"} | turn]) == [AssistantMessage(text)]
+
+
 def test_answers_are_found_however_their_arguments_are_written() -> None:
     answers = Answers()
     said = AssistantMessage("Hm.", (CALL,), "m", (1, 2, 3))
     answers.keep(said)
     again = AssistantMessage("Hm.", (ToolCall("c1", "add", '{"b": 2, "a": 1}'),))
     assert answers.restored([UserMessage("go"), again]) == (UserMessage("go"), said)
+
+
+def test_calls_that_are_equal_keep_their_own_ids() -> None:
+    answers = Answers()
+    answers.keep(AssistantMessage("", (ToolCall("call-1-1", "go", '{"a":1}'),), "m", (1, 2)))
+    answers.keep(AssistantMessage("", (ToolCall("call-2-1", "go", '{"a":1}'),), "m", (1, 2)))
+    history: list[Message] = [
+        AssistantMessage("", (ToolCall("call-1-1", "go", '{"a": 1}'),)),
+        ToolMessage("call-1-1", "go", "done"),
+        AssistantMessage("", (ToolCall("call-2-1", "go", '{"a": 1}'),)),
+        ToolMessage("call-2-1", "go", "done"),
+    ]
+    assert answers.restored(history) == (
+        AssistantMessage("", (ToolCall("call-1-1", "go", '{"a":1}'),), "m", (1, 2)),
+        history[1],
+        AssistantMessage("", (ToolCall("call-2-1", "go", '{"a":1}'),), "m", (1, 2)),
+        history[3],
+    )
 
 
 @pytest.mark.parametrize(
