@@ -77,7 +77,7 @@ def forward(
     reach: float = math.inf,
 ) -> Tensor:
     """Logits of the tokens behind `start` cached ones; rough where they are further than `reach`
-    below a row's largest."""
+    below a row's largest. The next forward may overwrite them."""
     end = start + len(tokens)
     segment = Segment(0, len(tokens), start, slice(0, end), Attention.CAUSAL, adapter=False)
     places_T = torch.arange(start, end)
@@ -89,7 +89,7 @@ def forward(
         segments=(segment,),
         reach_R=torch.full((len(tokens),), reach),
     )
-    return network.forward(batch, storage).clone()
+    return network.forward(batch, storage)
 
 
 def in_spans(
@@ -101,7 +101,7 @@ def in_spans(
     for store in kept:
         store.zero_()
     logits = [
-        forward(network, tokens[start : start + span], start, storage, reach)
+        forward(network, tokens[start : start + span], start, storage, reach).clone()
         for start in range(0, len(tokens), span)
     ]
     return torch.cat(logits), kept

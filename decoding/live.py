@@ -19,8 +19,8 @@ class Live:
 
     The first `num_done` rows of the pending span are evaluated already; the next `num_rows` are
     evaluated in the forward under way, which answers `num_picks`: all or none of the span's.
-    `served` orders the sequences by when they last had a share, or began. `error` is what a mask of the
-    forward under way raised.
+    `served` orders the sequences by when they last had a share, or began. `error` is what a mask
+    of the forward under way raised.
     """
 
     sequence: Sequence
