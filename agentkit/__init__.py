@@ -98,7 +98,15 @@ from agentkit.reflection import (
 )
 from agentkit.result import RunResult, SubRun
 from agentkit.review import ask_owner
-from agentkit.sessions import PostgresSessions, RunInfo, RunLog, RunState, Sessions, SQLiteSessions
+from agentkit.sessions import (
+    LoggedRun,
+    PostgresSessions,
+    RunInfo,
+    RunLog,
+    RunState,
+    Sessions,
+    SQLiteSessions,
+)
 from agentkit.step import Budget, Step, Turn
 from agentkit.strategy import Act, Plan, PlanAct, Strategy
 from agentkit.stream import RunStream
@@ -128,6 +136,7 @@ __all__ = [
     "HistoryCompacted",
     "JsonPath",
     "LogError",
+    "LoggedRun",
     "Message",
     "ModelAnswered",
     "ModelError",

@@ -4,13 +4,24 @@ The table is in `docs/streaming.md`. Events are dictionaries in the protocol's J
 as one `data:` line of a text/event-stream.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from agentkit.errors import AgentError, ReviewRequired, RunCancelled, RunInterrupted, RunPaused
+from agentkit.decisions import PendingReason
+from agentkit.errors import (
+    AgentError,
+    LogError,
+    ReviewRequired,
+    RunCancelled,
+    RunInterrupted,
+    RunPaused,
+    ToolCrashed,
+    ToolResultError,
+    UnknownOutput,
+)
 from agentkit.events import (
     HandedOver,
     HistoryCompacted,
@@ -37,6 +48,9 @@ from agentkit.messages import ModelUsage
 
 PROTOCOL_VERSION = "1.0"
 
+# These quote what tools, drivers and values say, and nobody wrote that for a browser.
+_INSIDE = (ToolCrashed, ToolResultError, LogError)
+
 AgUiEvent = dict[str, Any]
 
 
@@ -52,11 +66,13 @@ class AgUiEncoder:
         self._thread_id = thread_id
         self._given_run_id = run_id
         self._run_id = run_id or ""
+        self._has_started = False
+        self._num_replayed = 0
         self._model = ""
         self._step: StepStarted | None = None
         self._text_open = False
         self._calls_open: list[str] = []
-        self._usage: list[ModelUsage] = []
+        self._usage: dict[str, list[ModelUsage]] = {}  # by model
         self._agents: dict[str, _SubAgent] = {}
 
     def encode(self, event: RunEvent) -> list[AgUiEvent]:
@@ -64,9 +80,11 @@ class AgUiEncoder:
         return list(self._encoded(event))
 
     def failed(self, error: BaseException) -> list[AgUiEvent]:
-        """The end of a run that ended with `error`, what was open closed before it. A run that
-        waits for its owner ends with an interrupt for each call, or for the review, by its id."""
+        """The end of a run that ended with `error`, what was open closed before it; also of one
+        that never began. A run that waits for its owner ends with an interrupt for each call, by
+        its id, or with one named "review". Of errors inside only the kind is told."""
         events = [
+            *([] if self._has_started else [self._start()]),
             *(each for agent in self._agents.values() for each in agent.gave_up("interrupted")),
             *self._close(),
             *self._close_step(),
@@ -76,15 +94,17 @@ class AgUiEncoder:
             return [*events, self._run("RUN_FINISHED", outcome=cancelled, **self._spent())]
         if isinstance(error, RunPaused):
             return [*events, self._run("RUN_FINISHED", outcome=_waits(error), **self._spent())]
-        message = str(error) if isinstance(error, AgentError) else "internal error"
+        is_told = isinstance(error, AgentError) and not isinstance(error, _INSIDE)
+        message = str(error) if is_told else "internal error"
         code = type(error).__name__
         return [*events, {"type": "RUN_ERROR", "message": message, "code": code, **self._spent()}]
 
     def _encoded(self, event: RunEvent) -> Iterator[AgUiEvent]:
         match event:
-            case RunStarted(run_id, _, model):
+            case RunStarted(run_id, _, model, num_replayed):
                 self._run_id, self._model = self._given_run_id or run_id, model
-                yield self._run("RUN_STARTED", protocolVersion=PROTOCOL_VERSION)
+                self._num_replayed = num_replayed
+                yield self._start()
             case StepStarted():
                 self._step = event
                 yield {"type": "STEP_STARTED", "stepName": self._step_name}
@@ -97,13 +117,15 @@ class AgUiEncoder:
                 yield self._result(event)
             case PartialOutput() | PlanMade() | Reflected():
                 yield self._typed(event)
-            case StepFinished(usage=usage):
-                self._usage.append(usage)
+            case StepFinished():
                 yield from self._close_step()
             case SubAgentEvent(call_id, name, inner):
                 agent = self._agents.get(call_id) or self._begin_agent(call_id, name)
                 yield from agent.encode(inner)
-            case RetryRequested() | ModelFailed() | HistoryCompacted() | HandedOver():
+            case HandedOver(model=model):
+                self._model = model
+                yield _told(event)
+            case RetryRequested() | ModelFailed() | HistoryCompacted():
                 yield _told(event)
             case RunFinished(output):
                 result = to_jsonable_python(output, fallback=str)
@@ -111,7 +133,8 @@ class AgUiEncoder:
                 yield self._run("RUN_FINISHED", result=result, outcome=success, **self._spent())
 
     def _begin_agent(self, call_id: str, name: str) -> "_SubAgent":
-        agent = _SubAgent(self._thread_id, f"{self._message_id}-{call_id}", call_id, name)
+        run_id = f"{self._message_id}-{call_id}"
+        agent = _SubAgent(self._thread_id, run_id, call_id, name, self._usage)
         self._agents[call_id] = agent
         return agent
 
@@ -135,7 +158,9 @@ class AgUiEncoder:
                 yield {"type": "TOOL_CALL_START", **start, "parentMessageId": self._message_id}
             case ToolCallDelta(call_id, arguments):
                 yield {"type": "TOOL_CALL_ARGS", "toolCallId": call_id, "delta": arguments}
-            case ModelAnswered():
+            case ModelAnswered(index=index, usage=usage):
+                if index >= self._num_replayed:  # the others are on an earlier run's bill
+                    self._usage.setdefault(self._model, []).append(usage)
                 yield from self._close()
 
     def _typed(self, event: PartialOutput | PlanMade | Reflected) -> AgUiEvent:
@@ -207,18 +232,30 @@ class AgUiEncoder:
             yield {"type": "STEP_FINISHED", "stepName": self._step_name}
             self._step = None
 
+    def _start(self) -> AgUiEvent:
+        self._has_started = True
+        return self._run("RUN_STARTED", protocolVersion=PROTOCOL_VERSION)
+
     def _run(self, kind: str, **more: Any) -> AgUiEvent:
         return {"type": kind, "threadId": self._thread_id, "runId": self._run_id, **more}
 
     def _spent(self) -> AgUiEvent:
-        return {"usage": [_usage(self._model, self._usage)]} if self._usage else {}
+        return {"usage": _usage(self._usage)} if self._usage else {}
 
 
 class _SubAgent:
     """The run of an agent that serves a call of the run."""
 
-    def __init__(self, thread_id: str, run_id: str, call_id: str, name: str) -> None:
+    def __init__(
+        self,
+        thread_id: str,
+        run_id: str,
+        call_id: str,
+        name: str,
+        usage: dict[str, list[ModelUsage]],
+    ) -> None:
         self._encoder = AgUiEncoder(thread_id, run_id)
+        self._encoder._usage = usage  # the protocol has one bill for a run and its agents
         self._run_id = run_id
         self._call_id = call_id
         self._name = name
@@ -263,9 +300,10 @@ def _told(event: RetryRequested | ModelFailed | HistoryCompacted | HandedOver) -
 
 def _waits(error: RunPaused) -> dict[str, Any]:
     """The outcome of a run that waits."""
-    if isinstance(error, ReviewRequired):
+    if isinstance(error, ReviewRequired | UnknownOutput):
+        reason = "review" if isinstance(error, ReviewRequired) else PendingReason.UNKNOWN.value
         shown = to_jsonable_python(error.output, fallback=str)
-        interrupts = [{"id": "review", "reason": "review", "metadata": {"output": shown}}]
+        interrupts = [{"id": "review", "reason": reason, "metadata": {"output": shown}}]
     else:
         interrupts = [
             {
@@ -283,13 +321,19 @@ def _custom(name: str, value: AgUiEvent) -> AgUiEvent:
     return {"type": "CUSTOM", "name": f"agentkit.{name}", "value": value}
 
 
-def _usage(model: str, turns: Sequence[ModelUsage]) -> AgUiEvent:
-    given = sum(turn.input_tokens for turn in turns)
-    written = sum(turn.output_tokens for turn in turns)
-    return {
-        "model": model,
-        "inputTokens": given,
-        "cachedInputTokens": sum(turn.cached_input_tokens for turn in turns),
-        "outputTokens": written,
-        "totalTokens": given + written,
-    }
+def _usage(by_model: Mapping[str, Sequence[ModelUsage]]) -> list[AgUiEvent]:
+    """One entry for each model."""
+    entries = []
+    for model, turns in by_model.items():
+        given = sum(turn.input_tokens for turn in turns)
+        written = sum(turn.output_tokens for turn in turns)
+        entries.append(
+            {
+                "model": model,
+                "inputTokens": given,
+                "cachedInputTokens": sum(turn.cached_input_tokens for turn in turns),
+                "outputTokens": written,
+                "totalTokens": given + written,
+            }
+        )
+    return entries

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pydantic_core import to_json
+
+from agentkit.errors import DecisionError
 from agentkit.messages import ToolCall
 
 
@@ -56,3 +59,12 @@ class OnUnknown(Enum):
     """Tell the model that the outcome is unknown, and carry on."""
     REPEAT = "repeat"
     """Run them again."""
+
+
+def decision_json(subject: str, value: Any) -> str:
+    """`value`, which was decided on `subject`, as JSON. Raises `DecisionError` for what JSON cannot
+    carry."""
+    try:
+        return to_json(value).decode()
+    except ValueError as error:
+        raise DecisionError(f"{subject}: JSON cannot carry what was decided: {error}") from error

@@ -211,10 +211,11 @@ class HistoryCompacted:
 @dataclass(frozen=True, slots=True)
 class HandedOver:
     """The run goes on with another agent: from the one named `giver` to the one named
-    `receiver`."""
+    `receiver`, whose model is named `model`."""
 
     giver: str
     receiver: str
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

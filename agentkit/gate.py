@@ -24,6 +24,7 @@ from agentkit.journal import CallOutcome, CallState, Journal
 from agentkit.messages import ToolCall
 from agentkit.tool import Tool
 from agentkit.tool_result import capped
+from agentkit.unicode import as_unicode
 
 _UNKNOWN = (
     "The process stopped while this call ran. It may have taken effect or not: find out before "
@@ -93,7 +94,7 @@ def paused(run_id: str, pending: Sequence[PendingCall]) -> RunPaused:
 
 def outcome_of(error: ToolError) -> CallOutcome:
     """What the model is told of a failed call."""
-    return CallOutcome(str(error), True, isinstance(error, ModelRetry | UnknownTool))
+    return CallOutcome(as_unicode(str(error)), True, isinstance(error, ModelRetry | UnknownTool))
 
 
 def sort_call(

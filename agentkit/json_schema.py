@@ -47,7 +47,7 @@ def closed(schema: Schema) -> Schema:
         has_properties = "properties" in node
         left = _TOGETHER | ({"anyOf", "oneOf"} if has_properties else set())
         inner = _map_subschemas({k: v for k, v in node.items() if k not in left}, close)
-        if "$defs" in node:
+        if _map_at(node, "$defs"):
             inner["$defs"] = {
                 name: node["$defs"][name] if name in shared else definition
                 for name, definition in inner["$defs"].items()
@@ -69,7 +69,8 @@ def _referenced_together(schema: Schema) -> set[str]:
         name = _referenced(node)
         if name is not None and beside and name not in found:
             found.add(name)
-            visit(schema.get("$defs", {}).get(name, {}), True)
+            definition = _map_at(schema, "$defs").get(name)
+            visit(definition if isinstance(definition, dict) else {}, True)
         for key, value in node.items():
             is_same_value = key in _TOGETHER or (key in ("anyOf", "oneOf") and beside)
             for subschema in _subschemas({key: value}):
@@ -154,9 +155,9 @@ def _subschemas(schema: Schema) -> Iterator[Schema]:
     and never mistaken for keywords."""
     found: list[Any] = [schema.get(key) for key in _ONE]
     for key in _LIST:
-        found.extend(schema.get(key, ()))
+        found.extend(_list_at(schema, key))
     for key in _MAP:
-        found.extend(schema.get(key, {}).values())
+        found.extend(_map_at(schema, key).values())
     return (subschema for subschema in found if isinstance(subschema, dict))
 
 
@@ -167,11 +168,24 @@ def _map_subschemas(schema: Schema, change: Callable[[Schema], Schema]) -> Schem
     result = dict(schema)
     for key in schema.keys() & set(_ONE):
         result[key] = changed(schema[key])
-    for key in schema.keys() & set(_LIST):
-        result[key] = [changed(value) for value in schema[key]]
-    for key in schema.keys() & set(_MAP):
-        result[key] = {name: changed(value) for name, value in schema[key].items()}
+    for key in _LIST:
+        if subschemas := _list_at(schema, key):
+            result[key] = [changed(value) for value in subschemas]
+    for key in _MAP:
+        if named := _map_at(schema, key):
+            result[key] = {name: changed(value) for name, value in named.items()}
     return result
+
+
+def _list_at(schema: Schema, key: str) -> list[Any]:
+    """What else is there is no keyword: an older draft may mean anything by its name."""
+    value = schema.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _map_at(schema: Schema, key: str) -> dict[str, Any]:
+    value = schema.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _without(schema: Schema, key: str) -> Schema:

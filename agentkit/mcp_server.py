@@ -14,6 +14,7 @@ from agentkit.context import RunContext
 from agentkit.definition import toolbox
 from agentkit.errors import AgentError, ToolDefinitionError, ToolError, UnknownTool
 from agentkit.tool import Tool
+from agentkit.unicode import as_unicode
 from agentkit.usage import Usage
 
 try:
@@ -119,5 +120,5 @@ class _Serving:
 
 def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], is_error=is_error
+        content=[types.TextContent(type="text", text=as_unicode(text))], is_error=is_error
     )

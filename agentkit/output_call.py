@@ -7,6 +7,7 @@ from agentkit.errors import DecisionError, ModelRetry, ToolError, ToolResultErro
 from agentkit.journal import CallOutcome
 from agentkit.output_function import OutputCall, OutputFunction
 from agentkit.run import Run
+from agentkit.unicode import as_unicode
 
 _UNKNOWN = (
     "The process stopped while this answer took effect. It may have done so or not: find out "
@@ -42,8 +43,9 @@ async def call_output(run: Run, function: OutputFunction, call: OutputCall) -> A
     try:
         value = await function.call(call.arguments, run.context(call.name))
     except ToolError as error:
-        await run.journal.output_ended(CallOutcome(str(error), is_error=True, retry=True))
-        raise ModelRetry(str(error)) from error
+        reason = as_unicode(str(error))
+        await run.journal.output_ended(CallOutcome(reason, is_error=True, retry=True))
+        raise ModelRetry(reason) from error
     if run.journal.is_kept:
         await run.journal.output_ended(CallOutcome(function.written(value)))
     return value
@@ -70,5 +72,6 @@ async def _refuse(run: Run, decision: Decision) -> NoReturn:
             f"review: {decision!r} is no decision on an output function that began; give True, "
             "False, Denied or Returned"
         )
-    await run.journal.output_ended(CallOutcome(decision.reason, is_error=True, retry=True))
-    raise ModelRetry(decision.reason)
+    reason = as_unicode(decision.reason)
+    await run.journal.output_ended(CallOutcome(reason, is_error=True, retry=True))
+    raise ModelRetry(reason)

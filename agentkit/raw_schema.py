@@ -1,4 +1,4 @@
-"""Arguments checked against a JSON Schema that somebody else wrote. Adapter to `jsonschema`,
+"""JSON Schemas that somebody else wrote, and arguments under them. Adapter to `jsonschema`,
 which is imported on first use: most programs never need it, and it takes a third of the time
 that `import agentkit` may take."""
 
@@ -85,6 +85,29 @@ def raw_arguments(tool: str, schema: dict[str, Any]) -> RawArguments:
     except RecursionError as error:
         raise _refusal(tool, "it refers to itself without end") from error
     return RawArguments(tool, validator)
+
+
+def schema_problem(schema: dict[str, Any]) -> str | None:
+    """What is wrong with `schema` under Draft 2020-12, or the draft that its `$schema` names; None
+    for a JSON Schema. References are not followed."""
+    return _problem_in(json.dumps(schema))
+
+
+@functools.lru_cache(maxsize=256)  # a check takes milliseconds, and agents send the same again
+def _problem_in(text: str) -> str | None:
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import validator_for
+
+    schema = json.loads(text)
+    is_named = isinstance(schema.get("$schema"), str)
+    draft = validator_for(schema, Draft202012Validator) if is_named else Draft202012Validator
+    try:
+        draft.check_schema(schema)
+    except SchemaError as error:
+        return f"{error.json_path}: {_short(error.message)}"
+    except RecursionError:
+        return "it is nested too deeply"
+    return None
 
 
 def _check_references(resource: "Resource[Any]", resolver: "Resolver[Any]") -> None:

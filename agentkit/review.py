@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import to_json
-
 from agentkit.context import RunContext
-from agentkit.decisions import Decision, Denied, Returned
+from agentkit.decisions import Decision, Denied, Returned, decision_json
 from agentkit.errors import DecisionError, ModelRetry, ReviewRequired
 from agentkit.output import OutputSpec
 
@@ -29,9 +27,10 @@ def decided(decision: Decision, output: OutputSpec, answer: Any) -> Any:
         case Denied(reason):
             raise ModelRetry(reason)
         case Returned(value) | (Mapping() as value):
-            text = value if output.format.is_text else to_json(value).decode()
+            is_text = output.format.is_text
+            written = decision_json("review", str(value) if is_text else value)
             try:
-                return output.validate(str(text))
+                return output.validate(str(value) if is_text else written)
             except ModelRetry as error:
                 raise DecisionError(f"review: {error}") from error
         case _:

@@ -49,6 +49,7 @@ from agentkit.result import RunResult, SubRun
 from agentkit.review import decided
 from agentkit.step import Review, Step, Turn
 from agentkit.tool import Tool
+from agentkit.unicode import as_unicode
 from agentkit.usage import Usage, UsageLimits
 from agentkit.view import HistoryView
 
@@ -189,7 +190,7 @@ class Run:
     def hand_over(self, definition: Definition) -> None:
         """Lets another agent go on. Raises `TypeError` where it needs other dependencies."""
         _check_deps(definition, self.deps)
-        self.emit(HandedOver(self.definition.name, definition.name))
+        self.emit(HandedOver(self.definition.name, definition.name, definition.model.name))
         self.definition = definition
         if isinstance(self.messages[0], SystemMessage):  # the other agent's
             self.messages = self.messages[1:]
@@ -324,7 +325,7 @@ class Run:
             return answer
         known, before = self.journal.known_review(), output.written(answer)
         if known is None:
-            passed, text = await self._review(step.review, output, answer)
+            passed, text = await self._review(step.review, output, answer, before)
         elif known.reason is None:
             passed, text = output.validate(known.passed), known.passed
         else:
@@ -333,9 +334,12 @@ class Run:
             self.messages.append(UserMessage(f"Replaced by: {text}"))
         return passed
 
-    async def _review(self, review: Review, output: OutputSpec, answer: Any) -> tuple[Any, str]:
+    async def _review(
+        self, review: Review, output: OutputSpec, answer: Any, before: str
+    ) -> tuple[Any, str]:
         """Asks the reviewer, and writes down what came of it: the answer and its text. One that is
-        kept is what its text stands for, as it will be when it is told again."""
+        another than `before`, or kept, is what its text stands for: it is valid, and as it will be
+        when it is told again."""
         decision = self.journal.decided_review()
         try:
             if decision is not None:
@@ -344,13 +348,13 @@ class Run:
                 given = review(self.context(), answer)
                 passed = await given if isawaitable(given) else given
         except ModelRetry as error:
-            await self.journal.review_ended(ReviewOutcome(reason=str(error)))
+            await self.journal.review_ended(ReviewOutcome(reason=as_unicode(str(error))))
             raise
         except RunPaused:
             await self.journal.pauses({})
             raise
         text = output.written(passed)
-        if self.journal.is_kept:
+        if self.journal.is_kept or text != before:
             try:
                 passed = output.validate(text)
             except ModelRetry as error:
@@ -363,7 +367,7 @@ class Run:
     def request_retry(self, error: ModelRetry) -> None:
         """Asks the model for another answer. Raises `OutputRetriesExceeded` when it has had its
         retries."""
-        reason, allowed = str(error), self.definition.output_retries
+        reason, allowed = as_unicode(str(error)), self.definition.output_retries
         self.output_failures += 1
         if self.output_failures > allowed:
             raise OutputRetriesExceeded(allowed, reason) from error

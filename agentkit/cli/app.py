@@ -2,6 +2,7 @@
 
 import io
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -244,7 +245,9 @@ def mcp(
     Speaks over stdin and stdout until stdin ends; a client starts it as its server.
     """
     with sentences(_errors(), debug=debug):
-        serve_tools(load_tools(tools, without_waiting=True), name)
+        with redirect_stdout(sys.stderr):  # what modules print as they are imported
+            loaded = load_tools(tools, without_waiting=True)
+        serve_tools(loaded, name)
 
 
 @app.command(epilog=_SERVE_EXAMPLES)

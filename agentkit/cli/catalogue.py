@@ -49,5 +49,7 @@ def _embedded_state(model: str) -> tuple[str, str]:
         )
     copies = user_cache_path("trimode").glob(f"{model}-{version}-f*/manifest.json")
     newest = max(copies, default=None)
-    where = "made at the first use, about 600 MB" if newest is None else str(newest.parent)
+    # The weights of the other one are made from those of the default.
+    both = "" if model == DEFAULT_MODEL else f", and as much for {DEFAULT_MODEL}"
+    where = f"made at the first use, about 540 MB{both}" if newest is None else str(newest.parent)
     return f"weights  installed ({_PACKAGE} {version})", f"copy     {where}"

@@ -1,4 +1,5 @@
-"""A model in this process, on the tri-mode decoder. The only module that imports `decoding`."""
+"""A model in this process, on the tri-mode decoder. Beside the command line the only module that
+imports `decoding`."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -21,7 +22,13 @@ from agentkit.decoding_trace import (
 )
 from agentkit.errors import ModelError
 from agentkit.messages import AssistantMessage, Message, ModelUsage
-from agentkit.models.base import ModelEvent, ModelRequest, ModelResponse, ModelSettings
+from agentkit.models.base import (
+    ModelEvent,
+    ModelRequest,
+    ModelResponse,
+    ModelSettings,
+    ToolCallEnd,
+)
 from agentkit.models.dialect import Spelling, TurnReader, chat_messages, turn_grammar
 from agentkit.usage import Usage
 from decoding import (
@@ -219,7 +226,8 @@ class LocalModel:
         traces = [decoding_trace(self._engine.tokenizer, answer) for answer in answers]
         chosen = max(range(len(answers)), key=lambda index: mean_logprob(traces[index]))
         for part in chain(reader.push(answers[chosen].text), reader.finish()):
-            yield part
+            if not isinstance(part, ToolCallEnd):  # the response follows: nothing is early
+                yield part
         stats = replace(traces[chosen].stats, candidates=len(answers), chosen=chosen)
         yield replace(
             self._response(reader, answers[chosen]),

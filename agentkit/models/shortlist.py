@@ -36,6 +36,12 @@ class ShortlistModel:
     def name(self) -> str:
         return self._model.name
 
+    @property
+    def provider(self) -> str:
+        """Who decodes, where the wrapped model says it; else there is no such attribute."""
+        provider: str = self._model.provider  # type: ignore[attr-defined]
+        return provider
+
     def stream(
         self, request: ModelRequest
     ) -> AbstractAsyncContextManager[AsyncIterator[ModelEvent]]:

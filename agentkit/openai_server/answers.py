@@ -23,9 +23,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What all the parts of one answer have in common."""
+    """What all the parts of one answer have in common. With `tells_usage` its chunks end with one
+    that has the usage, and the others say that they have none."""
 
     model: str
+    tells_usage: bool = False
     completion_id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -54,11 +56,12 @@ class Completion:
             "logprobs": None,
             "finish_reason": finish_reason,
         }
-        return self._head("chat.completion.chunk") | {"choices": [choice]}
+        usage = {"usage": None} if self.tells_usage else {}
+        return self._head("chat.completion.chunk") | {"choices": [choice]} | usage
 
-    def last_chunks(self, response: ModelResponse, *, tells_usage: bool) -> Iterator[Json]:
+    def last_chunks(self, response: ModelResponse) -> Iterator[Json]:
         yield self.chunk({}, _finish_reason(response))
-        if tells_usage:
+        if self.tells_usage:
             head = self._head("chat.completion.chunk")
             yield head | {"choices": [], "usage": _usage(response.usage)}
 

@@ -123,7 +123,7 @@ class _Answer(Response):
         self._serving = serving
         self._asked = asked
         self._request = request
-        self._completion = Completion(serving.model.name)
+        self._completion = Completion(serving.model.name, asked.tells_usage)
         self._has_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,8 +181,7 @@ class _Answer(Response):
                 await send(_piece(_event(self._completion.chunk(opening))))
             if isinstance(part, ModelResponse):
                 self._serving.answers.keep(part.message)
-                tells_usage = self._asked.tells_usage
-                for chunk in self._completion.last_chunks(part, tells_usage=tells_usage):
+                for chunk in self._completion.last_chunks(part):
                     await send(_piece(_event(chunk)))
                 await send(_piece(b"data: [DONE]\n\n", is_last=True))
             elif delta := deltas.of(part):

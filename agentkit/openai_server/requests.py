@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentkit.adapters.chat import json_output, messages_of, tool_of
 from agentkit.errors import ModelError
-from agentkit.models.base import ModelRequest, ModelSettings, OutputFormat
+from agentkit.models.base import ModelRequest, ModelSettings, OutputFormat, ToolDefinition
 from agentkit.openai_server.failures import Refused
+from agentkit.raw_schema import schema_problem
 
 _ANY_OBJECT = {"type": "object"}
 
@@ -188,14 +189,7 @@ def model_request(asked: ChatRequest) -> ModelRequest:
         messages = messages_of(message.model_dump() for message in asked.messages)
     except ModelError as error:
         raise Refused(str(error), "messages") from error
-    tools = [tool_of(tool.model_dump()) for tool in asked.tools or ()]
-    for tool in tools:
-        if tool.parameters.get("type") != "object":
-            raise Refused(
-                f'tools: the parameters of {tool.name!r} need "type": "object"',
-                "tools",
-                "invalid_value",
-            )
+    tools = [_tool(each) for each in asked.tools or ()]
     names = [tool.name for tool in tools]
     if len(set(names)) < len(names):
         raise Refused("tools: two have the same name", "tools", "invalid_value")
@@ -216,9 +210,26 @@ def model_request(asked: ChatRequest) -> ModelRequest:
     )
 
 
+def _tool(asked: FunctionTool) -> ToolDefinition:
+    name, parameters = asked.function.name, asked.function.parameters
+    if parameters.get("type") != "object":
+        problem = f'tools: the parameters of {name!r} need "type": "object"'
+        raise Refused(problem, "tools", "invalid_value")
+    _check_schema(parameters, "tools", f"the parameters of {name!r}")
+    return tool_of(asked.model_dump())
+
+
+def _check_schema(schema: dict[str, Any], param: str, what: str) -> None:
+    problem = schema_problem(schema)
+    if problem is not None:
+        told = f"{param}: {what} must be a JSON Schema: {problem}"
+        raise Refused(told, param, "invalid_value")
+
+
 def _output(asked: ChatRequest) -> OutputFormat:
     match asked.response_format:
         case SchemaFormat(json_schema=given):
+            _check_schema(given.schema_, "response_format", "'schema'")
             return json_output(given.schema_)
         case ObjectFormat():
             return json_output(_ANY_OBJECT)

@@ -60,6 +60,7 @@ from agentkit.sessions.records import (
 )
 from agentkit.sessions.verdicts import check_known, verdicts_on
 from agentkit.tool import Tool
+from agentkit.unicode import as_unicode
 from agentkit.usage import Usage
 
 
@@ -115,14 +116,14 @@ class LoggedJournal(ABC):
             await self._end(Stopped(), RunState.STOPPED)
             raise
         except Exception as error:
-            await self._end(Failed(type(error).__name__, _unicode(str(error))), RunState.FAILED)
+            await self._end(Failed(type(error).__name__, as_unicode(str(error))), RunState.FAILED)
             raise
 
     def _unchanged(self, error: Exception) -> tuple[Record, RunState]:
         """The state that the run had before this try."""
         match self._state_before:
             case RunState.FAILED:
-                return Failed(type(error).__name__, _unicode(str(error))), RunState.FAILED
+                return Failed(type(error).__name__, as_unicode(str(error))), RunState.FAILED
             case RunState.STOPPED:
                 return Stopped(), RunState.STOPPED
             case _:
@@ -242,7 +243,9 @@ class LoggedJournal(ABC):
 
     def _check_unfinished(self) -> None:
         if self._is_finished:
-            raise ReplayDiverged(self._run_id, "it finished, and would now go on")
+            raise ReplayDiverged(
+                self._run_id, f"it finished, and would now go on from turn {self._turn}"
+            )
 
     async def _write(self, records: Sequence[Record], state: RunState | None = None) -> None:
         """Not to be interrupted: what has happened is written down."""
@@ -376,8 +379,3 @@ async def _to_the_end(work: Callable[[], Awaitable[None]]) -> None:
             group.start_soon(run)
     if failures:
         raise failures[0]
-
-
-def _unicode(text: str) -> str:
-    """Without what no log can hold, as names of files may have it."""
-    return text.encode(errors="backslashreplace").decode()

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from time import monotonic, sleep
 
 from agentkit.errors import LogError
 from agentkit.sessions.database import Connection, Dialect
@@ -12,6 +13,7 @@ from agentkit.sessions.sql import SqlLog, tables
 
 _VERSION = 1
 _BUSY_SECONDS = 30
+_PAUSE_SECONDS = 0.02
 
 
 class SQLiteSessions(Sessions):
@@ -50,7 +52,7 @@ def _connect(path: str, fsync: bool) -> Connection:
 
 def _prepare(connection: sqlite3.Connection, fsync: bool) -> None:
     with closing(connection.cursor()) as cursor:
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(cursor)
         cursor.execute(f"PRAGMA synchronous = {'FULL' if fsync else 'NORMAL'}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("BEGIN IMMEDIATE")
@@ -61,3 +63,20 @@ def _prepare(connection: sqlite3.Connection, fsync: bool) -> None:
             cursor.execute(statement)
         cursor.execute(f"PRAGMA user_version = {_VERSION}")
         cursor.execute("COMMIT")
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Takes the mode in which readers and a writer do not wait for each other."""
+    given_up = monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            (mode,) = cursor.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for another process that opens a fresh file, it fails at once.
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or monotonic() > given_up:
+                raise
+            sleep(_PAUSE_SECONDS)

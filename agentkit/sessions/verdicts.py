@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-from pydantic_core import to_json
-
-from agentkit.decisions import Decision, Denied, Returned
+from agentkit.decisions import Decision, Denied, Returned, decision_json
 from agentkit.errors import DecisionError, ModelRetry, ToolResultError
 from agentkit.messages import ToolCall
 from agentkit.sessions.records import CallApproved, CallEnded
 from agentkit.tool import Tool
 from agentkit.tool_result import capped, result_text
+from agentkit.unicode import as_unicode
 
 Verdict = CallApproved | CallEnded
 
@@ -43,7 +42,7 @@ def _verdict(index: int, call: ToolCall, decision: Decision, tool: Tool | None) 
         case False:
             return _verdict(index, call, Denied(), tool)
         case Denied(reason):
-            return CallEnded(index, f"Not run: {reason}", is_error=True)
+            return CallEnded(index, as_unicode(f"Not run: {reason}"), is_error=True)
         case Returned(value):
             try:
                 text = result_text(call.name, value)
@@ -56,7 +55,8 @@ def _verdict(index: int, call: ToolCall, decision: Decision, tool: Tool | None) 
         case True:
             return _approved(index, call, tool)
         case Mapping():
-            return _edited(index, call, tool, to_json(decision).decode())
+            arguments = decision_json(f"call {call.call_id!r}", decision)
+            return _edited(index, call, tool, arguments)
         case _:
             raise DecisionError(
                 f"call {call.call_id!r}: {decision!r} is no decision; give True, False, Denied, "

@@ -9,8 +9,14 @@ ORIGINS = {
         "denoised",
         "uncovered inside a block of blanks; the small number is the step that uncovered it",
     ),
-    TokenOrigin.ACCEPTED: ("accepted draft", "guessed ahead by diffusion, and the check agreed"),
-    TokenOrigin.COPIED: ("accepted copy", "copied from earlier text, and the check agreed"),
+    TokenOrigin.ACCEPTED: (
+        "accepted draft",
+        "guessed ahead by diffusion or a draft head, and the check agreed",
+    ),
+    TokenOrigin.COPIED: (
+        "accepted copy",
+        "copied from earlier text or a table, and the check agreed",
+    ),
     TokenOrigin.CORRECTED: ("corrected", "the check disagreed and put this in the guess's place"),
     TokenOrigin.FORCED: ("forced", "the grammar left no choice; it cost no forward"),
     TokenOrigin.CLOSING: ("closing", "taken to end validly before the tokens ran out"),

@@ -1,5 +1,6 @@
 """A run as server-sent events, for any ASGI framework; asyncio and trio."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -7,18 +8,26 @@ from typing import Any
 import anyio
 from pydantic_core import to_json
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from agentkit import (
     AgentError,
+    LogError,
     RunEvent,
     RunFinished,
     RunResult,
     RunStream,
     TextDelta,
+    ToolCrashed,
     ToolFinished,
+    ToolResultError,
     ToolStarted,
 )
+
+logger = logging.getLogger(__name__)
+
+# These quote what tools, drivers and values say, and nobody wrote that for a browser.
+_INSIDE = (ToolCrashed, ToolResultError, LogError)
 
 
 class RunResponse(Response):
@@ -48,8 +57,8 @@ class RunResponse(Response):
                 group.cancel_scope.cancel()
 
             group.start_soon(cancel_when_left)
-            with suppress(OSError):  # by which some servers tell that the client has left
-                await self._tell(send)
+            with suppress(_Left):
+                await self._tell(_told_apart(send))
             group.cancel_scope.cancel()
 
     async def _tell(self, send: Send) -> None:
@@ -62,9 +71,32 @@ class RunResponse(Response):
                         await send(body(told))
                 if self._finished is not None:
                     self._finished(run.result)
-        except AgentError as error:
-            await send(body(sse("error", {"message": str(error)})))
+        except _Left:
+            raise
+        except Exception as error:
+            is_told = isinstance(error, AgentError) and not isinstance(error, _INSIDE)
+            if not is_told:
+                logger.exception("a run failed")
+            message = str(error) if is_told else "internal error"
+            await send(body(sse("error", {"message": message})))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Left(Exception):
+    """The client has left."""
+
+
+def _told_apart(send: Send) -> Send:
+    """`send`, by whose `OSError` some servers tell that the client has left: so that no error of
+    the run is taken for it."""
+
+    async def sent(message: Message) -> None:
+        try:
+            await send(message)
+        except OSError as error:
+            raise _Left from error
+
+    return sent
 
 
 def body(data: bytes) -> dict[str, Any]:

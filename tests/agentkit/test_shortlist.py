@@ -73,3 +73,15 @@ async def test_without_a_question_all_tools_are_shown() -> None:
 def test_counts_that_cannot_be(most: int) -> None:
     with pytest.raises(ValueError, match="most must be"):
         ShortlistModel(FunctionModel(lambda request: ""), most=most)
+
+
+class Far(FunctionModel):
+    """A model that says who decodes."""
+
+    provider = "far"
+
+
+def test_it_names_the_provider_of_the_wrapped_model() -> None:
+    far = Far(lambda request: "done")
+    assert ShortlistModel(ShortlistModel(far)).provider == "far"
+    assert not hasattr(ShortlistModel(FunctionModel(lambda request: "done")), "provider")

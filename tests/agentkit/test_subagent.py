@@ -175,7 +175,7 @@ async def test_a_handoff() -> None:
         ToolMessage("c1", "handoff_to_clerk", "clerk goes on from here."),
     )
     assert [each.name for each in first.tools] == ["add"]
-    assert HandedOver("desk", "clerk") in events
+    assert HandedOver("desk", "clerk", "scripted") in events
     assert [event.index for event in events if isinstance(event, StepStarted)] == [0, 1, 2]
     assert result.new_messages == result.messages[1:]
 

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from pydantic import Field
 
 from agentkit import Agent, ModelError, ModelSettings, ToolCall
-from agentkit.models import LocalModel, Model, ScriptedModel
+from agentkit.models import FunctionModel, LocalModel, Model, ModelRequest, ScriptedModel
 from agentkit.models.sse import EventParser
 from decoding import AsyncEngine, Engine
 from decoding.testing import ScriptedNetwork
@@ -126,6 +126,27 @@ async def test_an_error_is_told(model: LocalModel, anyio_backend: str) -> None:
     app = app_on(model, ScriptedModel([ModelError("no weights")]))
     async with served(app, anyio_backend) as client:
         assert await say(client, "go") == [("error", {"message": "no weights"})]
+
+
+async def test_what_went_wrong_inside_is_logged_and_not_told(
+    model: LocalModel, anyio_backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crashes() -> None:
+        """Has a mistake in it."""
+        raise KeyError("a secret")
+
+    def refuses(request: ModelRequest) -> str:
+        raise ConnectionResetError("not the client's")  # by which it seems to have left
+
+    speaker = ScriptedModel([ToolCall("c", "crashes", "{}")])
+    for agent, words in (
+        (Agent(speaker, tools=[crashes]), "a secret"),
+        (Agent(FunctionModel(refuses)), "not the client's"),
+    ):
+        async with served(create_app(model, agent), anyio_backend) as client:
+            events = await say(client, "go")
+        assert events[-1] == ("error", {"message": "internal error"})
+        assert words in caplog.text
 
 
 async def test_a_client_that_leaves_stops_its_run(model: LocalModel, anyio_backend: str) -> None:

@@ -229,6 +229,8 @@ async def test_an_approval_outlives_its_process(desk: Desk) -> None:
         ("remove", {"c1": {"path": 3}}, "path"),
         ("remove", {"c1": {"road": "b"}}, "road"),
         ("remove", {"c1": Returned(object())}, "JSON cannot carry"),
+        ("remove", {"c1": {"path": object()}}, "'c1': JSON cannot carry"),
+        ("remove", {"c1": {"path": "caf\udce9"}}, "'c1': JSON cannot carry"),
         ("send", {"c1": True}, r"deferred; give its result as Returned"),
     ],
 )
@@ -307,6 +309,9 @@ async def test_a_plan_is_written_again(desk: Desk) -> None:
     assert again.value.output == Plan(("ask",))
     with pytest.raises(DecisionError, match="steps"):
         await better.resume(run_id, review={"steps": []})
+    for bad in ({"steps": [object()]}, Returned(object())):
+        with pytest.raises(DecisionError, match="review: JSON cannot carry"):
+            await better.resume(run_id, review=bad)
     assert (await desk.sessions.runs())[0].state is RunState.PAUSED
     assert (await better.resume(run_id, review=True)).output == "done"
 
@@ -386,6 +391,31 @@ async def test_a_review_that_gives_nothing_is_the_developer_s_fault(desk: Desk) 
     strategy = PlanAct(review=lambda context, plan: None)  # type: ignore[arg-type,return-value]
     with pytest.raises(StrategyError, match="no valid output"):
         await desk.agent(PLAN, strategy=strategy).run("go")
+
+
+async def test_a_reviewed_text_has_to_be_unicode(desk: Desk) -> None:
+    strategy = Act(Step(review=ask_owner))
+    with pytest.raises(ReviewRequired) as caught:
+        await desk.agent("hi", strategy=strategy).run("go")
+    agent, run_id = desk.agent(strategy=strategy), caught.value.run_id
+    with pytest.raises(DecisionError, match="review: JSON cannot carry"):
+        await agent.resume(run_id, review=Returned("caf\udce9"))
+    assert (await agent.resume(run_id, review=Returned("hello"))).output == "hello"
+
+
+async def test_reasons_that_are_not_unicode_are_written_as_escapes(desk: Desk) -> None:
+    reason, told = "no caf\udce9", "no caf\\udce9"
+    run_id = await desk.paused(call("c1", "remove"))
+    [result] = await desk.results(run_id, c1=Denied(reason))
+    assert result.content == f"Not run: {told}"
+    strategy = PlanAct(review=ask_owner)
+    with pytest.raises(ReviewRequired) as caught:
+        await desk.agent(PLAN, strategy=strategy).run("go")
+    better = desk.agent(PLAN, "done", strategy=strategy)
+    with pytest.raises(ReviewRequired):
+        await better.resume(caught.value.run_id, review=Denied(reason))
+    done = await better.resume(caught.value.run_id, review=True)
+    assert UserMessage(told) in done.messages
 
 
 async def test_an_output_function_s_outcome_that_its_owner_gives_has_its_type(desk: Desk) -> None:

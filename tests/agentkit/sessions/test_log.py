@@ -1,5 +1,6 @@
 """A `RunLog`, whatever keeps it: what is written stays, in order, and has one owner."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -28,6 +29,7 @@ from agentkit.messages import (
     ToolMessage,
     UserMessage,
 )
+from agentkit.sessions import sqlite
 from agentkit.sessions.records import (
     Answered,
     Began,
@@ -217,6 +219,31 @@ async def test_a_cancelled_writer_still_writes(place: str) -> None:
         await log.append("a", len(kept), [Finished()])  # and the log is of use
 
 
+async def test_a_fresh_file_that_another_process_opens(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{tmp_path}/runs.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # as far as it comes before the file is in WAL mode
+    async with SQLiteSessions(path) as sessions, anyio.create_task_group() as group:
+
+        async def look() -> None:
+            assert await sessions.runs() == ()
+
+        group.start_soon(look)
+        await anyio.sleep(0.1)
+        other.execute("COMMIT")
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
+    path = f"{tmp_path}/busy.db"
+    busy = sqlite3.connect(path, isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    async with SQLiteSessions(path) as sessions:
+        with pytest.raises(LogError, match="locked"):
+            await sessions.runs()
+    for connection in (other, busy):
+        connection.close()
+
+
 async def test_a_file_that_is_no_log(tmp_path: object) -> None:
     path = f"{tmp_path}/text.db"
     with open(path, "w") as file:  # noqa: ASYNC230
@@ -230,8 +257,6 @@ async def test_a_file_that_is_no_log(tmp_path: object) -> None:
 
 
 async def test_a_log_of_a_newer_version(tmp_path: object) -> None:
-    import sqlite3
-
     path = f"{tmp_path}/new.db"
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
@@ -301,8 +326,6 @@ def test_records_come_back(record: Record) -> None:
 
 
 async def test_a_record_of_a_newer_version(tmp_path: object) -> None:
-    import sqlite3
-
     path = f"{tmp_path}/runs.db"
     async with opened(path) as log:
         await begin(log, "a")

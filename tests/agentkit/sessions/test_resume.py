@@ -9,11 +9,13 @@ import anyio
 import pytest
 
 from agentkit import (
+    Act,
     Agent,
     AssistantMessage,
     CallsPending,
     LogError,
     ModelError,
+    ModelRetry,
     OnUnknown,
     PendingCall,
     PendingReason,
@@ -30,16 +32,19 @@ from agentkit import (
     SessionBusy,
     Sessions,
     SQLiteSessions,
+    Step,
     SystemMessage,
     Tool,
     ToolCall,
     ToolCrashed,
+    ToolError,
     ToolMessage,
     UnknownOutcome,
     UnknownRun,
     UserMessage,
     tool,
 )
+from agentkit.cli.once import as_json
 from agentkit.models import ModelResponse, ScriptedModel, TestModel
 from agentkit.models.scripted import ScriptedTurn
 from agentkit.sessions.log import RunLog
@@ -325,7 +330,7 @@ async def test_another_agent_cannot_go_on(sessions: Sessions) -> None:
     with pytest.raises(ReplayDiverged, match="now asked"):
         await scripted(sessions, [], add, strategy=PlanAct()).resume(run.run_id)
     longer = Agent(TestModel(), output_type=list[int], sessions=sessions)
-    with pytest.raises(ReplayDiverged, match="finished, and would now go on"):
+    with pytest.raises(ReplayDiverged, match="finished, and would now go on from turn 1"):
         await longer.resume(run.run_id)
 
 
@@ -407,6 +412,27 @@ async def test_names_may_repeat_within_a_turn(sessions: Sessions) -> None:
     (run,) = await sessions.runs()
     result = await scripted(sessions, ["done"], add).resume(run.run_id)
     assert [m.content for m in result.messages if isinstance(m, ToolMessage)] == ["2", "4"]
+
+
+async def test_errors_that_are_not_unicode_are_written_as_escapes(sessions: Sessions) -> None:
+    bad, told = "only caf\udce9", "only caf\\udce9"
+
+    def look() -> str:
+        """Looks."""
+        raise ToolError(bad)
+
+    def check(context: RunContext[None], answer: str) -> str:
+        if answer == "no":
+            raise ModelRetry(bad)
+        return answer
+
+    turns = [ToolCall("c", "look", "{}"), "no", "yes"]
+    strategy = Act(Step(review=check))
+    result = await scripted(sessions, turns, look, strategy=strategy).run("go", session="s")
+    assert [message.content for message in result.messages[2::2]] == [told, told]
+    assert await sessions.messages("s") == result.messages
+    assert await scripted(sessions, [], look, strategy=strategy).resume(result.run_id) == result
+    assert as_json(result).encode()
 
 
 def test_in_a_program_without_a_loop(tmp_path: object) -> None:
