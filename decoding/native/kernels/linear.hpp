@@ -35,10 +35,23 @@ template <int BITS, int PLANES> constexpr int MOST_ROWS = 4;
 template <int BITS, int PLANES, int COUNT> constexpr int TILE_VECTORS = 1;
 #endif
 
+// Where few rows wait for memory, weights are fetched so many groups ahead: what the processor
+// fetches by itself comes late. Measured on AVX2 only. Addresses behind a weight do no harm.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+constexpr int GROUPS_AHEAD = 16, FEW_ROWS = 4;
+#else
+constexpr int GROUPS_AHEAD = 0, FEW_ROWS = 0;
+#endif
+
 // Bytes of a group of a packed block of outputs: 32 d, with 4 bits 32 m, then the q in lines of 128
 // bytes: line t holds inputs 4 t to 4 t + 3 of each output side by side, with 4 bits those in the
 // low halves of its bytes and inputs 16 + 4 t to 16 + 4 t + 3 in the high ones.
 constexpr int group_bytes(int bits) { return bits == 4 ? 2 * 64 + 4 * 128 : 64 + 8 * 128; }
+
+template <int BITS> inline void fetch_ahead(const uint8_t *group) {
+    for (int byte = 0; byte < group_bytes(BITS); byte += 64)
+        __builtin_prefetch(group + GROUPS_AHEAD * group_bytes(BITS) + byte);
+}
 
 inline int padded(int width) { return (width + GROUP - 1) / GROUP * GROUP; }
 
@@ -167,6 +180,7 @@ inline Tile<COUNT, VECTORS> multiply(const Linear &linear, const uint8_t *block,
     const int8_t *bytes = rows.bytes(first_row);
     const float *scales = rows.scales(first_row), *sums = rows.sums(first_row);
     for (int group = 0; group < groups; ++group) {
+        if constexpr (COUNT <= FEW_ROWS) fetch_ahead<BITS>(block);
         const uint16_t *numbers = reinterpret_cast<const uint16_t *>(block) + LANES * first_vector;
         const uint8_t *lines = block + (BITS == 4 ? 128 : 64) + 4 * LANES * first_vector;
         Floats d[VECTORS];
