@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pydantic_core import to_jsonable_python
-
 from agentkit.decisions import PendingReason
 from agentkit.errors import (
     AgentError,
@@ -44,6 +42,7 @@ from agentkit.events import (
     ToolFinished,
     ToolStarted,
 )
+from agentkit.lenient_json import lenient_json
 from agentkit.messages import ModelUsage
 
 PROTOCOL_VERSION = "1.0"
@@ -128,7 +127,7 @@ class AgUiEncoder:
             case RetryRequested() | ModelFailed() | HistoryCompacted():
                 yield _told(event)
             case RunFinished(output):
-                result = to_jsonable_python(output, fallback=str)
+                result = lenient_json(output)
                 success = {"type": "success"}
                 yield self._run("RUN_FINISHED", result=result, outcome=success, **self._spent())
 
@@ -175,7 +174,7 @@ class AgUiEncoder:
                 kind = "PLAN"
             case Reflected(_, content):
                 kind = "REFLECTION"
-        shown = to_jsonable_python(content, fallback=str)
+        shown = lenient_json(content)
         return {
             "type": "ACTIVITY_SNAPSHOT",
             "messageId": f"{self._message_id}-{kind.lower()}",
@@ -302,7 +301,7 @@ def _waits(error: RunPaused) -> dict[str, Any]:
     """The outcome of a run that waits."""
     if isinstance(error, ReviewRequired | UnknownOutput):
         reason = "review" if isinstance(error, ReviewRequired) else PendingReason.UNKNOWN.value
-        shown = to_jsonable_python(error.output, fallback=str)
+        shown = lenient_json(error.output)
         interrupts = [{"id": "review", "reason": reason, "metadata": {"output": shown}}]
     else:
         interrupts = [

@@ -5,6 +5,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any
 
 Function = Callable[..., Any]
@@ -41,8 +42,13 @@ def name_of(function: Function) -> str:
 
 
 def documentation_of(function: Function) -> str | None:
-    """The docstring of the function, or of a callable object's `__call__`, or of its class."""
-    return python_function(function).__doc__ or _without_partials(function).__doc__
+    """The docstring of the function, or of a callable object's `__call__`, or of its class, where
+    somebody wrote one: that of a data class is its signature by default."""
+    inner = _without_partials(function)
+    written = inner.__doc__ or ""
+    if is_dataclass(inner) and written.startswith(f"{type(inner).__name__}("):
+        written = ""
+    return python_function(function).__doc__ or written or None
 
 
 def namespace_of(function: Function) -> dict[str, Any]:

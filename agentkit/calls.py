@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from agentkit.decisions import PendingCall, PendingReason
 from agentkit.eager import EarlyCall, EarlyCalls
@@ -75,6 +76,8 @@ async def _run_ready(
 async def _serve(
     run: Run, calls: Sequence[ToolCall], index: int, ready: ReadyCall, begun: EarlyCall | None
 ) -> CallOutcome:
+    if begun is None:
+        await checkpoint()  # a run that is cancelled begins no call
     await run.journal.call_begins(index)
     if begun is None:
         call = calls[index]

@@ -48,18 +48,20 @@ class Definition:
 
     def __post_init__(self) -> None:
         """Raises `OutputTypeError` for an output function whose result a log could not keep."""
-        for name, function in self.output.functions.items():
-            if self.sessions is not None and function.returned is None:
-                raise OutputTypeError(
-                    f"(what {name!r} returns)", "an agent with sessions writes it down"
-                )
+        if self.sessions is not None:
+            check_kept(self.output)
+
+    @property
+    def waiting_tools(self) -> tuple[str, ...]:
+        """Those that may make a run wait, which needs a log."""
+        return tuple(tool.name for tool in self.tools.values() if tool.may_wait)
 
     def new_journal(self, run_id: str, session: str | None = None) -> Journal:
         """Remembers a new run. Raises `ValueError` where sessions are missing that the run
         needs."""
         if self.sessions is not None:
             return NewJournal(self.sessions.log, run_id, self.name, session)
-        waiting = [tool.name for tool in self.tools.values() if tool.may_wait]
+        waiting = self.waiting_tools
         if session is not None or waiting:
             why = f"tools that may wait: {', '.join(waiting)}" if waiting else "session=..."
             raise ValueError(
@@ -139,3 +141,12 @@ def check_model(model: object) -> None:
             f"model is {given}, which is not a model; give an instance such as "
             "agentkit.models.LocalModel(...) or TestModel()"
         )
+
+
+def check_kept(output: OutputSpec) -> None:
+    """Raises `OutputTypeError` for an output function whose result a log could not keep."""
+    for name, function in output.functions.items():
+        if function.returned is None:
+            raise OutputTypeError(
+                f"(what {name!r} returns)", "an agent with sessions writes it down"
+            )

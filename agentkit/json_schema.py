@@ -1,12 +1,15 @@
 """The JSON Schema of a Python type, without noise and as strict as the type allows."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
 from pydantic_core import core_schema
+
+from agentkit.lenient_json import lenient_json
 
 Schema = dict[str, Any]
 
@@ -84,11 +87,20 @@ class _Generator(GenerateJsonSchema):
     """A set is an array on the wire: repeats are legal JSON for it and collapse on arrival, so
     the schema does not forbid them (and decoding never has to remember earlier items)."""
 
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        default = super().get_default_value(schema)
+        return default if is_json(default) else NoDefault
+
     def set_schema(self, schema: core_schema.SetSchema) -> JsonSchemaValue:
         return _without(super().set_schema(schema), "uniqueItems")
 
     def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> JsonSchemaValue:
         return _without(super().frozenset_schema(schema), "uniqueItems")
+
+    def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
+        """Its items are checked only when they are read, and can be read only once. An error
+        of pydantic's own would only leave it out of a union, without a word."""
+        raise TypeError("an Iterable is checked too late, as it is read; write list or Sequence")
 
 
 def _tidy(schema: Schema) -> Schema:
@@ -99,6 +111,16 @@ def _tidy(schema: Schema) -> Schema:
         # The branches differ in their tag, so "exactly one" and "any" accept the same values.
         tidy["anyOf"] = tidy.pop("oneOf")
     return tidy
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON can spell it: it has no infinities and no NaN, which pydantic writes as null
+    inside some others."""
+    try:
+        json.dumps(lenient_json(value), allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _inline(schema: Schema) -> Schema:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _MAX_PROBLEMS = 8
 _MAX_SHOWN = 60
+_MAX_MESSAGE = 200  # pydantic's list all values that are allowed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +87,7 @@ class JsonType(Generic[T]):
                 value, by_alias=by_alias, round_trip=True, warnings=False
             )
             self._adapter.validate_json(text, strict=True, extra=self._extra)
-        except (ValueError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 - a validator of the developer's may raise anything
             return False
         return True
 
@@ -119,8 +120,11 @@ def refusal(subject: str, problems: Iterable[str]) -> ModelRetry:
 
 def show(value: Any) -> str:
     """A JSON value, cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
+    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _cut(text: str, length: int = _MAX_SHOWN) -> str:
+    return text if len(text) <= length else text[:length] + "..."
 
 
 def show_path(parts: Iterable[str | int]) -> str:
@@ -137,7 +141,7 @@ def _problem(detail: ErrorDetails, value: Any) -> str:
         case "extra_forbidden" | "unexpected_keyword_argument":
             return f"{path}: not known here, leave it out"
         case _:
-            return f"{path}: {detail['msg']}, got {show(detail['input'])}"
+            return f"{path}: {_cut(detail['msg'], _MAX_MESSAGE)}, got {show(detail['input'])}"
 
 
 def _steps(detail: ErrorDetails, value: Any) -> Iterator[str | int]:

@@ -2,6 +2,8 @@
 
 from typing import Any, NoReturn
 
+from anyio.lowlevel import checkpoint
+
 from agentkit.decisions import Decision, Denied, OnUnknown, Returned
 from agentkit.errors import DecisionError, ModelRetry, ToolError, ToolResultError, UnknownOutput
 from agentkit.journal import CallOutcome
@@ -39,6 +41,7 @@ async def call_output(run: Run, function: OutputFunction, call: OutputCall) -> A
             return function.read(text)
         if decision is not True:
             await _refuse(run, decision)
+    await checkpoint()  # a run that is cancelled begins no call
     await run.journal.output_begins()
     try:
         value = await function.call(call.arguments, run.context(call.name))

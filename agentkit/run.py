@@ -9,7 +9,7 @@ from typing import Any
 
 from agentkit.cancel import CancelToken
 from agentkit.context import RunContext
-from agentkit.definition import Definition
+from agentkit.definition import Definition, check_kept
 from agentkit.errors import (
     ModelRetry,
     OutputRetriesExceeded,
@@ -188,14 +188,31 @@ class Run:
         return instructions
 
     def hand_over(self, definition: Definition) -> None:
-        """Lets another agent go on. Raises `TypeError` where it needs other dependencies."""
+        """Lets another agent go on.
+
+        Raises `TypeError` where it needs other dependencies, `ValueError` where its tools wait and
+        no log keeps the run, and `OutputTypeError` for an output function whose result a log that
+        keeps it could not hold.
+        """
         _check_deps(definition, self.deps)
+        self._check_memory(definition)
         self.emit(HandedOver(self.definition.name, definition.name, definition.model.name))
         self.definition = definition
+        self.view.measured = None  # with the other agent's instructions
         if isinstance(self.messages[0], SystemMessage):  # the other agent's
             self.messages = self.messages[1:]
             self.num_given -= 1
         self.tool_failures, self.output_failures = {}, 0
+
+    def _check_memory(self, definition: Definition) -> None:
+        if self.journal.is_kept:
+            check_kept(definition.output)
+        elif definition.waiting_tools:
+            raise ValueError(
+                f"agent {definition.name!r} has tools that may wait "
+                f"({', '.join(definition.waiting_tools)}), and the agent that began the run has no "
+                "sessions; give that one Agent(..., sessions=SQLiteSessions(path))"
+            )
 
     def compact(self) -> None:
         """Lets the agent's compaction decide what the model sees from now on."""
@@ -214,7 +231,10 @@ class Run:
     def output_of(self, step: Step) -> OutputSpec:
         if step.output_type is None:
             return self.look(self.definition).output
-        return OutputSpec.of(step.output_type)
+        output = OutputSpec.of(step.output_type)
+        if self.journal.is_kept:
+            check_kept(output)
+        return output
 
     def begin_turn(self, step: Step) -> None:
         """Raises `UsageLimitExceeded` where no further turn is allowed."""

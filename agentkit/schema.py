@@ -26,6 +26,7 @@ from agentkit.callables import (
 from agentkit.context import RunContext
 from agentkit.docstring import parse_docstring
 from agentkit.errors import ToolDefinitionError
+from agentkit.json_schema import is_json
 from agentkit.json_type import JsonType
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
@@ -234,7 +235,7 @@ def _with_defaults(schema: dict[str, Any], arguments: Iterable[_Argument]) -> di
     for argument in arguments:
         if argument.default is not Parameter.empty:
             json_type = JsonType.of(argument.annotation)
-            if json_type.accepts(argument.default):
+            if is_json(argument.default) and json_type.accepts(argument.default):
                 default = json_type.dump(argument.default)
                 properties[argument.name] = properties[argument.name] | {"default": default}
     return schema | {"properties": properties}

@@ -19,12 +19,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from pydantic_core import to_json
 
 from agentkit import genai_names as names
 from agentkit.context import RunContext
 from agentkit.definition import Definition
 from agentkit.errors import RunCancelled, RunPaused
+from agentkit.lenient_json import lenient_text
 from agentkit.messages import AssistantMessage, Message, ToolMessage
 from agentkit.models.base import Model, ModelEvent, ModelRequest, ModelResponse
 from agentkit.tool import Tool
@@ -182,7 +182,7 @@ class _WatchedTool(Tool):
         with self._span(arguments, context) as span:
             result = await Tool.invoke(self, arguments, context)
             if self.spans.content:
-                span.set_attribute(names.TOOL_CALL_RESULT, to_json(result, fallback=str).decode())
+                span.set_attribute(names.TOOL_CALL_RESULT, lenient_text(result))
             return result
 
     @contextmanager
@@ -196,8 +196,7 @@ class _WatchedTool(Tool):
         }
         with self.spans.span(f"{names.EXECUTE_TOOL} {self.name}", attributes) as span:
             if self.spans.content:
-                told = to_json(arguments, fallback=str).decode()
-                span.set_attribute(names.TOOL_CALL_ARGUMENTS, told)
+                span.set_attribute(names.TOOL_CALL_ARGUMENTS, lenient_text(arguments))
             yield span
 
 

@@ -178,12 +178,12 @@ class TurnReader:
     """Reads a turn from pieces of text, as they come.
 
     `push` returns the parts that became certain; afterwards `text` and `calls` hold the turn.
-    `may_call` tells that the grammar lets no answer begin like a call.
+    With `may_call` the grammar lets no answer begin like a call; without, all is text.
     """
 
     call_prefix: str
     spelling: Spelling = Spelling.COMPACT
-    may_call: bool = False
+    may_call: bool = True
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     _buffer: str = ""
@@ -198,7 +198,7 @@ class TurnReader:
                 yield from self._read_arguments(self._arguments)
                 if self._arguments is not None:
                     return
-            elif self._is_answer or not self._may_be_call():
+            elif self._is_answer or not self.may_call or not self._may_be_call():
                 self._is_answer = True
                 yield TextPart(self._buffer)
                 self.text += self._buffer
@@ -238,16 +238,13 @@ class TurnReader:
             self.calls.append(arguments.call)
             self._arguments = None
 
-    def finish(self) -> Iterator[TextPart]:
-        """Ends the turn. A call that was cut off is kept as far as it was written; what began like
-        one and is none is text."""
-        rest, self._buffer = self._buffer, ""
+    def finish(self) -> None:
+        """Ends the turn. A call that was cut off is kept as far as it was written, from its
+        arguments on."""
+        self._buffer = ""
         if self._arguments is not None:
             self.calls.append(self._arguments.call)
             self._arguments = None
-        elif rest and not self.may_call:
-            self.text += rest
-            yield TextPart(rest)
 
 
 @dataclass(slots=True)

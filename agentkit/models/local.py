@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -211,8 +211,7 @@ class LocalModel:
     ) -> AsyncGenerator[ModelEvent, None]:
         async for event in events:
             if isinstance(event, Finished):
-                for rest in reader.finish():
-                    yield rest
+                reader.finish()
                 yield self._response(reader, event.completion)
             else:
                 for part in reader.push(event.text):
@@ -225,9 +224,10 @@ class LocalModel:
         answers = [await _completion(events) for events in streams]
         traces = [decoding_trace(self._engine.tokenizer, answer) for answer in answers]
         chosen = max(range(len(answers)), key=lambda index: mean_logprob(traces[index]))
-        for part in chain(reader.push(answers[chosen].text), reader.finish()):
+        for part in reader.push(answers[chosen].text):
             if not isinstance(part, ToolCallEnd):  # the response follows: nothing is early
                 yield part
+        reader.finish()
         stats = replace(traces[chosen].stats, candidates=len(answers), chosen=chosen)
         yield replace(
             self._response(reader, answers[chosen]),

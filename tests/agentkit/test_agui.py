@@ -185,6 +185,18 @@ def test_an_output_of_unknown_outcome_waits_for_a_review() -> None:
     assert event["outcome"] == {"type": "interrupt", "interrupts": [asked]}
 
 
+@pytest.mark.anyio
+async def test_an_output_of_bytes_that_are_no_text() -> None:
+    def draw(size: int) -> bytes:
+        """Draws an image."""
+        return b"\x89PNG" * size
+
+    agent = Agent(ScriptedModel(['{"name":"draw","arguments":{"size":1}}']), output=draw)
+    events = await encoded(agent)
+    check(events)
+    assert (events[-1]["type"], events[-1]["result"]) == ("RUN_FINISHED", str(b"\x89PNG"))
+
+
 def test_the_table_has_every_event() -> None:
     page = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text(encoding="utf-8")
     for event in get_args(RunEvent):

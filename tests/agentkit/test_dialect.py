@@ -56,13 +56,13 @@ def request(**kwargs: object) -> ModelRequest:
 
 
 def read(
-    text: str, cuts: list[int], spelling: Spelling = Spelling.COMPACT
+    text: str, cuts: list[int], spelling: Spelling = Spelling.COMPACT, *, may_call: bool = True
 ) -> tuple[TurnReader, list[object]]:
     bounds = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
-    reader, parts = TurnReader("c", spelling), []
+    reader, parts = TurnReader("c", spelling, may_call), []
     for first, last in pairwise(bounds):
         parts += list(reader.push(text[first:last]))
-    parts += list(reader.finish())
+    reader.finish()
     return reader, parts
 
 
@@ -100,8 +100,6 @@ def test_calls_are_read_back_in_any_pieces(
 @given(st.text(min_size=1).filter(lambda text: text[0] != "<"), st.lists(st.integers(0, 99)))
 @example("}", [])
 @example("}</tool_call> is how it ends", [1, 4])
-@example("<", [])
-@example("<tool", [2])
 @example("<b>bold</b>", [1])
 def test_an_answer_is_passed_on_as_it_comes(text: str, cuts: list[int]) -> None:
     reader, parts = read(text, cuts)
@@ -112,10 +110,19 @@ def test_an_answer_is_passed_on_as_it_comes(text: str, cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["<", '<tool_call>{"na', '<tool_call>{"name":"fi'])
 def test_what_is_left_of_a_call_is_no_answer(text: str) -> None:
-    reader = TurnReader("c", may_call=True)
-    assert list(reader.push(text)) == []
-    assert list(reader.finish()) == []
-    assert reader.text == ""
+    reader, parts = read(text, [])
+    assert (reader.text, reader.calls, parts) == ("", [], [])
+
+
+@given(st.text(min_size=1), st.lists(st.integers(0, 99)))
+@example("<", [])
+@example("<tool", [2])
+@example('<tool_call>{"name":"x","arguments":{"a":1}}</tool_call> is how', [9, 40])
+def test_where_no_call_may_come_all_is_text(text: str, cuts: list[int]) -> None:
+    reader, parts = read(text, cuts, may_call=False)
+    assert reader.text == text
+    assert "".join(part.text for part in parts if isinstance(part, TextPart)) == text
+    assert reader.calls == []
 
 
 @given(calls, st.integers(1, 200))

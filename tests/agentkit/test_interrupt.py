@@ -118,6 +118,35 @@ async def test_cancelled_while_tools_run(cancel: Cancel) -> None:
         assert (await Agent(model).run(message_history=error.messages)).output == "on it goes"
 
 
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_once_a_run_is_cancelled_no_call_begins(is_async: bool) -> None:
+    token, paid = CancelToken(), []
+
+    async def stop() -> str:
+        """Cancels the run, whose next call is about to begin."""
+        token.cancel()
+        return ""
+
+    async def pay() -> str:
+        """Pays, before it waits for anything."""
+        paid.append("async")
+        return ""
+
+    def order() -> str:
+        """Pays, in a thread."""
+        paid.append("sync")
+        return ""
+
+    function = pay if is_async else order
+    calls = [ToolCall("c1", "stop", "{}"), ToolCall("c2", function.__name__, "{}")]
+    with pytest.raises(RunCancelled) as caught:
+        await Agent(ScriptedModel([calls]), tools=[stop, function]).run("go", cancel=token)
+    assert paid == []
+    told = caught.value.messages[-1]
+    assert isinstance(told, ToolMessage)
+    assert told.content == "not finished: the run was cancelled"
+
+
 async def test_a_token_that_was_cancelled_before() -> None:
     token, model = CancelToken(), ScriptedModel(["never"])
     token.cancel()

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from jsonschema import Draft202012Validator
 
-from agentkit import Agent, ModelAnswered, ModelError, ModelSettings, PlanAct, Step, Tool, tool
+from agentkit import Act, Agent, ModelAnswered, ModelError, ModelSettings, PlanAct, Step, Tool, tool
 from agentkit.confidence import mean_logprob
 from agentkit.decoding_trace import (
     ForwardPurpose,
@@ -23,7 +23,7 @@ from agentkit.models import LocalModel
 from agentkit.models.base import ModelRequest, ModelResponse, ToolCallEnd
 from agentkit.models.local import decoding_trace, encode_history
 from agentkit.usage import UsageLimits
-from decoding import AsyncEngine, BlockDiffusion, Completion, Engine, Origin, Stats
+from decoding import AsyncEngine, BlockDiffusion, Completion, Engine, Grammar, Origin, Stats
 from decoding.record import ForwardRecord, Region, TokenRecord
 from decoding.span import Purpose
 from decoding.testing import ScriptedNetwork
@@ -344,6 +344,16 @@ async def test_greedy_best_of_is_repeatable() -> None:
     first, second = [await answer_of(model, settings) for _ in range(2)]
     await model._engine.aclose()
     assert first.message.token_ids == second.message.token_ids
+
+
+@pytest.mark.parametrize("best_of", [1, 2])
+async def test_without_tools_an_answer_may_look_like_a_call(best_of: int) -> None:
+    text = '<tool_call>{"name":"x","arguments":{"a":1}}</tool_call> is how'
+    model = local()
+    step = Step(grammar=Grammar.choice([text]), allow_calls=False, best_of=best_of)
+    result = await Agent(model, strategy=Act(step)).run("hi")
+    await model._engine.aclose()
+    assert result.output == text
 
 
 def test_there_is_no_best_of_none() -> None:

@@ -3,7 +3,7 @@
 import enum
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -122,7 +122,17 @@ def test_what_does_not_fit_is_told(output_type: Any, text: str, words: list[str]
 
 
 @pytest.mark.parametrize(
-    "output_type", [logging.Logger, Callable[[], int], 3, "Missing", list[logging.Logger], ...]
+    "output_type",
+    [
+        logging.Logger,
+        Callable[[], int],
+        3,
+        "Missing",
+        list[logging.Logger],
+        ...,
+        Iterable[int],
+        Iterable[int] | None,
+    ],
 )
 def test_types_without_a_schema_are_refused(output_type: Any) -> None:
     with pytest.raises(OutputTypeError, match="has no JSON Schema") as caught:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agentkit import (
     Act,
     Agent,
+    CancelToken,
     ModelRetry,
     OnUnknown,
     OutputCall,
@@ -22,17 +23,20 @@ from agentkit import (
     PartialOutput,
     PlanAct,
     Returned,
+    RunCancelled,
     RunContext,
     RunFinished,
     Sessions,
     SQLiteSessions,
     Step,
     StrategyError,
+    ToolCall,
     ToolCrashed,
     ToolDefinitionError,
     ToolError,
     UnknownOutput,
     ask_owner,
+    handoff,
     tool,
 )
 from agentkit.errors import ReviewRequired
@@ -223,6 +227,18 @@ async def test_a_review_gives_another_call() -> None:
     assert hotel.num_booked == 1
 
 
+async def test_a_run_that_was_cancelled_in_its_review_makes_no_call() -> None:
+    def look(context: RunContext[None], call: Any) -> Any:
+        token.cancel()
+        return call
+
+    hotel, token = Hotel(), CancelToken()
+    agent = Agent(ScriptedModel([BOOKED]), output=hotel.book, strategy=Act(Step(review=look)))
+    with pytest.raises(RunCancelled):
+        await agent.run("go", cancel=token)
+    assert hotel.num_booked == 0
+
+
 async def test_an_owner_may_let_the_call_pass_later(sessions: Sessions) -> None:
     hotel, model = Hotel(), ScriptedModel([BOOKED])
     strategy = Act(Step(review=ask_owner))
@@ -322,6 +338,25 @@ def test_what_cannot_be_an_output_is_refused(tmp_path: Any) -> None:
         Agent(model, output=lambda x: 3)
     with pytest.raises(OutputTypeError, match="what 'give' returns"):
         Agent(model, output=give, sessions=SQLiteSessions(tmp_path / "runs.db"))
+
+
+@pytest.mark.parametrize("place", ["handoff", "step"])
+async def test_what_a_log_could_not_keep_is_refused_where_it_comes_up(
+    sessions: Sessions, place: str
+) -> None:
+    answer = '{"name":"give","arguments":{"x":1}}'
+
+    def agent(sessions: Sessions | None) -> Agent[None, Any]:
+        if place == "step":
+            strategy = Act(Step(output_type=[give]))
+            return Agent(ScriptedModel([answer]), strategy=strategy, sessions=sessions)
+        receiver = Agent(ScriptedModel([answer]), output=give, name="giver")
+        transfer = ToolCall("c1", "handoff_to_giver", "{}")
+        return Agent(ScriptedModel([transfer]), tools=[handoff(receiver)], sessions=sessions)
+
+    assert isinstance((await agent(None).run("go")).output, Opaque)
+    with pytest.raises(OutputTypeError, match="what 'give' returns"):
+        await agent(sessions).run("go")
 
 
 @given(st.sampled_from(["blue", "red"]), st.integers(0, 5), st.text(max_size=5))

@@ -1,6 +1,7 @@
 """Reflection: judged drafts, gates, bounds; plans that are reviewed; what a step decides."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -203,6 +204,21 @@ async def test_an_answer_that_stays_is_not_read_again() -> None:
     strategy = Act(Step(review=lambda context, answer: answer))
     agent = Agent(ScriptedModel(['{"share":0.5}']), output_type=Unreadable, strategy=strategy)
     assert (await agent.run("go")).output == Unreadable(share=0.5)
+
+
+@dataclass(eq=False)
+class Draft:
+    """Equals nothing but itself."""
+
+    text: str
+
+
+async def test_an_answer_that_stays_is_not_replaced() -> None:
+    strategy = Act(Step(review=lambda context, answer: answer))
+    agent = Agent(ScriptedModel(['{"text":"a"}']), output_type=Draft, strategy=strategy)
+    result = await agent.run("go")
+    assert result.output.text == "a"
+    assert result.messages == (UserMessage("go"), AssistantMessage('{"text":"a"}'))
 
 
 async def test_failures_count_in_a_row() -> None:

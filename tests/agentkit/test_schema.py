@@ -4,6 +4,8 @@ import functools
 import inspect
 import json
 import logging
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -12,7 +14,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from agentkit.context import RunContext
 from agentkit.docstring import parse_docstring
@@ -267,6 +269,42 @@ def test_defaults_that_a_model_could_write_are_told() -> None:
     assert "required" not in schema
 
 
+@dataclass
+class Band:
+    low: float
+    high: float = math.inf
+
+
+class Limits(BaseModel):
+    most: float = math.inf
+    bands: dict[str, float] = {"any": -math.inf}
+
+
+def test_defaults_that_json_cannot_spell_are_not_told() -> None:
+    def f(
+        band: Band,
+        limits: Limits,
+        max_price: float | None = math.inf,
+        worst: float | None = math.nan,
+        prices: dict[str, float | None] = {"any": math.inf},  # noqa: B006
+        whole: Band = Band(1.0),  # noqa: B008
+    ) -> None: ...
+
+    schema = parameters(f)
+    assert '"default"' not in json.dumps(schema, allow_nan=False)
+    assert schema["required"] == ["band", "limits"]
+
+
+@pytest.mark.parametrize("error", [ModelRetry("too small"), KeyError("too small")])
+def test_defaults_that_a_check_refuses_are_not_told(error: Exception) -> None:
+    def refuse(value: int) -> int:
+        raise error
+
+    def f(a: Annotated[int, AfterValidator(refuse)] = 0) -> None: ...
+
+    assert parameters(f)["properties"] == {"a": {"type": "integer"}}
+
+
 def test_omitted_arguments_stay_away() -> None:
     def f(a: int, b: list[int] | None = None) -> None: ...
 
@@ -325,6 +363,23 @@ def test_bound_methods_callable_objects_and_wrappers() -> None:
     assert list(called.parameters["properties"]) == ["b"]
 
 
+def test_the_signature_of_a_data_class_is_no_description() -> None:
+    @dataclass
+    class Scale:
+        factor: int
+
+        def __call__(self, a: int) -> int:
+            return self.factor * a
+
+    @dataclass
+    class Documented(Scale):
+        """Scales."""
+
+    assert describe(Scale(2)).description == ""
+    assert describe(functools.partial(Scale(2), a=1)).description == ""
+    assert describe(Documented(2)).description == "Scales."
+
+
 # --- refusals ---------------------------------------------------------------------------
 
 
@@ -336,6 +391,8 @@ def _late_context(a: int, ctx: RunContext[None]) -> None: ...
 def _keyword_context(*, ctx: RunContext[None]) -> None: ...
 def _no_schema(ok: int, x: logging.Logger) -> None: ...
 def _callback(x: "functools.partial[int]") -> None: ...
+def _iterable(x: Iterable[int]) -> None: ...
+def _optional_iterable(x: Iterable[int] | None = None) -> None: ...
 def _unknown(x: "Missing") -> None: ...  # type: ignore[name-defined] # noqa: F821
 def _broken(x: "list[") -> None: ...  # type: ignore[valid-type] # noqa: F722
 def _field(x: int = Field(default=3)) -> None: ...
@@ -364,6 +421,8 @@ class _Shop:
         (_keyword_context, "ctx", "move it to the front"),
         (_no_schema, "x", "dataclass"),
         (_callback, "x", "dataclass"),
+        (_iterable, "x", "write list or Sequence"),
+        (_optional_iterable, "x", "write list or Sequence"),
         (_unknown, "x", "module level"),
         (_broken, "x", "module level"),
         (_field, "x", "Annotated"),
@@ -443,6 +502,15 @@ def test_long_lists_of_problems_are_cut() -> None:
 
     with pytest.raises(ModelRetry, match="and 92 more"):
         describe(f).arguments.validate(json.dumps({"numbers": ["x" * 500] * 100}))
+
+
+def test_long_messages_of_problems_are_cut() -> None:
+    codes = Literal.__getitem__(tuple(f"code-{number}" for number in range(2000)))
+    schema = describe(_function({"codes": list[codes]}, set()))
+    with pytest.raises(ModelRetry, match=r"codes\[7\]: Input should be 'code-0'") as caught:
+        schema.arguments.validate(json.dumps({"codes": [f"kode-{n}" for n in range(8)]}))
+    assert 'got "kode-7"' in str(caught.value)
+    assert len(str(caught.value)) < 4_000
 
 
 def test_nested_unknown_fields_are_refused_unless_asked_for() -> None:

@@ -5,8 +5,10 @@ import pytest
 
 from agentkit import (
     Agent,
+    ApprovalRequired,
     AssistantMessage,
     CancelToken,
+    DropMiddle,
     HandedOver,
     ModelError,
     ModelSettings,
@@ -14,6 +16,7 @@ from agentkit import (
     RunContext,
     RunFinished,
     RunStarted,
+    SQLiteSessions,
     StepStarted,
     SubAgentEvent,
     SystemMessage,
@@ -24,6 +27,7 @@ from agentkit import (
     UsageLimits,
     UserMessage,
     handoff,
+    tool,
 )
 from agentkit.messages import ModelUsage
 from agentkit.models import FunctionModel, ModelRequest, ModelResponse, ScriptedModel
@@ -204,6 +208,35 @@ async def test_a_handoff_needs_its_dependencies() -> None:
     desk: Agent = Agent(ScriptedModel([TRANSFER]), tools=[handoff(clerk)])
     with pytest.raises(TypeError, match="'clerk' needs dependencies"):
         await desk.run("go")
+
+
+async def test_a_handoff_forgets_what_the_giver_s_instructions_took() -> None:
+    transfer = AssistantMessage(tool_calls=(TRANSFER,))
+    desk_model = ScriptedModel([ModelResponse(transfer, ModelUsage(input_tokens=3_000))])
+    clerk_model = ScriptedModel(["hello"])
+    clerk = Agent(
+        clerk_model,
+        instructions="Be kind.",
+        compaction=DropMiddle(max_tokens=500, keep_last=1),
+        name="clerk",
+    )
+    desk = Agent(desk_model, tools=[handoff(clerk)], instructions="x" * 12_000)
+    history = (UserMessage("What is it?"), AssistantMessage("A shop.")) * 3
+    result = await desk.run("hi", message_history=history)
+    [seen] = [request.messages for request in clerk_model.requests]
+    assert seen == result.messages[:-1]
+    assert seen[1:8] == (*history, UserMessage("hi"))
+
+
+async def test_a_handoff_to_tools_that_wait_needs_a_log() -> None:
+    waiting = tool(add, requires_approval=True)
+    clerk = Agent(ScriptedModel([call_add("x", 1, 2)]), tools=[waiting], name="clerk")
+    model = ScriptedModel([TRANSFER] * 2)
+    with pytest.raises(ValueError, match=r"'clerk' has tools that may wait \(add\).*sessions"):
+        await Agent(model, tools=[handoff(clerk)]).run("go")
+    async with SQLiteSessions(":memory:") as sessions:
+        with pytest.raises(ApprovalRequired):
+            await Agent(model, tools=[handoff(clerk)], sessions=sessions).run("go")
 
 
 async def test_a_fork_goes_on_from_the_history() -> None:

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from pydantic import Base64Bytes
 
 from agentkit import (
     Agent,
@@ -467,6 +468,33 @@ async def test_the_call_of_an_output_function_is_a_span(collected: Collected) ->
     span = collected.one("execute_tool add")
     assert is_child(span, collected.one("invoke_agent agent"))
     assert collected.attributes("execute_tool add")["gen_ai.tool.call.result"] == "3"
+
+
+async def test_bytes_that_are_no_text_are_told(collected: Collected) -> None:
+    @tool
+    def keep(image: Base64Bytes) -> int:
+        """Keeps an image."""
+        return len(image)
+
+    call = ToolCall("c1", "keep", '{"image":"iVBORw=="}')
+    await Agent(ScriptedModel([call, ""]), tools=[keep], telemetry=collected.open).run("go")
+    told = str(collected.attributes("execute_tool keep")["gen_ai.tool.call.arguments"])
+    assert json.loads(told) == str({"image": b"\x89PNG"})
+
+
+@pytest.mark.parametrize(("drawn", "told"), [(b"\x89PNG", str(b"\x89PNG")), ("\ud800", "\ud800")])
+async def test_outputs_that_are_no_text_are_told(
+    collected: Collected, drawn: bytes | str, told: str
+) -> None:
+    def draw(size: int) -> bytes | str:
+        """Draws an image."""
+        return drawn * size
+
+    answer = '{"name":"draw","arguments":{"size":1}}'
+    agent = Agent(ScriptedModel([answer]), output=draw, telemetry=collected.open)
+    assert (await agent.run("go")).output == drawn
+    result = str(collected.attributes("execute_tool draw")["gen_ai.tool.call.result"])
+    assert json.loads(result) == told
 
 
 async def test_arguments_whose_keys_are_no_texts_are_told(collected: Collected) -> None:
