@@ -6,6 +6,7 @@ special tokens in the contents are replaced by marks before rendering, and the m
 plain text behind it.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -67,7 +68,7 @@ def fallback_template(backend: Backend) -> str | None:
 class ChatEncoder:
     """Encodes chats with one tokenizer. One thread at a time.
 
-    `special` holds all special tokens by id, `ends` the ids that end a text.
+    `special` holds by id all tokens that no content may write, `ends` the ids that end a text.
     """
 
     def __init__(
@@ -90,10 +91,16 @@ class ChatEncoder:
         """Token ids of the rendered messages; special tokens in their contents are text.
 
         `kept` gives, by index, the ids that a message's content is already known by. They are
-        used as they are, unless the template changes that content. An assistant's content keeps
+        used as they are, unless they say something else, as those of an answer before a stop
+        string do, or the template changes that content. An assistant's content keeps
         its special tokens, except the template's own and those that end a text. Raises
         `ValueError` where the tokenizer cannot write a special token as text.
         """
+        kept = {
+            index: ids
+            for index, ids in kept.items()
+            if self._decode(ids) == messages[index]["content"]
+        }
         plain = render(messages)
         contents = [
             self._mark("s", index) if index in kept else self._marked(message)
@@ -192,7 +199,10 @@ class ChatEncoder:
 
         Beside it, the special tokens' ids by the ids of their marks.
         """
-        backend = Backend.from_str(self._backend.to_str())
+        described = json.loads(self._backend.to_str())
+        for token in described["added_tokens"]:  # only such as are special can be text instead
+            token["special"] = token["special"] or token["id"] in self._special
+        backend = Backend.from_str(json.dumps(described))
         backend.encode_special_tokens = True
         marks = {token_id: self._mark("u", token_id) for token_id in self._special}
         backend.add_tokens(

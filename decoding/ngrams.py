@@ -134,6 +134,7 @@ class NgramTable:
             raise WeightsError("the lists of the table differ in length", file)
         for name, values, end in (
             ("last_L", last_L, vocab_size),
+            ("count_L", count_L, len(next_N) + 1),
             ("before_N", before_N, vocab_size + 1),
             ("next_N", next_N, vocab_size),
             ("level_N", level_N, LEVELS + 1),

@@ -22,6 +22,7 @@ from decoding.span import Ranking, Scores
 
 _FAR = 1e6
 _WORD = 1 << 64
+_LEAST_TEMPERATURE = 1e-100  # logits over less are infinite, and all alike
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
@@ -45,6 +46,11 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
             raise ValueError(f"temperature must be a finite number >= 0, not {self.temperature}")
+        if 0.0 < self.temperature < _LEAST_TEMPERATURE:
+            raise ValueError(
+                f"temperature must be 0, which is greedy, or at least {_LEAST_TEMPERATURE}, "
+                f"not {self.temperature}"
+            )
         if type(self.top_k) is not int or self.top_k < 0:
             raise ValueError(f"top_k must be a whole number >= 0 (0 is off), not {self.top_k}")
         if not 0.0 < self.top_p <= 1.0:

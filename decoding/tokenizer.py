@@ -1,10 +1,12 @@
 """Text to token ids and back, with the checkpoint's own tokenizer and chat template."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
+from tokenizers import AddedToken
 from tokenizers.decoders import ByteLevel
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -15,6 +17,7 @@ from decoding.jsonfile import read_json_object
 
 _TOKENIZER = "tokenizer.json"
 _FILES = (_TOKENIZER, "tokenizer_config.json")
+_UNWRITTEN = "\u2402"  # stands for a message's text, in which no added token is looked for
 # What a tokenizer can be made from where there is no tokenizer.json.
 _SOURCES = ("tokenizer.model", "tekken.json", "vocab.json", "vocab.txt")
 
@@ -45,10 +48,12 @@ class Tokenizer:
         self.mask_token_id: int | None = (
             hf.mask_token_id if mask_token_id is None else mask_token_id
         )
-        special = {i: token for i, token in hf.added_tokens_decoder.items() if token.special}
+        added = hf.added_tokens_decoder
+        special = {i: token for i, token in added.items() if token.special}
         self._special_ids = frozenset(special)
         self._spellings = Spellings(self._backend)
-        self._chats = ChatEncoder(self._backend, special, self.eos_token_ids)
+        control = special | self._written_by_template(added)
+        self._chats = ChatEncoder(self._backend, control, self.eos_token_ids)
 
     @classmethod
     def from_directory(cls, path: str | Path) -> "Tokenizer":
@@ -137,6 +142,24 @@ class Tokenizer:
             return self.render_chat(changed, add_generation_prompt)
 
         return self._chats.encode(messages, render, kept or {})
+
+    def _written_by_template(self, added: Mapping[int, AddedToken]) -> dict[int, AddedToken]:
+        """The added tokens that stand between the messages of a chat. Fine-tunings add such ones
+        without saying that they are special."""
+        others = {i: token for i, token in added.items() if not token.special}
+        if self._chat_template is None or not others:
+            return {}
+        longest_first = sorted((each.content for each in added.values()), key=len, reverse=True)
+        tokens = re.compile("|".join(map(re.escape, longest_first)))
+        roles = ("system", "user", "assistant", "user")
+        turns = [{"role": role, "content": _UNWRITTEN} for role in roles]
+        for chat in (turns, turns[1:], turns[1:2]):
+            try:
+                written = {each for each in tokens.findall(self.render_chat(chat)) if each.strip()}
+            except Exception:  # noqa: BLE001 - a template may fail in any way at turns it never has
+                continue
+            return {i: each for i, each in others.items() if each.content in written}
+        return {}
 
     def _end_ids(self, first: Iterable[int]) -> tuple[int, ...]:
         ids = [*first, *_as_ids(self.hf.eos_token_id)]

@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +52,8 @@ class Arena:
         if size > self._free.numel():
             memory = mmap.mmap(-1, max(size, self._chunk_bytes), flags=_PRIVATE)
             if _HUGE_PAGES is not None:
-                memory.madvise(_HUGE_PAGES)
+                with suppress(OSError):  # of a kernel that has none
+                    memory.madvise(_HUGE_PAGES)
             self._free = torch.frombuffer(memory, dtype=torch.uint8)
         taken, self._free = self._free[:size], self._free[-(-size // _ALIGNMENT) * _ALIGNMENT :]
         return taken

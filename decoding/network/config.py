@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from decoding.errors import WeightsError
-from decoding.network.rope import Rope, read_rope
+from decoding.network.rope import Rope, YarnScaling, read_rope
 
 # model_type of config.json -> the keys its absent values default to in `transformers`.
 _FAMILIES: Mapping[str, Mapping[str, Any]] = {
@@ -111,6 +111,7 @@ class NetworkConfig:
         num_layers = keys.count("num_hidden_layers")
         hidden_size = keys.count("hidden_size")
         attention_bias = bool(keys.get("attention_bias", False))
+        rope = _rope(keys)
         return cls(
             model_type=model_type,
             vocab_size=keys.count("vocab_size"),
@@ -121,8 +122,8 @@ class NetworkConfig:
             num_kv_heads=keys.count("num_key_value_heads", num_heads),
             head_dim=keys.count("head_dim", hidden_size // num_heads),
             norm_eps=keys.number("rms_norm_eps", 1e-6),
-            max_positions=keys.count("max_position_embeddings"),
-            rope=_rope(keys),
+            max_positions=_max_positions(keys.count("max_position_embeddings"), rope),
+            rope=rope,
             windows=_windows(keys, num_layers),
             qkv_bias=model_type == "qwen2" or (attention_bias and model_type in ("llama", "qwen3")),
             output_bias=attention_bias and model_type in ("llama", "qwen3"),
@@ -179,6 +180,14 @@ def _family(config: Mapping[str, Any], model_type: str) -> str:
     classes = config.get("architectures")
     known = isinstance(classes, list) and any(each in _NEMOTRON_CLASSES for each in classes)
     return _NEMOTRON if known or model_type == f"{_NEMOTRON}_vlm" else model_type
+
+
+def _max_positions(written: int, rope: Rope) -> int:
+    """What YaRN stretches positions to, where the file names only those of before."""
+    scaling = rope.scaling
+    if not isinstance(scaling, YarnScaling):
+        return written
+    return max(written, int(scaling.original_positions * scaling.factor))
 
 
 def _rope(keys: _Keys) -> Rope:

@@ -23,6 +23,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import chain, islice
@@ -38,7 +39,14 @@ from decoding.native.transformer import NativeTransformer, Precision
 from decoding.network.transformer import Transformer
 from decoding.ngrams import NGRAMS, NgramTable
 from decoding.tokenizer import Tokenizer
-from decoding.training.answers import Answer, Generation, begun_answers, generate, read_answers
+from decoding.training.answers import (
+    Answer,
+    Answered,
+    Generation,
+    begun_answers,
+    generate,
+    read_answers,
+)
 from decoding.training.bulk import bulk_answers
 from decoding.training.config import AdapterTraining, ToolTraining, Training
 from decoding.training.draft_head import HeadTraining, Traces, joined, trace, train_head
@@ -98,7 +106,7 @@ def _answers(args: argparse.Namespace) -> None:
         at_once=args.at_once or (48 if args.device == "cpu" else 1024),
         seed=args.seed,
     )
-    answered = {each.prompt for each in done}
+    answered = Counter(each.prompt for each in done)
     made = (_by_engine if args.device == "cpu" else _in_bulk)(args, how, answered)
     began, tokens = time.monotonic(), 0
     with args.out.open("a", encoding="utf-8") as file:
@@ -116,7 +124,7 @@ def _answers(args: argparse.Namespace) -> None:
 
 
 def _by_engine(
-    args: argparse.Namespace, how: Generation, answered: set[tuple[int, ...]]
+    args: argparse.Namespace, how: Generation, answered: Answered
 ) -> Iterator[tuple[int, Answer]]:
     """Answers, each with the number of all that are wanted."""
     engine = Engine.load(
@@ -133,7 +141,7 @@ def _by_engine(
 
 
 def _in_bulk(
-    args: argparse.Namespace, how: Generation, answered: set[tuple[int, ...]]
+    args: argparse.Namespace, how: Generation, answered: Answered
 ) -> Iterator[tuple[int, Answer]]:
     """The same on a GPU."""
     if args.tool_tasks:

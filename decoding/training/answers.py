@@ -1,15 +1,17 @@
 """The model's own answers: made by the engine, kept as one JSON object per line."""
 
 import json
-from collections.abc import Iterable, Iterator, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from decoding.engine import Engine
 from decoding.record import Origin
 from decoding.request import Failed, Finished, Request
 from decoding.sampling import Sampling
-from decoding.training.tasks import Kind, Task
+from decoding.training.tasks import Kind, Task, seed_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ def begun_answers(file: Path) -> list[Answer]:
     return read_answers(file)
 
 
+Answered = Mapping[tuple[int, ...], int]
+"""How many answers of each prompt there are already."""
+NOTHING: Answered = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """How answers are made. Each task is answered `samples` times; `temperatures` are taken in
@@ -106,12 +113,12 @@ def generate(
     engine: Engine,
     tasks: Iterable[Task],
     how: Generation,
-    answered: Set[tuple[int, ...]] = frozenset(),
+    answered: Answered = NOTHING,
 ) -> Iterator[Answer]:
     """Answers in the order in which they are finished.
 
     Tasks with too long a prompt are left out, and so are those that fail under their grammar and
-    those whose prompt is one of `answered`.
+    as many answers of each prompt as are `answered`.
     """
     waiting = iter(_requests(engine, tasks, how, answered))
     asked: dict[int, tuple[Task, float]] = {}
@@ -143,17 +150,28 @@ def generate(
                 )
 
 
+def missing(done: Counter[tuple[int, ...]], prompt: tuple[int, ...], samples: int) -> int:
+    """How many answers a task still needs; those it has are taken out of `done`."""
+    found = min(done[prompt], samples)
+    done[prompt] -= found
+    return samples - found
+
+
 def _requests(
-    engine: Engine, tasks: Iterable[Task], how: Generation, answered: Set[tuple[int, ...]]
+    engine: Engine, tasks: Iterable[Task], how: Generation, answered: Answered
 ) -> Iterator[tuple[Task, Request]]:
-    number = 0
+    number, done = 0, Counter(answered)
     for task in tasks:
         prompt = engine.tokenizer.encode_chat(task.chat)
-        if len(prompt) > how.max_prompt_tokens or tuple(prompt) in answered:
+        if len(prompt) > how.max_prompt_tokens:
             continue
-        for _ in range(how.samples):
+        wanted = missing(done, tuple(prompt), how.samples)
+        number += how.samples - wanted
+        for _ in range(wanted):
             temperature = how.temperatures[number % len(how.temperatures)]
-            sampling = Sampling(temperature=temperature, seed=how.seed + number)
+            # Which of a prompt's seeds gave the answers there are is not known: no old one again.
+            seed = seed_of(seed_of(how.seed, number), answered.get(tuple(prompt), 0))
+            sampling = Sampling(temperature=temperature, seed=seed)
             number += 1
             yield (
                 task,

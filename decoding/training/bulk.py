@@ -5,7 +5,8 @@ and a step is one recorded graph. There are no grammars. Shapes: B sequences at 
 of each, beside those of `decoding.span`.
 """
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,8 +17,8 @@ from torch import Tensor
 from decoding.cache.storage import KVStorage
 from decoding.network.transformer import Inputs, Transformer
 from decoding.tokenizer import Tokenizer
-from decoding.training.answers import Answer, Generation
-from decoding.training.tasks import Task
+from decoding.training.answers import NOTHING, Answer, Answered, Generation, missing
+from decoding.training.tasks import Task, seed_of
 
 _WIDTHS = 64  # batches are rounded up to a multiple, so that few graphs are recorded
 _PREFILL_ROWS = 32_768
@@ -244,7 +245,7 @@ def bulk_answers(
     tokenizer: Tokenizer,
     tasks: Sequence[Task],
     how: Generation,
-    answered: Set[tuple[int, ...]] = frozenset(),
+    answered: Answered = NOTHING,
 ) -> Iterator[Answer]:
     """As `decoding.training.answers.generate`, for tasks without a grammar.
 
@@ -252,14 +253,15 @@ def bulk_answers(
     """
     if any(task.grammar is not None for task in tasks):
         raise ValueError("answers under a grammar are made by the engine, not in bulk")
-    torch.manual_seed(how.seed)
+    torch.manual_seed(seed_of(how.seed, sum(answered.values())))  # no noise of before again
     asked: list[Asked] = []
     of: list[Task] = []
+    done = Counter(answered)
     for task in tasks:
         prompt = tuple(tokenizer.encode_chat(task.chat))
-        if len(prompt) > how.max_prompt_tokens or prompt in answered:
+        if len(prompt) > how.max_prompt_tokens:
             continue
-        for _ in range(how.samples):
+        for _ in range(missing(done, prompt, how.samples)):
             asked.append(Asked(prompt, how.temperatures[len(asked) % len(how.temperatures)]))
             of.append(task)
     ends = tokenizer.eos_token_ids

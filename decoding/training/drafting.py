@@ -9,7 +9,7 @@ from torch import Tensor
 
 from decoding.network.transformer import Transformer
 from decoding.training.answers import Answer
-from decoding.training.blocks import draw_blocks
+from decoding.training.blocks import draw_blocks, starts
 from decoding.training.config import AdapterTraining
 from decoding.training.draft_adapter import DraftAdapter
 from decoding.training.judge import forced_positions, judge
@@ -36,10 +36,12 @@ class Drafting:
     ) -> None:
         kinds: dict[Kind, list[Answer]] = {}
         for answer in answers:
-            if len(answer.tokens) > 1:
+            if starts(answer):
                 kinds.setdefault(answer.kind, []).append(answer)
         if not kinds:
-            raise ValueError("no answers to learn from: none has two tokens or more")
+            raise ValueError(
+                "no answers to learn from: none has a second token that no grammar forces"
+            )
         self._kinds, self._held_out = list(kinds.values()), held_out
         self._adapter, self._config = adapter, config
 

@@ -14,7 +14,7 @@ from decoding.request import Finished, Request
 from decoding.sampling import Sampling
 from decoding.tokenizer import Tokenizer
 from decoding.training.bulk import Asked, Bulk
-from decoding.training.tasks import Kind, Task
+from decoding.training.tasks import Kind, Task, seed_of
 
 SOURCE = "own"
 _MARK = "\u2402"  # stands for the user's words while a chat is rendered
@@ -35,7 +35,7 @@ def own_prompts(
     try:
         while not kept.is_full:
             while len(asked) < at_once:
-                sampling = Sampling(temperature=_TEMPERATURE, seed=seed + number)
+                sampling = Sampling(temperature=_TEMPERATURE, seed=seed_of(seed, number))
                 asked.add(engine.add(Request(head, sampling=sampling, max_new_tokens=max_tokens)))
                 number += 1
             for event in engine.step():

@@ -51,12 +51,17 @@ def read_instructions(file: Path, source: str, kind: Kind) -> Iterator[Task]:
                 yield Task((("user", text),), source, kind)
 
 
+def seed_of(seed: int, number: int) -> int:
+    """The seed of the request of that number. Those of another `seed` have none of it."""
+    return (seed * 1_000_003 + number) % (1 << 64)
+
+
 def _text(line: str, place: str) -> str:
     try:
         values = json.loads(line)
-        parts = [values["instruction"], values.get("input") or ""]
+        parts = [values["instruction"].strip(), (values.get("input") or "").strip()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{place}: a task is an object such as {{"instruction": "...", "input": "..."}}'
         ) from error
-    return "\n\n".join(part.strip() for part in parts if part.strip())
+    return "\n\n".join(part for part in parts if part)

@@ -200,7 +200,13 @@ class Trainer:
         """One step. The loss, and how much was right."""
         loss, right = self._lesson.loss(self.adapted(), packed.on(self.network.device))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), self.config.max_gradient)
+        parameters = self.adapter.parameters()
+        size = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_gradient)
+        if not torch.isfinite(size + loss.detach()):
+            raise ValueError(
+                f"step {self.step}: the loss or its gradient is not finite; {self.folder} keeps "
+                "what was saved last: go on from there with a lower learning rate"
+            )
         for group in self._optimiser.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step, done)
         self._optimiser.step()

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from decoding.errors import WeightsError
 from decoding.jsonfile import read_json_object
 
@@ -48,7 +50,7 @@ def keep(directory: Path, write: Callable[[Path], None]) -> None:
         for file in draft.iterdir():  # some are written for their owner alone
             file.chmod(readable)
         _move(draft, directory)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise _unwritable(directory, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -60,8 +62,10 @@ def files_of(directory: Path) -> list[Path]:
     return [each for each in files if each.name != _MANIFEST]
 
 
-def _unwritable(directory: Path, error: OSError) -> WeightsError:
-    space = "free about 600 MB of disk space, or " if error.errno == errno.ENOSPC else ""
+def _unwritable(directory: Path, error: OSError | SafetensorError) -> WeightsError:
+    number = getattr(error, "errno", None)
+    is_full = number == errno.ENOSPC or f"(os error {errno.ENOSPC})" in str(error)
+    space = "free about 540 MB of disk space, or " if is_full else ""
     return WeightsError(
         f"the converted weights cannot be kept ({error}); {space}give another cache_dir", directory
     )

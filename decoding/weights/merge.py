@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from decoding.errors import WeightsError
@@ -16,6 +16,7 @@ from decoding.jsonfile import read_json_object
 from decoding.network.adapter import LayerAdapter, LowRank
 from decoding.network.config import NetworkConfig
 from decoding.weights.adapter import projection_shapes, read_adapter
+from decoding.weights.files import open_tensors
 from decoding.weights.kept_copy import WEIGHTS, files_of
 
 _GROUP = 32
@@ -32,7 +33,8 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
     found = read_adapter(adapter, config, dtype=torch.float32, device=torch.device("cpu"))
     if found.adapter is None or found.mask_embedding_E is not None:
         raise WeightsError("an adapter that drafts is not for merging into the weights", adapter)
-    tensors = {key: each.float() for key, each in load_file(base / WEIGHTS).items()}
+    with open_tensors(base / WEIGHTS) as weights:
+        tensors = {key: weights.get_tensor(key).float() for key in weights.keys()}  # noqa: SIM118
     for index, layer in enumerate(found.adapter.layers):
         for name, delta in _deltas(layer, config).items():
             block = "self_attn" if name[0] in "qkvo" else "mlp"

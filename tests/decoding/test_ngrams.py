@@ -95,6 +95,10 @@ def test_pairs_that_tell_more_than_the_last_token_are_kept_first() -> None:
         ({"level_N": np.array([7], np.uint8)}, "level_N is not below 6"),
         ({"count_L": np.array([2], np.uint8)}, "differ in length"),
         ({"last_L": np.array([[1]], np.uint8)}, "must hold the list last_L"),
+        (
+            {"last_L": np.array([1, 2], np.uint8), "count_L": np.array([2, -1], np.int8)},
+            "count_L is not below 2",
+        ),
     ],
 )
 def test_a_wrong_table_is_refused(

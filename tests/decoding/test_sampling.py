@@ -105,6 +105,18 @@ def test_greedy_is_argmax_and_ignores_the_seed() -> None:
     assert list(picked.tokens) == logits_RV.argmax(-1).tolist()
 
 
+@pytest.mark.parametrize("temperature", [1e-100, 1e-45, 1e-30, 1e-6])
+@pytest.mark.parametrize("filters", [{}, {"top_k": 3, "top_p": 0.9, "min_p": 0.1}])
+def test_the_least_temperatures_are_nearly_greedy(
+    temperature: float, filters: dict[str, float]
+) -> None:
+    logits_RV = torch.randn(40, 70, generator=torch.Generator().manual_seed(0)) * 4
+    logits_RV[20:] -= 100.0
+    sampling = Sampling(temperature=temperature, **filters)  # type: ignore[arg-type]
+    picked = pick_tokens(logits_RV, [choice(sampling, row) for row in range(40)])
+    assert list(picked.tokens) == logits_RV.argmax(-1).tolist()
+
+
 def test_logprobs_are_of_the_masked_untempered_distribution() -> None:
     logits_RV = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
     picked = pick_tokens(logits_RV, [choice(Sampling(), mask_W=pack([0, 1], 4))])
@@ -147,6 +159,7 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
         {"temperature": -1.0},
         {"temperature": float("inf")},
         {"temperature": float("nan")},
+        {"temperature": 1e-308},
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.5},

@@ -1,5 +1,7 @@
 """Packed weights, read back by a second reading of their layout."""
 
+import errno
+import mmap
 from collections.abc import Callable
 
 import numpy as np
@@ -127,3 +129,18 @@ def test_an_arena_hands_out_zeroed_bytes_of_their_own(sizes: list[int]) -> None:
         each.fill_(index + 1)
     for index, each in enumerate(taken):
         assert (each == index + 1).all()
+
+
+class _NoAdvice(mmap.mmap):
+    """Memory of a kernel that is built without large pages."""
+
+    def madvise(self, *given: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def test_an_arena_does_without_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decoding.native.packing._HUGE_PAGES", 14)
+    monkeypatch.setattr("decoding.native.packing.mmap.mmap", _NoAdvice)
+    taken = Arena(chunk_bytes=8192).allocate(5000)
+    assert taken.numel() == 5000
+    assert not taken.any()

@@ -43,6 +43,22 @@ def test_absent_keys_of_nemotron_mean_what_all_its_sizes_have() -> None:
     assert found.windows == (None,) * 26
 
 
+@pytest.mark.parametrize(
+    ("scaling", "positions"),
+    [
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}, 131072),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}, 32768),
+        ({"rope_type": "yarn", "factor": 4.0}, 131072),
+        ({"rope_type": "linear", "factor": 4.0}, 32768),
+        (None, 32768),
+    ],
+)
+def test_yarn_stretches_the_positions(scaling: dict[str, Any] | None, positions: int) -> None:
+    """Qwen's checkpoints name those of before; else what is written counts."""
+    found = config("qwen2", max_position_embeddings=32768, rope_scaling=scaling)
+    assert found.max_positions == positions
+
+
 def test_unknown_keys_are_ignored() -> None:
     assert config("llama", quantum=True, attn_implementation="x") == config("llama")
 

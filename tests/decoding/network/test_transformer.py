@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from decoding.network.rope import YarnScaling
 from decoding.network.transformer import Transformer
 from decoding.span import Attention
 from decoding.weights.checkpoint import read_network
@@ -177,6 +178,7 @@ def test_an_adapter_is_refused_rather_than_ignored(network: Transformer) -> None
 def test_what_a_network_says_of_itself(checkpoint: Checkpoint) -> None:
     network = checkpoint.network
     assert network.name in FAMILIES
-    assert (network.vocab_size, network.max_positions) == (270, 128)
+    stretched = isinstance(network.config.rope.scaling, YarnScaling)  # 16 times 16 positions
+    assert (network.vocab_size, network.max_positions) == (270, 256 if stretched else 128)
     assert network.mask_token_id is None
     assert network.allocate_cache(5).num_slots == 5

@@ -1,10 +1,13 @@
 """A tiny network with an adapter under training, and answers for it."""
 
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 
+import pytest
 import torch
 
+from decoding import Engine, Request
 from decoding.network.transformer import Transformer
 from decoding.training.answers import Answer
 from decoding.training.draft_adapter import DraftAdapter
@@ -48,3 +51,19 @@ def random_answer(seed: float, prompt: int = 7, length: int = 20, forced: float 
     tokens = [random.randrange(256) for _ in range(prompt + length)]
     marks = "".join("01"[random.random() < forced] for _ in range(length))
     return Answer(tuple(tokens[:prompt]), tuple(tokens[prompt:]), marks, "random", Kind.PROSE)
+
+
+def watched_seeds(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> dict[tuple[int, ...], list[int | None]]:
+    """The seeds of the requests that the engine is given from now on, by their prompts."""
+    seeds: dict[tuple[int, ...], list[int | None]] = defaultdict(list)
+    add = engine.add
+
+    def watched(request: Request) -> int:
+        assert not isinstance(request.prompt, str)
+        seeds[tuple(request.prompt)].append(request.sampling.seed)  # type: ignore[arg-type]
+        return add(request)
+
+    monkeypatch.setattr(engine, "add", watched)
+    return seeds

@@ -1,5 +1,7 @@
 """Many answers at once, against the engine's."""
 
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from random import Random
 
@@ -15,7 +17,7 @@ from decoding.training.bulk import Asked, Bulk, bulk_answers
 from decoding.training.own_prompts import own_prompts_in_bulk
 from decoding.training.tasks import Kind, Task
 from tests.decoding.batches import Part, forward_batch
-from tests.decoding.training.support import tiny_network
+from tests.decoding.training.support import tiny_network, watched_seeds
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +51,45 @@ def test_what_was_answered_is_not_asked_again(model: Path) -> None:
     tasks, how = some_tasks(), Generation(max_new_tokens=4, temperatures=(0.0,), at_once=8)
     given = tiny_network(model), Tokenizer.from_directory(model), tasks, how
     whole = list(bulk_answers(*given))
-    answered = {each.prompt for each in whole[:5]}
+    answered = Counter(each.prompt for each in whole[:5])
     rest = list(bulk_answers(*given, answered))
-    assert {each.prompt for each in rest} == {each.prompt for each in whole} - answered
+    assert {each.prompt for each in rest} == {each.prompt for each in whole} - answered.keys()
+
+
+def test_of_several_samples_those_that_are_missing_are_made(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the engine none with a seed that its prompt had before, and in bulk too."""
+    tasks = some_tasks()[:3]
+    how = Generation(max_new_tokens=12, temperatures=(2.0,), samples=4, at_once=4)
+    with Engine.load(model, profile="exact") as engine:
+        seeds = watched_seeds(engine, monkeypatch)
+        whole = list(generate(engine, tasks, how))
+        begun, done, new = dict.fromkeys(each.prompt for each in whole)
+        first = [seeds.pop(prompt) for prompt in (begun, done, new)]
+        assert len(set(chain(*first))) == 12
+        answered = Counter({begun: 1, done: 4})
+        rest = Counter(each.prompt for each in generate(engine, tasks, how, answered))
+        assert rest == Counter({begun: 3, new: 4})
+        assert len({*first[0], *seeds[begun]}) == 4 + 3
+        assert seeds[new] == first[2]
+        assert list(generate(engine, tasks, how, Counter(each.prompt for each in whole))) == []
+    given = tiny_network(model), Tokenizer.from_directory(model), tasks, how
+    before = list(bulk_answers(*given))
+    assert Counter(each.prompt for each in before) == dict.fromkeys((begun, done, new), 4)
+    after = list(bulk_answers(*given, answered))
+    assert Counter(each.prompt for each in after) == rest
+    assert list(bulk_answers(*given, Counter(each.prompt for each in before))) == []
+
+
+def test_a_prompt_that_several_tasks_ask_is_answered_for_each(model: Path) -> None:
+    tasks = some_tasks()[:1] * 3
+    how = Generation(max_new_tokens=4, temperatures=(0.0,))
+    with Engine.load(model, profile="exact") as engine:
+        [prompt] = {each.prompt for each in generate(engine, tasks, how)}
+        assert len(list(generate(engine, tasks, how, {prompt: 2}))) == 1
+    given = tiny_network(model), Tokenizer.from_directory(model), tasks, how
+    assert len(list(bulk_answers(*given, {prompt: 2}))) == 1
 
 
 def test_what_is_sampled_follows_the_distribution(model: Path) -> None:

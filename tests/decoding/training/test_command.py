@@ -13,6 +13,7 @@ from decoding.training import __main__ as command
 from decoding.training.answers import read_answers
 from decoding.training.blocks import BlockChoice
 from decoding.training.config import AdapterTraining
+from decoding.training.tasks import Kind, read_instructions
 from tests.decoding.training.support import tiny_network
 
 
@@ -76,3 +77,23 @@ def test_from_prompts_to_a_tri_mode_model(
             "say four", mode=BlockDiffusion(4, sampler=sampler), max_new_tokens=12
         )
     assert done.stats.modes["diffusion"] > 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"instruction": null, "input": ""}',
+        '{"instruction": 3}',
+        '{"instruction": "a", "input": 3}',
+        '{"input": "a"}',
+        '["a"]',
+        "{",
+    ],
+)
+def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(f'{{"instruction": "a", "input": null}}\n{line}\n')
+    read = read_instructions(file, "x", Kind.PROSE)
+    assert next(read).messages == (("user", "a"),)
+    with pytest.raises(ValueError, match=r"tasks\.jsonl, line 2: a task is an object such as"):
+        next(read)

@@ -25,8 +25,13 @@ from decoding.training.sampler import (
     train_sampler,
     watch,
 )
-from decoding.training.tasks import Kind, Task
-from tests.decoding.training.support import random_adapter, random_answer, tiny_network
+from decoding.training.tasks import Kind, Task, seed_of
+from tests.decoding.training.support import (
+    random_adapter,
+    random_answer,
+    tiny_network,
+    watched_seeds,
+)
 
 
 def ranking(token: int, probability: float) -> Ranking:
@@ -160,6 +165,29 @@ def test_a_model_writes_prompts_of_its_own(tmp_path_factory: pytest.TempPathFact
         len(text) >= 12 and task.source == SOURCE for text, task in zip(texts, tasks, strict=True)
     )
     assert texts == [task.messages[0][1] for task in again]
+
+
+def test_neighbouring_seeds_share_no_request(
+    adapted: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (0, 6, 1 << 40):
+        one, other = (
+            {seed_of(each, number) for number in range(9_000)} for each in (seed, seed + 1)
+        )
+        assert len(one | other) == 18_000
+    seeds = watched_seeds(adapted, monkeypatch)
+    task = Task((("user", "one"),), "words", Kind.PROSE)
+    taken = []
+    for seed in (6, 7):
+        next(own_prompts(adapted, 1, seed=seed, max_tokens=200, at_once=16))
+        how = Generation(max_new_tokens=2, temperatures=(0.7,), samples=16, seed=seed)
+        assert len(list(generate(adapted, [task], how))) == 16
+        taken.append({prompt: {*each} for prompt, each in seeds.items()})
+        seeds.clear()
+    first, second = taken
+    assert first.keys() == second.keys()
+    assert [len(each) for each in first.values()] >= [16, 16]
+    assert not any(first[prompt] & second[prompt] for prompt in first)
 
 
 def test_an_answer_is_no_prompt(tmp_path_factory: pytest.TempPathFactory) -> None:

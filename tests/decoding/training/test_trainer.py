@@ -1,6 +1,7 @@
 """Training from end to end on a tiny network, and what it foretells against real decoding."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,17 +15,19 @@ from torch import Tensor
 from decoding import BlockDiffusion, Completion, Engine, Request, SelfSpeculation
 from decoding.modes.drafters import DiffusionDrafter
 from decoding.modes.reveal import ConfidenceThreshold
+from decoding.network.transformer import Transformer
 from decoding.span import Purpose
 from decoding.training.answers import Answer, Generation, begun_answers, generate, read_answers
 from decoding.training.blocks import BlockChoice
 from decoding.training.config import CONFIG, AdapterTraining
 from decoding.training.draft_adapter import DraftAdapter
-from decoding.training.drafting import draft_trainer
+from decoding.training.drafting import Drafting, draft_trainer
 from decoding.training.judge import judge
 from decoding.training.rollout import canvases, roll
+from decoding.training.streams import Packed
 from decoding.training.tasks import Kind, Task
 from decoding.training.trainer import Progress, Trainer
-from tests.decoding.training.support import random_adapter, tiny_network
+from tests.decoding.training.support import random_adapter, random_answer, tiny_network
 
 _LENGTH = 24
 
@@ -211,6 +214,70 @@ def test_what_is_kept_is_a_mean(model: Path, answers: list[Answer], tmp_path: Pa
         expected = (first + second) / 2 * (1 - 1 / 2) + third / 2
         torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-4)
     assert any(not torch.equal(one, two) for one, two in zip(learned[-1], kept[-1], strict=True))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda loss: loss * torch.nan,
+        lambda loss: loss * torch.inf,
+        lambda loss: loss + (loss * 0.0).sqrt(),  # whose slope is infinite
+    ],
+    ids=["not a number", "infinite", "gradient"],
+)
+def test_a_step_that_is_not_finite_ends_training_and_spoils_nothing(
+    model: Path,
+    answers: list[Answer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Tensor], Tensor],
+) -> None:
+    given = replace(config(4), evaluate_every=1)
+    trainer = draft_trainer(tiny_network(model), given, answers, answers[:2], tmp_path)
+    whole, kept = Drafting.loss, {}
+
+    def spoiled(lesson: Drafting, network: Transformer, packed: Packed) -> tuple[Tensor, Tensor]:
+        loss, right = whole(lesson, network, packed)
+        return spoil(loss), right
+
+    def report(progress: Progress) -> None:
+        kept.update(contents(tmp_path))
+        monkeypatch.setattr(Drafting, "loss", spoiled)
+
+    with pytest.raises(ValueError, match=r"step 1: the loss or its gradient is not finite"):
+        trainer.run(report)
+    assert contents(tmp_path) == kept
+    assert {"state.pt", "adapter_model.safetensors"} <= {file.name for file in kept}
+    again = draft_trainer(tiny_network(model), given, answers, answers[:2], tmp_path)
+    assert again.resume()
+    assert again.step == 1
+    assert all(each.isfinite().all() for each in again.adapter.parameters())
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_far_too_great_a_learning_rate_is_told(
+    model: Path, answers: list[Answer], tmp_path: Path
+) -> None:
+    given = replace(config(20), learning_rate=1e30, warmup_steps=0)
+    trainer = draft_trainer(tiny_network(model), given, answers, answers[:2], tmp_path)
+    with pytest.raises(ValueError, match="with a lower learning rate"):
+        trainer.run(lambda progress: None)
+    assert contents(tmp_path) == {}
+
+
+def test_answers_that_leave_nothing_to_guess_are_refused(model: Path, tmp_path: Path) -> None:
+    """Else steps would be drawn from them for ever."""
+    network, open_one = tiny_network(model), random_answer(1, length=4)
+    nothing = [replace(open_one, forced="0111"), replace(open_one, tokens=(5,), forced="0")]
+    with pytest.raises(ValueError, match=r"no answers to learn from.*that no grammar forces"):
+        draft_trainer(network, config(), nothing, [], tmp_path)
+    nothing[0] = replace(nothing[0], kind=Kind.TOOL)
+    adapter = random_adapter(network)
+    packed = Drafting(adapter, config(), [*nothing, open_one], []).draw(0)
+    assert packed.num_rows >= config().rows_per_step
 
 
 def test_a_larger_adapter_goes_on_from_a_smaller_one(model: Path, tmp_path: Path) -> None:

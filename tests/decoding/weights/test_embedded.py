@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from decoding import Autoregressive, Engine
@@ -171,15 +171,26 @@ def test_losing_a_race_keeps_the_winners_copy(
     assert [each.name for each in tmp_path.glob(f"{EMBEDDED}*")] == [copy.name]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        ),
+    ],
+    ids=["system", "safetensors"],
+)
 def test_a_failed_conversion_leaves_nothing(
-    tmp_path: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def full(gguf: Path, draft: Path) -> None:
         (draft / "model.safetensors").write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(embedded, "_write_network", full)
-    with pytest.raises(WeightsError, match=r"No space left on device.*another cache_dir"):
+    told = r"No space left on device.*free about \d+ MB of disk space, or give another cache_dir"
+    with pytest.raises(WeightsError, match=told):
         embedded.embedded_directory(tmp_path / "cache", None)
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -109,6 +109,16 @@ def test_a_draft_adapter_is_refused(tmp_path: Path) -> None:
         merge(tmp_path / "base", tmp_path / "drafts", tmp_path)
 
 
+def test_damaged_weights_are_not_told_to_be_unwritable(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    _, folder = tool_adapter(base)
+    (base / WEIGHTS).write_bytes(b"x")
+    with pytest.raises(WeightsError, match="damaged or cut short") as caught:
+        keep(tmp_path / "out", lambda draft: merge(base, folder, draft))
+    assert str(base / WEIGHTS) in str(caught.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["base"]
+
+
 @pytest.mark.embedded
 @pytest.mark.timeout(180)
 def test_the_model_for_tools_is_another_one_with_the_same_draft_adapter() -> None:
