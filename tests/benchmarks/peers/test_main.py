@@ -144,17 +144,20 @@ def test_what_is_not_installed_is_named() -> None:
 def test_the_process_starts_anew_unless_told_how_threads_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """OpenMP reads the policy once, when it is loaded."""
-    started: list[tuple[str, list[str], str | None]] = []
+    """OpenMP reads the policy once, when it is loaded. Idle threads stop waiting in a loop soon."""
+    started: list[tuple[str, list[str], str | None, str | None]] = []
 
     def execv(path: str, arguments: list[str]) -> None:
-        started.append((path, arguments, os.environ.get("OMP_WAIT_POLICY")))
+        told = (os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
+        started.append((path, arguments, *told))
 
     monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1")  # so that it is put back
+    monkeypatch.delenv("GOMP_SPINCOUNT")
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     main_module.restart_with_patient_threads()
     assert not started
     monkeypatch.delenv("OMP_WAIT_POLICY")
     main_module.restart_with_patient_threads()
     main_module.restart_with_patient_threads()
-    assert started == [(sys.executable, sys.orig_argv, "active")]
+    assert started == [(sys.executable, sys.orig_argv, "active", "300000")]

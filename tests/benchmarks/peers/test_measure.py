@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.peers import measure as module
 from benchmarks.peers.base import Answer, Ask, Peer
-from benchmarks.peers.measure import Outcome, is_finished, measure
+from benchmarks.peers.measure import Outcome, Sample, figures, is_finished, measure
 from benchmarks.peers.report import workload_report
 from benchmarks.peers.tasks import Job, Workload
 from tests.benchmarks.peers.fakes import Clock, FakePeer
@@ -50,6 +50,14 @@ def test_figures_are_those_of_the_clock() -> None:
     assert found.prompt_tokens_per_task == 2
     assert (found.finished, found.tasks) == (6, 6)
     assert found.seconds_per_task_by_round == [2.0, 2.0, 2.0]
+
+
+def test_rounds_that_finish_nothing_count() -> None:
+    def sample(finished: int) -> Sample:
+        return Sample(2.0, 2.0, 1, finished, 10, 20, 5)
+
+    assert figures([sample(1), sample(1), sample(1)]).tasks_per_second == 0.5
+    assert figures([sample(1), sample(1), sample(0)]).tasks_per_second == pytest.approx(1 / 3)
 
 
 def test_a_slow_round_does_not_move_the_median() -> None:
