@@ -82,6 +82,7 @@ class ChatEncoder:
         longest_first = sorted(self._ids, key=len, reverse=True)
         spelled = "|".join(map(re.escape, longest_first)) or r"(?!)"
         self._spelled = re.compile(spelled)
+        self._normalized = [token.content for token in special.values() if token.normalized]
         self._marked_or_spelled = re.compile(rf"{self._secret}(?P<kind>[ut])(?P<id>\d+);|{spelled}")
         self._slot = re.compile(rf"{self._secret}s(\d+);")
 
@@ -96,12 +97,14 @@ class ChatEncoder:
         its special tokens, except the template's own and those that end a text. Raises
         `ValueError` where the tokenizer cannot write a special token as text.
         """
+        plain = render(messages)
+        for message in messages:
+            self._check_hidden(message["content"])
         kept = {
             index: ids
             for index, ids in kept.items()
             if self._decode(ids) == messages[index]["content"]
         }
-        plain = render(messages)
         contents = [
             self._mark("s", index) if index in kept else self._marked(message)
             for index, message in enumerate(messages)
@@ -121,6 +124,20 @@ class ChatEncoder:
             "the model's chat template changes the special tokens that a message spells; "
             "take them out of the messages"
         )
+
+    def _check_hidden(self, content: str) -> None:
+        """Raises `ValueError` for special tokens in other characters, full-width ones for example,
+        that the tokenizer itself would turn into them."""
+        normalizer = self._backend.normalizer
+        if normalizer is None or not self._normalized:
+            return
+        seen = normalizer.normalize_str(content)
+        hidden = [each for each in self._normalized if seen.count(each) > content.count(each)]
+        if hidden:
+            raise ValueError(
+                "a message spells special tokens in characters that this tokenizer turns into "
+                f"them; take them out of the messages: {', '.join(hidden)}"
+            )
 
     def _mark(self, kind: str, number: int) -> str:
         return f"{self._secret}{kind}{number};"
