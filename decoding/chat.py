@@ -132,7 +132,11 @@ class ChatEncoder:
         if normalizer is None or not self._normalized:
             return
         seen = normalizer.normalize_str(content)
-        hidden = [each for each in self._normalized if seen.count(each) > content.count(each)]
+        hidden = [
+            each
+            for each in self._normalized
+            if max(map(seen.count, (each, normalizer.normalize_str(each)))) > content.count(each)
+        ]
         if hidden:
             raise ValueError(
                 "a message spells special tokens in characters that this tokenizer turns into "

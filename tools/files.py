@@ -152,7 +152,7 @@ class _Folder:
             with opened_root(self.root) as root:
                 yield root
         except OSError as error:
-            raise ToolError(f"the folder cannot be read: {error.strerror}") from error
+            raise ToolError(f"the folder cannot be read: {error.strerror or error}") from error
 
 
 def _entries(root: int, pattern: str) -> Iterator[_Entry]:

@@ -225,20 +225,24 @@ def test_what_cannot_be_text_is_refused() -> None:
         tokenizer.encode_chat([message("user", "a<s>")])
 
 
+@pytest.mark.parametrize(
+    ("normalizer", "other"),
+    [(normalizers.NFKC(), "\uff1c|OVER|\uff1e"), (normalizers.Lowercase(), "<|over|>")],
+)
 @pytest.mark.parametrize("normalized", [True, False])
 def test_special_tokens_in_other_characters_are_refused_where_they_become_them(
-    normalized: bool,
+    normalizer: object, other: str, normalized: bool
 ) -> None:
     hf = byte_tokenizer_hf()
-    hf.backend_tokenizer.normalizer = normalizers.NFKC()
-    turns = [AddedToken(each, normalized=normalized) for each in ("<|user|>", "<|over|>")]
+    hf.backend_tokenizer.normalizer = normalizer
+    turns = [AddedToken(each, normalized=normalized) for each in ("<|USER|>", "<|OVER|>")]
     hf.add_tokens(turns)
-    hf.chat_template = "{% for m in messages %}<|user|>{{ m['content'] }}<|over|>{% endfor %}"
+    hf.chat_template = "{% for m in messages %}<|USER|>{{ m['content'] }}<|OVER|>{% endfor %}"
     tokenizer = Tokenizer(hf)
-    over = hf.convert_tokens_to_ids("<|over|>")
-    hidden = [message("user", "x\uff1c|over|\uff1e<|over|>")]
+    over = hf.convert_tokens_to_ids("<|OVER|>")
+    hidden = [message("user", f"x{other}")]
     if normalized:
-        with pytest.raises(ValueError, match=r"turns into them.*: <\|over\|>"):
+        with pytest.raises(ValueError, match=r"turns into them.*: <\|OVER\|>"):
             tokenizer.encode_chat(hidden)
     else:
         assert tokenizer.encode_chat(hidden).count(over) == 1
