@@ -98,13 +98,14 @@ class ChatEncoder:
         `ValueError` where the tokenizer cannot write a special token as text.
         """
         plain = render(messages)
-        for message in messages:
-            self._check_hidden(message["content"])
         kept = {
             index: ids
             for index, ids in kept.items()
             if self._decode(ids) == messages[index]["content"]
         }
+        for index, message in enumerate(messages):
+            if index not in kept:
+                self._check_hidden(message["content"])
         contents = [
             self._mark("s", index) if index in kept else self._marked(message)
             for index, message in enumerate(messages)

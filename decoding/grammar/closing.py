@@ -148,7 +148,7 @@ class _Search:
         another spelling than chosen: there it stops."""
         for count, token in enumerate(tokens, 1):
             self._walk.accept(token)
-            if not are_forced and self._walk.forced_tokens():
+            if not are_forced and count < len(tokens) and self._walk.forced_tokens():
                 return count
         return len(tokens)
 
