@@ -1,17 +1,33 @@
 // Softmax attention of a few rows over the pages of one sequence, each row by itself.
 //
 // Pages hold 16 positions: keys as [head][D][16], values as [head][16][D], so that a block of scores
-// is a vector wide and no key is gathered. A row's scores, its sums and its mix of values run over
-// positions from left to right. A position that a row does not see weighs 0, and adding zeros
-// changes nothing: rows that see different positions may share a tile.
+// is a vector wide and no key is gathered. Positions are cut into stretches of 128, wherever a row
+// begins or ends. Within a stretch a row's scores, the sum of its weights and its mix of values run
+// over positions from left to right, and then it joins its stretches from left to right: its bits
+// depend on nothing else. A position that a row does not see weighs 0, and adding zeros changes
+// nothing, so rows that see different positions may share a tile.
 #pragma once
 
 #include <limits>
+#include <tuple>
+#include <utility>
 
 #include "linear.hpp"
 
 constexpr int PAGE = 16;
 constexpr int PAGE_VECTORS = PAGE / LANES;
+constexpr int STRETCH = 128;
+
+// Queries that are scored at once and that are mixed at once, and how many sums stay in registers
+// meanwhile. With fewer than eight an addition would wait for the one before.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+constexpr int MOST_SCORED = 6, MOST_MIXED = 6, SCORE_SUMS = 12, MIX_SUMS = 12;
+#else
+constexpr int MOST_SCORED = 8, MOST_MIXED = 4, SCORE_SUMS = 8, MIX_SUMS = 16;
+#endif
+constexpr int vectors_for(int queries, int sums) {
+    return 4 * queries <= sums ? 4 : 2 * queries <= sums ? 2 : 1;
+}
 
 template <class Value> struct Pages {
     const Value *keys, *values;  // of one layer
@@ -23,119 +39,157 @@ template <class Value> struct Pages {
     }
 };
 
-// What a tile of rows sees: positions [first, end); row r those in [begin[r], until[r]).
+// What a tile of rows sees of a stretch: positions [first, end), where first begins a page; row r
+// those in [begin[r], until[r]).
 struct Sight {
     int first, end;
     const int *begin, *until;
+
+    int padded_end() const { return (end + PAGE - 1) / PAGE * PAGE; }
 };
 
-// Scores of COUNT queries at the positions of BLOCKS pages, each a sum over D from left to right. So
-// many sums side by side that an addition need not wait for the one before.
-template <int COUNT, int BLOCKS, class Value>
-inline void score(const Value *const *keys, int width, const float *const *queries, float *const *scores, int at) {
-    for (int v = 0; v < PAGE_VECTORS; ++v) {
-        Floats acc[BLOCKS][COUNT] = {};
-        for (int d = 0; d < width; ++d) {
-            Floats key[BLOCKS];
-            for (int b = 0; b < BLOCKS; ++b) key[b] = load_values(keys[b] + d * PAGE + v * LANES);
-#pragma GCC unroll 8
-            for (int q = 0; q < COUNT; ++q)
+// Adds factor(q) times lanes(v). Of factors and vectors the fewer are held: registers are few.
+template <int COUNT, int VECTORS, class Factor, class Lanes>
+inline void add_products(Floats (&acc)[COUNT][VECTORS], const Factor &factor, const Lanes &lanes) {
+    if constexpr (COUNT < VECTORS) {
+        Floats held[COUNT];
+        for (int q = 0; q < COUNT; ++q) held[q] = splat(factor(q));
 #pragma GCC unroll 4
-                for (int b = 0; b < BLOCKS; ++b) acc[b][q] += key[b] * queries[q][d];
+        for (int v = 0; v < VECTORS; ++v) {
+            const Floats next = lanes(v);
+            for (int q = 0; q < COUNT; ++q) acc[q][v] += next * held[q];
         }
-        for (int b = 0; b < BLOCKS; ++b)
-            for (int q = 0; q < COUNT; ++q) store(scores[q] + at + b * PAGE + v * LANES, acc[b][q]);
-    }
-}
-
-// Of all positions that a tile sees.
-template <int COUNT, class Value>
-inline void score_all(const Pages<Value> &pages, int head, const Sight &sight, const float *const *queries,
-                      float *const *scores) {
-    constexpr int BLOCKS = COUNT <= 2 ? 4 : COUNT <= 4 ? 2 : 1;
-    int at = sight.first;
-    const auto next = [&](auto blocks) {
-        const Value *keys[blocks];
-        for (int b = 0; b < blocks; ++b) keys[b] = pages.keys + pages.place(at / PAGE + b, head);
-        score<COUNT, blocks>(keys, pages.width, queries, scores, at);
-        at += blocks * PAGE;
-    };
-    while (at + (BLOCKS - 1) * PAGE < sight.end) next(std::integral_constant<int, BLOCKS>{});
-    while (at < sight.end) next(std::integral_constant<int, 1>{});
-}
-
-template <int COUNT, int VECTORS, class Value>
-inline void mix(const Pages<Value> &pages, int head, int column, const Sight &sight,
-                const float *const *weights, Floats (&acc)[COUNT][VECTORS]) {
-    for (int position = sight.first; position < sight.end; ++position) {
-        const Value *value =
-            pages.values + pages.place(position / PAGE, head) + position % PAGE * pages.width + column;
-        Floats lanes[VECTORS];
-        for (int v = 0; v < VECTORS; ++v) lanes[v] = load_values(value + LANES * v);
+    } else {
+        Floats held[VECTORS];
+        for (int v = 0; v < VECTORS; ++v) held[v] = lanes(v);
 #pragma GCC unroll 8
-        for (int q = 0; q < COUNT; ++q)
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; ++v) acc[q][v] += lanes[v] * weights[q][position];
+        for (int q = 0; q < COUNT; ++q) {
+            const Floats next = splat(factor(q));
+            for (int v = 0; v < VECTORS; ++v) acc[q][v] += held[v] * next;
+        }
     }
 }
 
+// Scores of COUNT queries, [D][COUNT], at the positions of some vectors of keys, each a sum over D
+// from left to right.
 template <int COUNT, int VECTORS, class Value>
-inline void mix_columns(const Pages<Value> &pages, int head, const Sight &sight, const float *const *weights,
-                        const float *totals, float *const *out) {
-    for (int column = 0; column < pages.width; column += LANES * VECTORS) {
-        Floats acc[COUNT][VECTORS] = {};
-        mix<COUNT, VECTORS>(pages, head, column, sight, weights, acc);
-        for (int q = 0; q < COUNT; ++q)
-            for (int v = 0; v < VECTORS; ++v) store(out[q] + column + LANES * v, acc[q][v] / totals[q]);
+inline void score(const Value *const (&keys)[VECTORS], int width, const float *queries, float *scores,
+                  const Value *const (&soon)[2 * ((VECTORS + PAGE_VECTORS - 1) / PAGE_VECTORS)]) {
+    Floats acc[COUNT][VECTORS] = {};
+    for (int d = 0; d < width; ++d, queries += COUNT) {
+        for (const Value *each : soon) __builtin_prefetch(each + d * PAGE);
+        const auto factor = [&](int q) { return queries[q]; };
+        const auto lanes = [&](int v) { return load_values(keys[v] + d * PAGE); };
+        add_products(acc, factor, lanes);
     }
+    for (int q = 0; q < COUNT; ++q)
+        for (int v = 0; v < VECTORS; ++v) store(scores + q * STRETCH + v * LANES, acc[q][v]);
 }
 
+// Of all positions that a tile sees, [COUNT][STRETCH].
 template <int COUNT, class Value>
-inline void mix_heads(const Pages<Value> &pages, int head, const Sight &sight, const float *const *weights,
-                      const float *totals, float *const *out) {
-    if (pages.width % (4 * LANES) == 0)
-        mix_columns<COUNT, 4>(pages, head, sight, weights, totals, out);
-    else
-        mix_columns<COUNT, 1>(pages, head, sight, weights, totals, out);
+inline void score_all(const Pages<Value> &pages, int head, const Sight &sight, const float *queries, float *scores) {
+    constexpr int VECTORS = vectors_for(COUNT, SCORE_SUMS);
+    const auto next = [&](int at, auto vectors) {
+        constexpr int SOME = (vectors + PAGE_VECTORS - 1) / PAGE_VECTORS;
+        const Value *keys[vectors], *soon[2 * SOME];
+        for (int page = 0; page < SOME; ++page) {
+            const int last = (sight.end - 1) / PAGE;
+            soon[2 * page] = pages.keys + pages.place(std::min(at / PAGE + SOME + page, last), head);
+            soon[2 * page + 1] = pages.values + pages.place(std::min(at / PAGE + page, last), head);
+        }
+        for (int v = 0; v < vectors; ++v, at += LANES) keys[v] = pages.keys + pages.place(at / PAGE, head) + at % PAGE;
+        score<COUNT, vectors>(keys, pages.width, queries, scores + at - vectors * LANES - sight.first, soon);
+    };
+    int at = sight.first;
+    for (; at + VECTORS * LANES <= sight.padded_end(); at += VECTORS * LANES)
+        next(at, std::integral_constant<int, VECTORS>{});
+    for (; at < sight.padded_end(); at += LANES) next(at, std::integral_constant<int, 1>{});
 }
 
-// Turns the scores [first, end) of one query into weights; returns their sum.
-inline float soften(float *scores, const Sight &sight, int row) {
-    const int begin = sight.begin[row], until = sight.until[row];
-    for (int at = sight.first; at < begin; ++at) scores[at] = -std::numeric_limits<float>::infinity();
-    const int padded = (sight.end + PAGE - 1) / PAGE * PAGE;
+// Turns the scores of a row's query into weights; returns the largest score and the sum of weights.
+inline std::pair<float, float> soften(float *scores, const Sight &sight, int row) {
+    const int begin = sight.begin[row] - sight.first, until = sight.until[row] - sight.first;
+    const int padded = sight.padded_end() - sight.first;
+    for (int at = 0; at < begin; ++at) scores[at] = -std::numeric_limits<float>::infinity();
     for (int at = until; at < padded; ++at) scores[at] = -std::numeric_limits<float>::infinity();
-    Floats most = load<Floats>(scores + sight.first);
-    for (int at = sight.first; at < padded; at += LANES) most = larger(most, load<Floats>(scores + at));
+    Floats most = load<Floats>(scores);
+    for (int at = LANES; at < padded; at += LANES) most = larger(most, load<Floats>(scores + at));
     const float largest = largest_of(most);
     Floats total = {};
-    for (int at = sight.first; at < padded; at += LANES) {
+    for (int at = 0; at < padded; at += LANES) {
         const Floats weight = exp_of(load<Floats>(scores + at) - largest);
         store(scores + at, weight);
         total += weight;
     }
-    return sum_of(total);
+    return {largest, sum_of(total)};
 }
 
-// Attention of query heads that share one key head. `queries` are scaled already and there are
-// `sharing` of them per row; `scratch` grows to a score for each of eight queries and each position.
-template <class Value>
-void attend(const Pages<Value> &pages, int head, const Sight &sight, int count, int sharing,
-            const float *const *queries, std::vector<float> &scratch, float *const *out) {
-    constexpr int MOST_SCORED = 8, MOST_MIXED = 4;  // as many as registers hold
-    const int stride = (sight.end + PAGE - 1) / PAGE * PAGE;
-    if (scratch.size() < size_t(stride) * MOST_SCORED) scratch.resize(size_t(stride) * MOST_SCORED);
-    for (int first = 0; first < count; first += MOST_SCORED) {
-        const int some = std::min(MOST_SCORED, count - first);
-        float *scores[MOST_SCORED];
-        float totals[MOST_SCORED];
-        for (int q = 0; q < some; ++q) scores[q] = scratch.data() + size_t(q) * stride;
-        with_count<MOST_SCORED>(some, [&](auto n) { score_all<n>(pages, head, sight, queries + first, scores); });
-        for (int q = 0; q < some; ++q) totals[q] = soften(scores[q], sight, (first + q) / sharing);
-        for (int q = 0; q < some; q += MOST_MIXED) {
-            with_count<MOST_MIXED>(std::min(MOST_MIXED, some - q), [&](auto n) {
-                mix_heads<n>(pages, head, sight, scores + q, totals + q, out + first + q);
-            });
+// Mixes some columns of the values of a stretch for COUNT queries.
+template <int COUNT, int VECTORS, class Value>
+inline void mix(const Pages<Value> &pages, int head, int column, const Sight &sight, const float *weights,
+                float *const *out) {
+    Floats acc[COUNT][VECTORS] = {};
+    for (int page = sight.first; page < sight.end; page += PAGE) {
+        const Value *value = pages.values + pages.place(page / PAGE, head) + column;
+        const int some = std::min(PAGE, sight.end - page);
+        for (int position = 0; position < some; ++position, ++weights, value += pages.width) {
+            const auto factor = [&](int q) { return weights[q * STRETCH]; };
+            const auto lanes = [&](int v) { return load_values(value + LANES * v); };
+            add_products(acc, factor, lanes);
         }
     }
+    for (int q = 0; q < COUNT; ++q)
+        for (int v = 0; v < VECTORS; ++v) store(out[q] + column + LANES * v, acc[q][v]);
+}
+
+template <int COUNT, class Value>
+inline void mix_all(const Pages<Value> &pages, int head, const Sight &sight, const float *weights, float *const *out) {
+    constexpr int VECTORS = vectors_for(COUNT, MIX_SUMS);
+    int column = 0;
+    for (; column + VECTORS * LANES <= pages.width; column += VECTORS * LANES)
+        mix<COUNT, VECTORS>(pages, head, column, sight, weights, out);
+    for (; column < pages.width; column += LANES) mix<COUNT, 1>(pages, head, column, sight, weights, out);
+}
+
+template <class Value> inline void fetch(const Value *values, int count) {
+    for (int at = 0; at < count; at += 64 / int(sizeof(Value))) __builtin_prefetch(values + at);
+}
+
+// What some queries that share one key head see of a stretch. `queries` are scaled already and there
+// are `sharing` of them per row. Of each query `out` gets D mixed values, the largest score and the
+// sum of weights.
+template <class Value>
+void see(const Pages<Value> &pages, int head, const Sight &sight, int count, int sharing,
+         const float *const *queries, std::vector<float> &scratch, float *const *out) {
+    const int width = pages.width;
+    if (scratch.size() < size_t(MOST_SCORED) * (STRETCH + width)) scratch.resize(size_t(MOST_SCORED) * (STRETCH + width));
+    float *scores = scratch.data(), *turned = scores + MOST_SCORED * STRETCH;
+    fetch(pages.keys + pages.place(sight.first / PAGE, head), PAGE * width);
+    if (sight.first + PAGE < sight.end) fetch(pages.keys + pages.place(sight.first / PAGE + 1, head), PAGE * width);
+    for (int first = 0, some; first < count; first += some) {
+        const int tiles = (count - first + MOST_SCORED - 1) / MOST_SCORED;
+        some = (count - first + tiles - 1) / tiles;
+        for (int q = 0; q < some; ++q)
+            for (int d = 0; d < width; ++d) turned[d * some + q] = queries[first + q][d];
+        with_count<MOST_SCORED>(some, [&](auto n) { score_all<n>(pages, head, sight, turned, scores); });
+        for (int q = 0; q < some; ++q) {
+            float *own = out[first + q];
+            std::tie(own[width], own[width + 1]) = soften(scores + q * STRETCH, sight, (first + q) / sharing);
+        }
+        for (int q = 0; q < some; q += MOST_MIXED)
+            with_count<MOST_MIXED>(std::min(MOST_MIXED, some - q), [&](auto n) {
+                mix_all<n>(pages, head, sight, scores + q * STRETCH, out + first + q);
+            });
+    }
+}
+
+// Joins what a query sees of a stretch to what it has seen before, both as `see` gives them. Not
+// inlined: two copies could be rounded differently.
+[[gnu::noinline]] inline void join(float *seen, const float *next, int width) {
+    const float most = std::max(seen[width], next[width]);
+    const float own = exp_of(splat(seen[width] - most))[0], other = exp_of(splat(next[width] - most))[0];
+    for (int at = 0; at < width; at += LANES)
+        store(seen + at, load<Floats>(seen + at) * own + load<Floats>(next + at) * other);
+    seen[width] = most, seen[width + 1] = seen[width + 1] * own + next[width + 1] * other;
 }

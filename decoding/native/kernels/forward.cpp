@@ -10,10 +10,10 @@
 #include <mutex>
 #include <new>
 
-#include "attention.hpp"
 #include "guess.hpp"
 #include "pack.hpp"
 #include "pick.hpp"
+#include "bands.hpp"
 
 struct Layer {
     const float *attention_norm, *mlp_norm, *qk_norm;  // qk_norm: [queries and keys][D] or null
@@ -33,11 +33,6 @@ struct Network {
     Linear head, rough_head;     // rough_head: the head in fewer bits, or without outputs
     const float *cosine, *sine;  // [positions][head_dim / 2]
     const float *query_scale;    // [positions] or null
-};
-
-struct Segment {
-    int64_t first_row, num_rows, start, is_block, first_page;
-    int64_t shared_page;  // of another segment: its first start % PAGE positions are this one's, too; or -1
 };
 
 struct Forward {
@@ -67,6 +62,7 @@ struct Workspace {
     std::vector<char> is_read;
     std::vector<int> whole, rough;
     std::vector<float> most;
+    BandSpace bands;
 
     template <int PLANES> auto &rows() {
         if constexpr (PLANES == 1) return coarse;
@@ -137,7 +133,7 @@ template <int PLANES, class Value> class Run {
     // shares cache lines: that costs more than is won by dividing few, or by dividing them finely.
     template <class Body> void each_row(int some, int numbers, const Body &body) {
         constexpr int FEW = 1 << 15;
-        pool.each(opened && int64_t(some) * numbers >= FEW, some, body, 1);
+        pool.each(opened && int64_t(some) * numbers >= FEW, some, body);
     }
 
     // Fills the rows that a product reads: `fill(row)` returns the row's values.
@@ -188,7 +184,7 @@ template <int PLANES, class Value> class Run {
         each_row(count, qkv_width, [&](int row) { turn_and_keep(layer, row, keys, values); });
         share_pages(keys, values);
         if (index + 1 == net.num_layers) find_read();
-        attend_all(layer, keys, values);
+        attend(layer, keys, values);
         if (index + 1 == net.num_layers) drop_unread();
         quantise(seen_width, [&](int row) { return seen + size_t(row) * seen_width; });
         project(layer.output, layer.output_extra, into_hidden());
@@ -264,45 +260,11 @@ template <int PLANES, class Value> class Run {
         });
     }
 
-    void attend_all(const Layer &layer, const Value *keys, const Value *values) {
-        constexpr int TILE = 8;
-        struct Task {
-            const Segment *segment;
-            int first, head;
-        };
-        std::vector<Task> tasks;
-        for (int64_t index = 0; index < ask.num_segments; ++index) {
-            const Segment &segment = ask.segments[index];
-            for (int first = 0; first < segment.num_rows; first += TILE) {
-                const int64_t row = segment.first_row + first, some = std::min<int64_t>(TILE, segment.num_rows - first);
-                if (is_read && !std::count(is_read + row, is_read + row + some, 1)) continue;
-                for (int head = 0; head < net.num_kv_heads; ++head) tasks.push_back({&segment, first, head});
-            }
-        }
-        pool.each(opened, int(tasks.size()), [&](int index) {
-            const Task &task = tasks[index];
-            const Segment &segment = *task.segment;
-            const int some = std::min<int>(TILE, int(segment.num_rows) - task.first);
-            const int sharing = net.num_heads / net.num_kv_heads;
-            int begin[TILE], until[TILE];
-            const float *queries[TILE * 64];
-            float *out[TILE * 64];
-            for (int place = 0; place < some; ++place) {
-                const int64_t position = segment.start + task.first + place;
-                begin[place] = layer.window ? int(std::max<int64_t>(0, position - layer.window + 1)) : 0;
-                until[place] = int(segment.is_block ? segment.start + segment.num_rows : position + 1);
-                const size_t row = size_t(segment.first_row + task.first + place);
-                for (int q = 0; q < sharing; ++q) {
-                    const size_t offset = size_t(task.head * sharing + q) * net.head_dim;
-                    queries[place * sharing + q] = qkv + row * qkv_width + offset;
-                    out[place * sharing + q] = seen + row * seen_width + offset;
-                }
-            }
-            const Sight sight{begin[0] / PAGE * PAGE, until[some - 1], begin, until};
-            const Pages<Value> pages{keys, values, ask.pages + segment.first_page, net.num_kv_heads, net.head_dim};
-            thread_local std::vector<float> scores;
-            attend(pages, task.head, sight, some * sharing, sharing, queries, scores, out);
-        });
+    void attend(const Layer &layer, const Value *keys, const Value *values) {
+        const Attention<Value> all{
+            ask.segments, ask.num_segments, ask.pages, keys, values, net.num_heads, net.num_kv_heads, net.head_dim,
+            layer.window, is_read, qkv, qkv_width, seen_width, seen};
+        all(pool, opened, int(ask.threads), space.bands);
     }
 
     void feed_forward(const Layer &layer) {

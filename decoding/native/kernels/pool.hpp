@@ -31,6 +31,7 @@ class Pool {
     // forward has them, there are none.
     bool open(int count) {
         if (count < 2 || !owner_.try_lock()) return false;
+        count = std::min(count, MOST_THREADS);
         std::lock_guard<std::mutex> guard(asleep_);
         try {
             while (int(threads_.size()) < count - 1) {
@@ -51,52 +52,64 @@ class Pool {
         owner_.unlock();
     }
 
-    // Runs body(index) for each index in [0, count) and returns when all are done. Every thread
-    // takes some `claims` times, neighbouring ones each time.
-    template <class Body> void each(bool opened, int count, const Body &body, int claims = CLAIMS) {
-        if (!opened || count == 1 || count > int(Ticket::MASK)) {
+    // Runs body(index) for each index in [0, count) and returns when all are done. Each thread has a
+    // share of neighbouring indices and goes through it upwards; then it takes others' last ones.
+    template <class Body> void each(bool opened, int count, const Body &body) {
+        if (!opened || count == 1 || count > int(Share::MASK)) {
             for (int index = 0; index < count; ++index) body(index);
             return;
         }
         run_.store([](const void *context, int index) { (*static_cast<const Body *>(context))(index); },
                    std::memory_order_relaxed);
         context_.store(&body, std::memory_order_relaxed);
-        const int parts = claims * (helpers_.load(std::memory_order_relaxed) + 1);
-        grain_.store((count + parts - 1) / parts, std::memory_order_relaxed);
         done_.store(0, std::memory_order_relaxed);
         ++epoch_;
-        ticket_.store(Ticket::of(epoch_, count), std::memory_order_release);
-        work();
+        const int threads = helpers_.load(std::memory_order_relaxed) + 1;
+        for (int64_t number = threads - 1; number >= 0; --number)  // one's own at last
+            shares_[number].left.store(Share::of(epoch_, count * number / threads, count * (number + 1) / threads),
+                                       std::memory_order_release);
+        work(0, threads);
         for (unsigned turn = 1; done_.load(std::memory_order_acquire) != count; ++turn) wait(turn);
     }
 
   private:
     using Run = void (*)(const void *, int);
     static constexpr int LINGER = 1 << 14;  // pauses, some 0.3 ms: spinning longer delays an event loop
-    static constexpr int CLAIMS = 4;  // of each thread in a loop: few, as claiming costs, but some are late
+    static constexpr int MOST_THREADS = 64;
 
-    // Which loop, how many indices it has, and the next to claim, changed as one: whoever is
+    // Of which loop, the next index to take and the one behind the last, changed as one: whoever is
     // late for a loop cannot take an index of the following one for its own.
-    struct Ticket {
+    struct alignas(128) Share {
         static constexpr int BITS = 20;
         static constexpr uint64_t MASK = (1u << BITS) - 1;
-        static uint64_t of(uint64_t epoch, uint64_t count) { return epoch << (2 * BITS) | count << BITS; }
-        static uint64_t count(uint64_t ticket) { return ticket >> BITS & MASK; }
-        static uint64_t next(uint64_t ticket) { return ticket & MASK; }
+        static uint64_t of(uint64_t epoch, uint64_t next, uint64_t end) { return epoch << (2 * BITS) | end << BITS | next; }
+        static int end(uint64_t left) { return int(left >> BITS & MASK); }
+        static int next(uint64_t left) { return int(left & MASK); }
+
+        // Takes some next indices or the last one; the first of them, -1 where none is left.
+        int take(bool last, int &some) {
+            uint64_t now = left.load(std::memory_order_acquire);
+            while (next(now) < end(now)) {
+                some = last ? 1 : (end(now) - next(now) + 1) / 2;
+                const uint64_t then = last ? now - (MASK + 1) : now + some;
+                if (left.compare_exchange_weak(now, then, std::memory_order_acq_rel))
+                    return last ? end(then) : next(now);
+            }
+            return -1;
+        }
+
+        std::atomic<uint64_t> left{0};
     };
 
-    void work() {
+    // Thread `number` does what is left of a loop.
+    void work(int number, int threads) {
         int finished = 0;
-        uint64_t ticket = ticket_.load(std::memory_order_acquire);
-        while (Ticket::next(ticket) < Ticket::count(ticket)) {
-            const uint64_t left = Ticket::count(ticket) - Ticket::next(ticket);
-            const int some = int(std::min<uint64_t>(left, uint64_t(grain_.load(std::memory_order_relaxed))));
-            if (!ticket_.compare_exchange_weak(ticket, ticket + uint64_t(some), std::memory_order_acq_rel)) continue;
-            const Run run = run_.load(std::memory_order_relaxed);
-            const void *context = context_.load(std::memory_order_relaxed);
-            for (int index = 0; index < some; ++index) run(context, int(Ticket::next(ticket)) + index);
-            finished += some;
-            ticket += uint64_t(some);
+        for (int other = 0; other < threads; ++other) {
+            Share &share = shares_[(number + other) % threads];
+            int some = 0;
+            for (int index; (index = share.take(other > 0, some)) >= 0; finished += some)
+                for (int at = index; at < index + some; ++at)
+                    run_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed), at);
         }
         // Told once: the counter's cache line travels between the threads.
         if (finished) done_.fetch_add(finished, std::memory_order_release);
@@ -111,8 +124,9 @@ class Pool {
             // Waking costs more than the moment between two steps of decoding: they linger.
             unsigned turn = 1;
             for (int idle = 0; idle < LINGER; ++turn) {
-                const bool needed = helpers_.load(std::memory_order_acquire) > number;
-                if (needed) work();
+                const int helpers = helpers_.load(std::memory_order_acquire);
+                const bool needed = helpers > number;
+                if (needed) work(number + 1, helpers + 1);
                 idle = needed ? 0 : idle + 1;
                 wait(turn);
             }
@@ -132,8 +146,7 @@ class Pool {
     std::atomic<int> helpers_{0};
     std::atomic<Run> run_{nullptr};
     std::atomic<const void *> context_{nullptr};
-    std::atomic<int> grain_{1};
-    alignas(64) std::atomic<int> done_{0};
-    alignas(64) std::atomic<uint64_t> ticket_{0};
     uint64_t epoch_ = 0;
+    alignas(64) std::atomic<int> done_{0};
+    Share shares_[MOST_THREADS];
 };

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from decoding.native.storage import PAGE, PagedStorage
 from decoding.native.transformer import NativeTransformer, Precision
+from decoding.network.config import NetworkConfig
 from decoding.span import Attention
 from tests.decoding.batches import Part, forward_batch
 from tests.decoding.native.networks import (
@@ -29,20 +31,27 @@ from tests.decoding.native.networks import (
 LENGTH = 48
 PAGES = LENGTH // PAGE
 NAMES = ["llama-odd", "llama-even", "llama-sharing", "mistral", "ministral3", "qwen2", "qwen3"]
-adapters = (False, True, False)
+ADAPTERS = (False, True, False)
 
 
 class Subject:
     """A network, and a few sequences computed by it one row at a time."""
 
-    def __init__(self, name: str, precision: Precision, build: ctypes.CDLL) -> None:
-        plain = random_network(CONFIGS[name], rank=5)
+    def __init__(
+        self,
+        config: NetworkConfig,
+        precision: Precision,
+        build: ctypes.CDLL,
+        length: int = LENGTH,
+        adapters: Sequence[bool] = ADAPTERS,
+    ) -> None:
+        plain = random_network(config, rank=5)
         self.network = NativeTransformer(
-            plain.config, plain.parameters, name, plain.adapter, precision, build
+            plain.config, plain.parameters, "", plain.adapter, precision, build
         )
         torch.set_num_threads(1)
         self.sequences = [
-            row_by_row(self.network, LENGTH, seed, adapter) for seed, adapter in enumerate(adapters)
+            row_by_row(self.network, length, seed, adapter) for seed, adapter in enumerate(adapters)
         ]
 
 
@@ -55,7 +64,8 @@ def threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=[(n, p) for n in NAMES for p in Precision], ids=str)
 def subject(request: pytest.FixtureRequest, build: ctypes.CDLL) -> Subject:
-    return Subject(*request.param, build)
+    name, precision = request.param
+    return Subject(CONFIGS[name], precision, build)
 
 
 def assert_stored(
@@ -75,7 +85,7 @@ def assert_stored(
 @given(data=st.data())
 def test_any_grouping_gives_what_single_rows_give(subject: Subject, data: st.DataObject) -> None:
     """Sequences cut anywhere, in any order, in shared forwards, over pages in any order."""
-    chosen = data.draw(st.lists(st.integers(0, len(adapters) - 1), min_size=1, max_size=4))
+    chosen = data.draw(st.lists(st.integers(0, len(ADAPTERS) - 1), min_size=1, max_size=4))
     pages = list(range(PAGES * len(chosen) + 2))
     if data.draw(st.booleans(), label="scattered"):
         data.draw(st.randoms(use_true_random=False)).shuffle(pages)
@@ -157,6 +167,61 @@ def test_a_branch_gives_what_its_path_gives_alone(
     for index, store in enumerate(by_slot(storage)):
         kept = start + max(shared)
         assert torch.equal(store[:kept], alone.stored[index][:kept])
+
+
+LONG = 300  # attention cuts positions into stretches of 128
+LONG_CONFIGS = {
+    "all": replace(CONFIGS["llama-even"], num_layers=1, windows=(None,)),
+    "windows": replace(CONFIGS["llama-odd"], windows=(140, 7)),
+    "sharing": replace(CONFIGS["llama-sharing"], windows=(129,)),
+}
+
+
+@pytest.fixture(scope="module", params=[(n, p) for n in LONG_CONFIGS for p in Precision], ids=str)
+def long_subject(request: pytest.FixtureRequest, build: ctypes.CDLL) -> Subject:
+    name, precision = request.param
+    return Subject(LONG_CONFIGS[name], precision, build, LONG, (False,))
+
+
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_long_contexts_are_read_the_same_by_few_rows_and_by_many(
+    long_subject: Subject, data: st.DataObject
+) -> None:
+    """However attention is divided over threads, with others beside or none."""
+    alone, network = long_subject.sequences[0], long_subject.network
+    pages = list(range(2 * LONG // PAGE + 2))
+    data.draw(st.randoms(use_true_random=False)).shuffle(pages)
+    slots, storage = slots_of(pages), nan_cache(network, len(pages) * PAGE)
+    other = slots_of(pages[LONG // PAGE + 1 :])
+    done = 0
+    while done < LONG:
+        step = min(data.draw(st.sampled_from([1, 2, 8, 17, 125])), LONG - done)
+        parts = [Part(alone.tokens[done : done + step], slots[:LONG], done)]
+        if data.draw(st.booleans(), label="company"):
+            parts.append(Part(alone.tokens[: data.draw(st.sampled_from([1, 70]))], other))
+        torch.set_num_threads(data.draw(st.sampled_from([1, 2, 3]), label="threads"))
+        found_RV = network.forward(forward_batch(parts), storage)[:step]
+        assert torch.equal(found_RV, alone.logits_RV[done : done + step])
+        done += step
+    for index, store in enumerate(by_slot(storage)):
+        assert torch.equal(store[slots[:LONG]], alone.stored[index])
+
+
+@pytest.mark.parametrize("start", [100, 128, 250])
+def test_a_block_over_several_stretches(long_subject: Subject, start: int) -> None:
+    alone, network = long_subject.sequences[0], long_subject.network
+    found = []
+    for threads, company in ((1, 0), (2, 0), (3, 70)):
+        torch.set_num_threads(threads)
+        storage, slots = nan_cache(network, LONG + 96), range(LONG)
+        network.forward(forward_batch([Part(alone.tokens[:start], slots, read=[])]), storage)
+        parts = [Part(alone.tokens[start : start + 40], slots, start, Attention.BLOCK)]
+        if company:
+            parts.append(Part(alone.tokens[:company], range(LONG + 4, LONG + 84)))
+        found.append(network.forward(forward_batch(parts), storage)[:40].clone())
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_more_rows_than_a_panel_holds(build: ctypes.CDLL) -> None:
