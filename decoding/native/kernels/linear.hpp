@@ -89,43 +89,49 @@ template <int PLANES> class Rows {
     const float *sums(int row) const { return sums_.data() + place(row, 0); }
 
     void set(int row, const float *values) {
+        constexpr int VECTORS = GROUP / LANES;
         constexpr float most = PLANES == 1 ? 127.0f : 2097151.0f;
-        Floats poison = {};
+        Floats poison[VECTORS] = {};
         for (int group = 0; group < groups_; ++group) {
             const float *at = values + group * GROUP;
             Floats most_lanes = {};
-            for (int i = 0; i < GROUP; i += LANES) {
-                most_lanes = larger(most_lanes, size_of(load<Floats>(at + i)));
-                poison += load<Floats>(at + i) * 0.0f;
+            for (int v = 0; v < VECTORS; ++v) {
+                most_lanes = larger(most_lanes, size_of(load<Floats>(at + v * LANES)));
+                poison[v] += load<Floats>(at + v * LANES) * 0.0f;
             }
             const float largest = largest_of(most_lanes);
             // Less than this is nothing: its inverse would be infinite.
             const float inverse = largest > 1e-30f ? most / largest : 0.0f;
             const size_t own = place(row, group);
-            Ints sum = {};
-            for (int i = 0; i < GROUP; i += LANES) {
+            Ints whole[VECTORS], sum = {};
+            for (int v = 0; v < VECTORS; ++v) {
                 // 1.5 * 2**23 rounds to the nearest whole number, ties to even.
-                const Ints whole = (Ints)(load<Floats>(at + i) * inverse + 12582912.0f) - 0x4b400000;
-                sum += whole;
-                split(whole, bytes_.data() + own * BYTES + i);
+                whole[v] = (Ints)(load<Floats>(at + v * LANES) * inverse + 12582912.0f) - 0x4b400000;
+                sum += whole[v];
             }
+            split(whole, bytes_.data() + own * BYTES);
             scales_[own] = largest / most;
             sums_[own] = scales_[own] * float(sum_of(sum));
         }
         // Not a number and infinity must stay visible: they become the scales'.
-        const float poisoned = sum_of(poison);
+        for (int v = 1; v < VECTORS; ++v) poison[0] += poison[v];
+        const float poisoned = sum_of(poison[0]);
         if (poisoned != 0.0f)
             for (int group = 0; group < groups_; ++group) scales_[place(row, group)] = poisoned;
     }
 
   private:
-    static void split(Ints whole, int8_t *out) {
+    static void split(const Ints (&whole)[GROUP / LANES], int8_t *out) {
         if constexpr (PLANES == 1) {
-            store(out, __builtin_convertvector(whole, FewBytes));
+            store_bytes(out, whole);
         } else {
-            store(out, __builtin_convertvector(whole >> 14, FewBytes));
-            store(out + GROUP, __builtin_convertvector(whole >> 7 & 127, FewBytes));
-            store(out + 2 * GROUP, __builtin_convertvector(whole & 127, FewBytes));
+            Ints part[GROUP / LANES];
+            for (int v = 0; v < GROUP / LANES; ++v) part[v] = whole[v] >> 14;
+            store_bytes(out, part);
+            for (int v = 0; v < GROUP / LANES; ++v) part[v] = whole[v] >> 7 & 127;
+            store_bytes(out + GROUP, part);
+            for (int v = 0; v < GROUP / LANES; ++v) part[v] = whole[v] & 127;
+            store_bytes(out + 2 * GROUP, part);
         }
     }
 

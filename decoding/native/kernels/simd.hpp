@@ -48,7 +48,7 @@ inline Floats splat(float x) { return x - Floats{}; }
 inline Bytes splat_byte(uint8_t x) { return x - Bytes{}; }
 inline Floats to_float(Ints v) { return __builtin_convertvector(v, Floats); }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-inline Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
+inline Floats size_of(Floats v) { return (Floats)((Ints)v & 0x7fffffff); }
 
 // Whether every lane of what a comparison gave is true.
 inline bool all_of(Ints truth) {
@@ -89,6 +89,18 @@ inline uint16_t float_to_half(float value) {
     }
     word += 0xfffu + ((word >> 13) & 1u);
     return uint16_t(sign | ((word - 0x38000000u) >> 13));
+#endif
+}
+
+// Stores 32 numbers from -128 to 127, which on AVX2 the compiler would take out of vectors one by one.
+inline void store_bytes(int8_t *out, const Ints (&numbers)[32 / LANES]) {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+    const __m256i first = _mm256_packs_epi32((__m256i)numbers[0], (__m256i)numbers[1]);
+    const __m256i second = _mm256_packs_epi32((__m256i)numbers[2], (__m256i)numbers[3]);
+    const __m256i halves = _mm256_packs_epi16(first, second);  // of both halves of vectors by turns
+    store(out, _mm256_permutevar8x32_epi32(halves, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+#else
+    for (int v = 0; v < 32 / LANES; ++v) store(out + v * LANES, __builtin_convertvector(numbers[v], FewBytes));
 #endif
 }
 
