@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from platformdirs import user_cache_path
 
+from decoding.native.library import build_id
 from decoding.network.base import Network
 from decoding.pace.calibration import calibrate
 from decoding.pace.cost import Curve, ForwardCost
@@ -31,7 +32,7 @@ class KeptCost:
     writes it down.
 
     `conditions` are what the time of a forward depends on besides the machine, the network, the
-    number of threads and this package's version. `cache_dir` None means the user's cache
+    number of threads, this package's version and the build of the compiled forward. `cache_dir` None means the user's cache
     directory. A file that is damaged is measured anew, one that cannot be written is done
     without; any number of processes may ask at once.
     """
@@ -65,7 +66,7 @@ def _machine() -> tuple[str, ...]:
         package = "source"
     return (
         *(platform.node(), platform.machine(), platform.processor(), str(os.cpu_count())),
-        *(str(torch.get_num_threads()), torch.__version__, package),
+        *(str(torch.get_num_threads()), torch.__version__, package, build_id()),
     )
 
 

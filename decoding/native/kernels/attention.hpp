@@ -70,36 +70,45 @@ inline void add_products(Floats (&acc)[COUNT][VECTORS], const Factor &factor, co
     }
 }
 
+// Pages that some vectors of positions lie in.
+constexpr int pages_of(int vectors) { return (vectors + PAGE_VECTORS - 1) / PAGE_VECTORS; }
+
 // Scores of COUNT queries, [D][COUNT], at the positions of some vectors of keys, each a sum over D
-// from left to right.
+// from left to right. Meanwhile the pages in `soon`, two for each of the keys', are fetched.
 template <int COUNT, int VECTORS, class Value>
-inline void score(const Value *const (&keys)[VECTORS], int width, const float *queries, float *scores,
-                  const Value *const (&soon)[2 * ((VECTORS + PAGE_VECTORS - 1) / PAGE_VECTORS)]) {
+inline void score(const Value *const (&keys)[VECTORS], int width, const float *queries,
+                  const Value *const (&soon)[2 * pages_of(VECTORS)], float *scores) {
+    constexpr int LINE = 64 / int(PAGE * sizeof(Value));  // rows of a page that share a line of the cache
     Floats acc[COUNT][VECTORS] = {};
-    for (int d = 0; d < width; ++d, queries += COUNT) {
-        for (const Value *each : soon) __builtin_prefetch(each + d * PAGE);
-        const auto factor = [&](int q) { return queries[q]; };
-        const auto lanes = [&](int v) { return load_values(keys[v] + d * PAGE); };
-        add_products(acc, factor, lanes);
+    for (int first = 0; first < width; first += LINE) {
+        for (const Value *page : soon) __builtin_prefetch(page + first * PAGE);
+#pragma GCC unroll 2
+        for (int d = first; d < first + LINE; ++d, queries += COUNT) {
+            const auto factor = [&](int q) { return queries[q]; };
+            const auto lanes = [&](int v) { return load_values(keys[v] + d * PAGE); };
+            add_products(acc, factor, lanes);
+        }
     }
     for (int q = 0; q < COUNT; ++q)
         for (int v = 0; v < VECTORS; ++v) store(scores + q * STRETCH + v * LANES, acc[q][v]);
 }
 
-// Of all positions that a tile sees, [COUNT][STRETCH].
+// Of all positions that a tile sees, [COUNT][STRETCH]. While a page's keys are scored, the next one's
+// are fetched, and its values.
 template <int COUNT, class Value>
 inline void score_all(const Pages<Value> &pages, int head, const Sight &sight, const float *queries, float *scores) {
     constexpr int VECTORS = vectors_for(COUNT, SCORE_SUMS);
     const auto next = [&](int at, auto vectors) {
-        constexpr int SOME = (vectors + PAGE_VECTORS - 1) / PAGE_VECTORS;
+        constexpr int SOME = pages_of(vectors);
         const Value *keys[vectors], *soon[2 * SOME];
+        for (int v = 0, of = at; v < vectors; ++v, of += LANES)
+            keys[v] = pages.keys + pages.place(of / PAGE, head) + of % PAGE;
         for (int page = 0; page < SOME; ++page) {
-            const int last = (sight.end - 1) / PAGE;
-            soon[2 * page] = pages.keys + pages.place(std::min(at / PAGE + SOME + page, last), head);
-            soon[2 * page + 1] = pages.values + pages.place(std::min(at / PAGE + page, last), head);
+            const int own = at / PAGE + page, last = (sight.end - 1) / PAGE;
+            soon[page] = pages.keys + pages.place(std::min(own + SOME, last), head);
+            soon[SOME + page] = pages.values + pages.place(std::min(own, last), head);
         }
-        for (int v = 0; v < vectors; ++v, at += LANES) keys[v] = pages.keys + pages.place(at / PAGE, head) + at % PAGE;
-        score<COUNT, vectors>(keys, pages.width, queries, scores + at - vectors * LANES - sight.first, soon);
+        score<COUNT, vectors>(keys, pages.width, queries, soon, scores + at - sight.first);
     };
     int at = sight.first;
     for (; at + VECTORS * LANES <= sight.padded_end(); at += VECTORS * LANES)
@@ -152,10 +161,6 @@ inline void mix_all(const Pages<Value> &pages, int head, const Sight &sight, con
     for (; column < pages.width; column += LANES) mix<COUNT, 1>(pages, head, column, sight, weights, out);
 }
 
-template <class Value> inline void fetch(const Value *values, int count) {
-    for (int at = 0; at < count; at += 64 / int(sizeof(Value))) __builtin_prefetch(values + at);
-}
-
 // What some queries that share one key head see of a stretch. `queries` are scaled already and there
 // are `sharing` of them per row. Of each query `out` gets D mixed values, the largest score and the
 // sum of weights.
@@ -163,10 +168,11 @@ template <class Value>
 void see(const Pages<Value> &pages, int head, const Sight &sight, int count, int sharing,
          const float *const *queries, std::vector<float> &scratch, float *const *out) {
     const int width = pages.width;
-    if (scratch.size() < size_t(MOST_SCORED) * (STRETCH + width)) scratch.resize(size_t(MOST_SCORED) * (STRETCH + width));
+    const size_t numbers = size_t(MOST_SCORED) * (STRETCH + width);
+    if (scratch.size() < numbers) scratch.resize(numbers);
     float *scores = scratch.data(), *turned = scores + MOST_SCORED * STRETCH;
-    fetch(pages.keys + pages.place(sight.first / PAGE, head), PAGE * width);
-    if (sight.first + PAGE < sight.end) fetch(pages.keys + pages.place(sight.first / PAGE + 1, head), PAGE * width);
+    for (int at = 0; at < PAGE * width; at += 64 / int(sizeof(Value)))
+        __builtin_prefetch(pages.keys + pages.place(sight.first / PAGE, head) + at);
     for (int first = 0, some; first < count; first += some) {
         const int tiles = (count - first + MOST_SCORED - 1) / MOST_SCORED;
         some = (count - first + tiles - 1) / tiles;

@@ -292,6 +292,15 @@ def test_a_cost_is_measured_once_per_conditions(tmp_path: Path) -> None:
     assert [path.suffix for path in (tmp_path / "costs").iterdir()] == [".json"] * 3
 
 
+def test_another_build_of_the_compiled_forward_is_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, network = KeptCost((), tmp_path, lambda network: COST), SlowNetwork(COST)
+    path = kept.path(network)
+    monkeypatch.setattr("decoding.pace.kept.build_id", lambda: "another")
+    assert kept.path(network) != path
+
+
 @pytest.mark.parametrize(
     "content",
     [
