@@ -168,7 +168,7 @@ def library() -> ctypes.CDLL:
 
 @cache
 def build_id() -> str:
-    """What tells the build that runs here from any other, of the same version too; empty for none."""
+    """Tells the build that runs here from any other, of the same version too; empty for none."""
     try:
         build = library()
     except NativeUnavailable:

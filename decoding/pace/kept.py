@@ -32,9 +32,9 @@ class KeptCost:
     writes it down.
 
     `conditions` are what the time of a forward depends on besides the machine, the network, the
-    number of threads, this package's version and the build of the compiled forward. `cache_dir` None means the user's cache
-    directory. A file that is damaged is measured anew, one that cannot be written is done
-    without; any number of processes may ask at once.
+    number of threads, this package's version and the build of the compiled forward. `cache_dir`
+    None means the user's cache directory. A file that is damaged is measured anew, one that
+    cannot be written is done without; any number of processes may ask at once.
     """
 
     conditions: tuple[str, ...] = ()
