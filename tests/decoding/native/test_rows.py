@@ -183,7 +183,7 @@ def long_subject(request: pytest.FixtureRequest, build: ctypes.CDLL) -> Subject:
     return Subject(LONG_CONFIGS[name], precision, build, LONG, (False,))
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_long_contexts_are_read_the_same_by_few_rows_and_by_many(
     long_subject: Subject, data: st.DataObject
@@ -196,7 +196,7 @@ def test_long_contexts_are_read_the_same_by_few_rows_and_by_many(
     other = slots_of(pages[LONG // PAGE + 1 :])
     done = 0
     while done < LONG:
-        step = min(data.draw(st.sampled_from([1, 2, 8, 17, 125])), LONG - done)
+        step = min(data.draw(st.sampled_from([2, 8, 17, 125])), LONG - done)
         parts = [Part(alone.tokens[done : done + step], slots[:LONG], done)]
         if data.draw(st.booleans(), label="company"):
             parts.append(Part(alone.tokens[: data.draw(st.sampled_from([1, 70]))], other))
