@@ -15,7 +15,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avxvnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 9  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 10  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -170,10 +170,10 @@ def library() -> ctypes.CDLL:
 def build_id() -> str:
     """Tells the build that runs here from any other, of the same version too; empty for none."""
     try:
-        build = library()
-    except NativeUnavailable:
+        content = Path(library()._name).read_bytes()
+    except (NativeUnavailable, OSError):  # the file may have been replaced since it was loaded
         return ""
-    return hashlib.blake2b(Path(build._name).read_bytes(), digest_size=12).hexdigest()
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 @cache

@@ -2,10 +2,10 @@
 //
 // Pages hold 16 positions: keys as [head][D][16], values as [head][16][D], so that a block of scores
 // is a vector wide and no key is gathered. Positions are cut into stretches of 128, wherever a row
-// begins or ends. Within a stretch a row's scores, the sum of its weights and its mix of values run
-// over positions from left to right, and then it joins its stretches from left to right: its bits
-// depend on nothing else. A position that a row does not see weighs 0, and adding zeros changes
-// nothing, so rows that see different positions may share a tile.
+// begins or ends. Within a stretch a row's mix of values runs over positions from left to right, the
+// sum of its weights too, in lanes; then it joins its stretches from left to right: its bits depend on
+// nothing else. A position that a row does not see weighs 0, and adding zeros changes nothing, so
+// rows that see different positions may share a tile.
 #pragma once
 
 #include <limits>
@@ -18,8 +18,8 @@ constexpr int PAGE = 16;
 constexpr int PAGE_VECTORS = PAGE / LANES;
 constexpr int STRETCH = 128;
 
-// Queries that are scored at once and that are mixed at once, and how many sums stay in registers
-// meanwhile. With fewer than eight an addition would wait for the one before.
+// Queries that are scored at once and that are mixed at once, and how many sums there are meanwhile:
+// as many as registers hold, and where possible eight, so that none waits for the one before.
 #if defined(__AVX2__) && !defined(__AVX512VNNI__)
 constexpr int MOST_SCORED = 6, MOST_MIXED = 6, SCORE_SUMS = 12, MIX_SUMS = 12;
 #else
@@ -53,21 +53,33 @@ template <int COUNT, int VECTORS, class Factor, class Lanes>
 inline void add_products(Floats (&acc)[COUNT][VECTORS], const Factor &factor, const Lanes &lanes) {
     if constexpr (COUNT < VECTORS) {
         Floats held[COUNT];
+#pragma GCC unroll 4
         for (int q = 0; q < COUNT; ++q) held[q] = splat(factor(q));
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; ++v) {
             const Floats next = lanes(v);
-            for (int q = 0; q < COUNT; ++q) acc[q][v] += next * held[q];
+#pragma GCC unroll 4
+            for (int q = 0; q < COUNT; ++q) acc[q][v] = fused(next, held[q], acc[q][v]);
         }
     } else {
         Floats held[VECTORS];
+#pragma GCC unroll 4
         for (int v = 0; v < VECTORS; ++v) held[v] = lanes(v);
 #pragma GCC unroll 8
         for (int q = 0; q < COUNT; ++q) {
             const Floats next = splat(factor(q));
-            for (int v = 0; v < VECTORS; ++v) acc[q][v] += held[v] * next;
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; ++v) acc[q][v] = fused(held[v], next, acc[q][v]);
         }
     }
+}
+
+// Calls use(q, v) for each query and vector of a tile.
+template <int COUNT, int VECTORS, class Use> inline void each_of_tile(const Use &use) {
+#pragma GCC unroll 8
+    for (int q = 0; q < COUNT; ++q)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) use(q, v);
 }
 
 // Pages that some vectors of positions lie in.
@@ -89,12 +101,11 @@ inline void score(const Value *const (&keys)[VECTORS], int width, const float *q
             add_products(acc, factor, lanes);
         }
     }
-    for (int q = 0; q < COUNT; ++q)
-        for (int v = 0; v < VECTORS; ++v) store(scores + q * STRETCH + v * LANES, acc[q][v]);
+    each_of_tile<COUNT, VECTORS>([&](int q, int v) { store(scores + q * STRETCH + v * LANES, acc[q][v]); });
 }
 
 // Of all positions that a tile sees, [COUNT][STRETCH]. While a page's keys are scored, the next one's
-// are fetched, and its values.
+// are fetched, and its own values.
 template <int COUNT, class Value>
 inline void score_all(const Pages<Value> &pages, int head, const Sight &sight, const float *queries, float *scores) {
     constexpr int VECTORS = vectors_for(COUNT, SCORE_SUMS);
@@ -125,40 +136,46 @@ inline std::pair<float, float> soften(float *scores, const Sight &sight, int row
     Floats most = load<Floats>(scores);
     for (int at = LANES; at < padded; at += LANES) most = larger(most, load<Floats>(scores + at));
     const float largest = largest_of(most);
+    const float anchor = largest == -std::numeric_limits<float>::infinity() ? 0.0f : largest;
     Floats total = {};
     for (int at = 0; at < padded; at += LANES) {
-        const Floats weight = exp_of(load<Floats>(scores + at) - largest);
+        const Floats weight = exp_of(load<Floats>(scores + at) - anchor);
         store(scores + at, weight);
         total += weight;
     }
     return {largest, sum_of(total)};
 }
 
-// Mixes some columns of the values of a stretch for COUNT queries.
+// Mixes some columns of the values of positions [first, end) for COUNT queries.
 template <int COUNT, int VECTORS, class Value>
-inline void mix(const Pages<Value> &pages, int head, int column, const Sight &sight, const float *weights,
+inline void mix(const Pages<Value> &pages, int head, int column, int first, int end, const float *weights,
                 float *const *out) {
     Floats acc[COUNT][VECTORS] = {};
-    for (int page = sight.first; page < sight.end; page += PAGE) {
-        const Value *value = pages.values + pages.place(page / PAGE, head) + column;
-        const int some = std::min(PAGE, sight.end - page);
-        for (int position = 0; position < some; ++position, ++weights, value += pages.width) {
+    for (int position = first; position < end;) {
+        const Value *value = pages.values + pages.place(position / PAGE, head) + position % PAGE * pages.width + column;
+        for (const int stop = std::min(end, position / PAGE * PAGE + PAGE); position < stop; ++position, ++weights) {
             const auto factor = [&](int q) { return weights[q * STRETCH]; };
             const auto lanes = [&](int v) { return load_values(value + LANES * v); };
             add_products(acc, factor, lanes);
+            value += pages.width;
         }
     }
-    for (int q = 0; q < COUNT; ++q)
-        for (int v = 0; v < VECTORS; ++v) store(out[q] + column + LANES * v, acc[q][v]);
+    each_of_tile<COUNT, VECTORS>([&](int q, int v) { store(out[q] + column + LANES * v, acc[q][v]); });
 }
 
 template <int COUNT, class Value>
-inline void mix_all(const Pages<Value> &pages, int head, const Sight &sight, const float *weights, float *const *out) {
+inline void mix_all(const Pages<Value> &pages, int head, int first, int end, const float *weights, float *const *out) {
     constexpr int VECTORS = vectors_for(COUNT, MIX_SUMS);
     int column = 0;
     for (; column + VECTORS * LANES <= pages.width; column += VECTORS * LANES)
-        mix<COUNT, VECTORS>(pages, head, column, sight, weights, out);
-    for (; column < pages.width; column += LANES) mix<COUNT, 1>(pages, head, column, sight, weights, out);
+        mix<COUNT, VECTORS>(pages, head, column, first, end, weights, out);
+    for (; column < pages.width; column += LANES) mix<COUNT, 1>(pages, head, column, first, end, weights, out);
+}
+
+inline bool is_finite(const float *numbers, int count) {
+    Floats zeros = {};
+    for (int at = 0; at < count; at += LANES) zeros += load<Floats>(numbers + at) * 0.0f;
+    return sum_of(zeros) == 0.0f;
 }
 
 // What some queries that share one key head see of a stretch. `queries` are scaled already and there
@@ -169,8 +186,7 @@ void see(const Pages<Value> &pages, int head, const Sight &sight, int count, int
          const float *const *queries, std::vector<float> &scratch, float *const *out) {
     const int width = pages.width;
     const size_t numbers = size_t(MOST_SCORED) * (STRETCH + width);
-    if (scratch.size() < numbers) scratch.resize(numbers);
-    float *scores = scratch.data(), *turned = scores + MOST_SCORED * STRETCH;
+    float *scores = grown(scratch, numbers), *turned = scores + MOST_SCORED * STRETCH;
     for (int at = 0; at < PAGE * width; at += 64 / int(sizeof(Value)))
         __builtin_prefetch(pages.keys + pages.place(sight.first / PAGE, head) + at);
     for (int first = 0, some; first < count; first += some) {
@@ -185,17 +201,25 @@ void see(const Pages<Value> &pages, int head, const Sight &sight, int count, int
         }
         for (int q = 0; q < some; q += MOST_MIXED)
             with_count<MOST_MIXED>(std::min(MOST_MIXED, some - q), [&](auto n) {
-                mix_all<n>(pages, head, sight, scores + q * STRETCH, out + first + q);
+                mix_all<n>(pages, head, sight.first, sight.end, scores + q * STRETCH, out + first + q);
             });
+        // A weight of 0 does not keep off what is not finite: rows then mix what they see only.
+        for (int q = 0; q < some; ++q) {
+            const int row = (first + q) / sharing, begin = sight.begin[row];
+            if (!is_finite(out[first + q], width))
+                mix_all<1>(pages, head, begin, sight.until[row], scores + q * STRETCH + begin - sight.first, out + first + q);
+        }
     }
 }
 
-// Joins what a query sees of a stretch to what it has seen before, both as `see` gives them. Not
-// inlined: two copies could be rounded differently.
-[[gnu::noinline]] inline void join(float *seen, const float *next, int width) {
+// Joins what a query sees of a stretch to what it has seen before, both as `see` gives them.
+inline void join(float *seen, const float *next, int width) {
     const float most = std::max(seen[width], next[width]);
-    const float own = exp_of(splat(seen[width] - most))[0], other = exp_of(splat(next[width] - most))[0];
-    for (int at = 0; at < width; at += LANES)
-        store(seen + at, load<Floats>(seen + at) * own + load<Floats>(next + at) * other);
-    seen[width] = most, seen[width + 1] = seen[width + 1] * own + next[width + 1] * other;
+    const auto share = [&](float largest) { return largest == most ? 1.0f : exp_of(splat(largest - most))[0]; };
+    const Floats own = splat(share(seen[width])), other = splat(share(next[width]));
+    const auto joined = [&](const float *a, const float *b) {
+        return fused(load<Floats>(a), own, load<Floats>(b) * other);
+    };
+    for (int at = 0; at < width; at += LANES) store(seen + at, joined(seen + at, next + at));
+    seen[width] = most, seen[width + 1] = fused(splat(seen[width + 1]), own, splat(next[width + 1]) * other)[0];
 }

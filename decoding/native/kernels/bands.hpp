@@ -39,25 +39,24 @@ template <class Value> struct Attention {
     float *out;
 
     void operator()(Pool &pool, bool opened, int threads, BandSpace &space) const {
-        constexpr int FEW = 4;  // bands of each thread
+        constexpr size_t FEW = 4, MOST_PARTS = 1 << 22;  // bands of each thread; numbers, 16 MB of them
         const size_t parts = find_bands(space.bands);
         const std::vector<Band> &bands = space.bands;
-        if (!opened || bands.size() >= size_t(FEW) * threads) {
+        if (!opened || bands.size() >= FEW * std::min(threads, Pool::MOST_THREADS) || parts > MOST_PARTS) {
             pool.each(opened, int(bands.size()), [&](int index) {
                 const Band &band = bands[index];
-                thread_local std::vector<float> seen, next;
-                const size_t size = part_size(band);
-                if (seen.size() < size) seen.resize(size), next.resize(size);
+                thread_local std::vector<float> seen_space, next_space;
+                float *seen = grown(seen_space, part_size(band)), *next = grown(next_space, part_size(band));
                 for (int stretch = band.begin; stretch < band.end; ++stretch) {
-                    see_stretch(band, stretch, next.data());
-                    add_stretch(band, stretch, next.data(), seen.data());
+                    see_stretch(band, stretch, next);
+                    add_stretch(band, stretch, next, seen);
                 }
-                finish(band, seen.data());
+                finish(band, seen);
             });
             return;
         }
         divide(bands, space.pieces);
-        if (space.parts.size() < parts) space.parts.resize(parts);
+        grown(space.parts, parts);
         const auto part = [&](const Band &band, int stretch) {
             return space.parts.data() + band.parts + size_t(stretch - band.begin) * part_size(band);
         };
@@ -67,11 +66,10 @@ template <class Value> struct Attention {
         });
         pool.each(opened, int(bands.size()), [&](int index) {
             const Band &band = bands[index];
-            thread_local std::vector<float> seen;
-            if (seen.size() < part_size(band)) seen.resize(part_size(band));
-            for (int stretch = band.begin; stretch < band.end; ++stretch)
-                add_stretch(band, stretch, part(band, stretch), seen.data());
-            finish(band, seen.data());
+            thread_local std::vector<float> seen_space;
+            float *seen = grown(seen_space, part_size(band));
+            for (int stretch = band.begin; stretch < band.end; ++stretch) add_stretch(band, stretch, part(band, stretch), seen);
+            finish(band, seen);
         });
     }
 

@@ -53,6 +53,11 @@ template <int BITS> inline void fetch_ahead(const uint8_t *group) {
         __builtin_prefetch(group + GROUPS_AHEAD * group_bytes(BITS) + byte);
 }
 
+template <class T> T *grown(std::vector<T> &v, size_t size) {
+    if (v.size() < size) v.resize(size);
+    return v.data();
+}
+
 inline int padded(int width) { return (width + GROUP - 1) / GROUP * GROUP; }
 
 struct Linear {
@@ -76,8 +81,7 @@ template <int PLANES> class Rows {
     void resize(int count, int inputs) {
         count_ = count, groups_ = inputs / GROUP;
         const size_t numbers = size_t(count + PANEL) * groups_;
-        if (bytes_.size() < numbers * BYTES) bytes_.resize(numbers * BYTES);
-        if (scales_.size() < numbers) scales_.resize(numbers), sums_.resize(numbers);
+        grown(bytes_, numbers * BYTES), grown(scales_, numbers), grown(sums_, numbers);
     }
     // Rows of the panel that `row` is in, which is how far apart its groups lie.
     int stride(int row) const { return std::min(PANEL, count_ - row / PANEL * PANEL); }
@@ -97,7 +101,7 @@ template <int PLANES> class Rows {
             Floats most_lanes = {};
             for (int v = 0; v < VECTORS; ++v) {
                 most_lanes = larger(most_lanes, size_of(load<Floats>(at + v * LANES)));
-                poison[v] += load<Floats>(at + v * LANES) * 0.0f;
+                poison[v] = fused(load<Floats>(at + v * LANES), Floats{}, poison[v]);
             }
             const float largest = largest_of(most_lanes);
             // Less than this is nothing: its inverse would be infinite.
@@ -106,7 +110,7 @@ template <int PLANES> class Rows {
             Ints whole[VECTORS], sum = {};
             for (int v = 0; v < VECTORS; ++v) {
                 // 1.5 * 2**23 rounds to the nearest whole number, ties to even.
-                whole[v] = (Ints)(load<Floats>(at + v * LANES) * inverse + 12582912.0f) - 0x4b400000;
+                whole[v] = (Ints)fused(load<Floats>(at + v * LANES), splat(inverse), splat(12582912.0f)) - 0x4b400000;
                 sum += whole[v];
             }
             split(whole, bytes_.data() + own * BYTES);
@@ -207,7 +211,7 @@ inline Tile<COUNT, VECTORS> multiply(const Linear &linear, const uint8_t *block,
                         held[row][v] = total << 7;
                     } else {
                         const Ints whole = plane == 1 ? held[row][v] + total : total;
-                        acc[row][v] += to_float(whole) * (scales[row] * weight) * d[v];
+                        acc[row][v] = fused(to_float(whole) * (scales[row] * weight), d[v], acc[row][v]);
                     }
                 }
             }
@@ -216,7 +220,7 @@ inline Tile<COUNT, VECTORS> multiply(const Linear &linear, const uint8_t *block,
         for (int v = 0; v < VECTORS; ++v) {
             const Floats m = BITS == 4 ? load_values(numbers + COLUMNS + LANES * v) : d[v] * -128.0f;
 #pragma GCC unroll 8
-            for (int row = 0; row < COUNT; ++row) acc[row][v] += m * sums[row];
+            for (int row = 0; row < COUNT; ++row) acc[row][v] = fused(m, splat(sums[row]), acc[row][v]);
         }
         block += group_bytes(BITS), bytes += stride * BYTES, scales += stride, sums += stride;
     }

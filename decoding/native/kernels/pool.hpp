@@ -1,7 +1,7 @@
 // Splits loops over a few threads that spin while a forward is under way, and soon sleep behind it.
 //
-// Threads claim indices one by one, so one that is late, or that the system has put to sleep,
-// holds up nobody: the others do its share. Which thread does what never changes a result.
+// A thread that is late, or that the system has put to sleep, holds up the others with what it has
+// taken only: they do the rest of its share. Which thread does what never changes a result.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 #include <mutex>
 #include <pthread.h>
 #include <sched.h>
-#include <system_error>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -39,8 +39,8 @@ class Pool {
                 threads_.emplace_back([this, number] { serve(number); });
                 threads_.back().detach();
             }
-        } catch (const std::system_error &) {
-            // Those there are do the work.
+        } catch (const std::exception &) {
+            // No thread or no memory to be had: those there are do the work.
         }
         helpers_.store(count - 1, std::memory_order_release);
         wake_.notify_all();
@@ -54,6 +54,7 @@ class Pool {
 
     // Runs body(index) for each index in [0, count) and returns when all are done. Each thread has a
     // share of neighbouring indices and goes through it upwards; then it takes others' last ones.
+    // Raises `std::bad_alloc` where a body of any thread did, when no thread runs one any more.
     template <class Body> void each(bool opened, int count, const Body &body) {
         if (!opened || count == 1 || count > int(Share::MASK)) {
             for (int index = 0; index < count; ++index) body(index);
@@ -64,18 +65,20 @@ class Pool {
         context_.store(&body, std::memory_order_relaxed);
         done_.store(0, std::memory_order_relaxed);
         ++epoch_;
-        const int threads = helpers_.load(std::memory_order_relaxed) + 1;
+        const int threads = std::min(helpers_.load(std::memory_order_relaxed) + 1, count);
         for (int64_t number = threads - 1; number >= 0; --number)  // one's own at last
             shares_[number].left.store(Share::of(epoch_, count * number / threads, count * (number + 1) / threads),
                                        std::memory_order_release);
         work(0, threads);
         for (unsigned turn = 1; done_.load(std::memory_order_acquire) != count; ++turn) wait(turn);
+        if (failed_.exchange(false, std::memory_order_relaxed)) throw std::bad_alloc();
     }
+
+    static constexpr int MOST_THREADS = 64;
 
   private:
     using Run = void (*)(const void *, int);
     static constexpr int LINGER = 1 << 14;  // pauses, some 0.3 ms: spinning longer delays an event loop
-    static constexpr int MOST_THREADS = 64;
 
     // Of which loop, the next index to take and the one behind the last, changed as one: whoever is
     // late for a loop cannot take an index of the following one for its own.
@@ -101,15 +104,22 @@ class Pool {
         std::atomic<uint64_t> left{0};
     };
 
+    void run(int index, int end) noexcept {
+        try {
+            for (; index < end; ++index)
+                run_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed), index);
+        } catch (...) {  // only memory can be missing; what is left of the loop is of no use
+            failed_.store(true, std::memory_order_relaxed);
+        }
+    }
+
     // Thread `number` does what is left of a loop.
     void work(int number, int threads) {
         int finished = 0;
         for (int other = 0; other < threads; ++other) {
             Share &share = shares_[(number + other) % threads];
             int some = 0;
-            for (int index; (index = share.take(other > 0, some)) >= 0; finished += some)
-                for (int at = index; at < index + some; ++at)
-                    run_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed), at);
+            for (int index; (index = share.take(other > 0, some)) >= 0; finished += some) run(index, index + some);
         }
         // Told once: the counter's cache line travels between the threads.
         if (finished) done_.fetch_add(finished, std::memory_order_release);
@@ -146,6 +156,7 @@ class Pool {
     std::atomic<int> helpers_{0};
     std::atomic<Run> run_{nullptr};
     std::atomic<const void *> context_{nullptr};
+    std::atomic<bool> failed_{false};
     uint64_t epoch_ = 0;
     alignas(64) std::atomic<int> done_{0};
     Share shares_[MOST_THREADS];

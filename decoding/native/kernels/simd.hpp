@@ -44,6 +44,22 @@ template <class V> inline V load(const void *at) {
 
 template <class V> inline void store(void *at, V v) { std::memcpy(at, &v, sizeof v); }
 
+// a * b + c, rounded once where the processor can. Nothing else is fused (the builds say so): left to
+// itself, a compiler may fuse in one instance of a template and not in another, and rows would differ.
+inline Floats fused(Floats a, Floats b, Floats c) {
+#if defined(__AVX512VNNI__)
+    return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+    return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__FP_FAST_FMAF)
+    Floats sum;
+    for (int lane = 0; lane < LANES; ++lane) sum[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
+    return sum;
+#else
+    return a * b + c;
+#endif
+}
+
 inline Floats splat(float x) { return x - Floats{}; }
 inline Bytes splat_byte(uint8_t x) { return x - Bytes{}; }
 inline Floats to_float(Ints v) { return __builtin_convertvector(v, Floats); }
@@ -200,16 +216,13 @@ inline float largest_of(Floats v) {
 // e**x for x <= 88: 2**n times a polynomial (the Cephes library's coefficients) of the rest; 0
 // below the smallest normal number.
 inline Floats exp_of(Floats x) {
-    const Floats shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2**23 rounds to whole
+    const Floats shifted = fused(x, splat(1.44269504088896341f), splat(12582912.0f));  // 1.5 * 2**23 rounds to whole
     const Floats whole = shifted - 12582912.0f;
-    Floats rest = x - whole * 0.693359375f;
-    rest = rest - whole * -2.12194440e-4f;
-    Floats series = rest * 1.9875691500e-4f + 1.3981999507e-3f;
-    series = series * rest + 8.3334519073e-3f;
-    series = series * rest + 4.1665795894e-2f;
-    series = series * rest + 1.6666665459e-1f;
-    series = series * rest + 5.0000001201e-1f;
-    series = series * (rest * rest) + rest + 1.0f;
+    const Floats rest = fused(whole, splat(2.12194440e-4f), fused(whole, splat(-0.693359375f), x));
+    Floats series = fused(rest, splat(1.9875691500e-4f), splat(1.3981999507e-3f));
+    for (const float next : {8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        series = fused(series, rest, splat(next));
+    series = fused(series, rest * rest, rest) + 1.0f;
     const Ints exponent = (((Ints)shifted - 0x4b400000) + 127) << 23;
     const Floats value = series * (Floats)exponent;
     return x < -87.0f ? Floats{} : value;

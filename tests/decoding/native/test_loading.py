@@ -150,3 +150,19 @@ def test_a_build_of_another_version_is_not_loaded(tmp_path: Path) -> None:
     target = tmp_path / f"_portable{SUFFIX}"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", target, source], check=True)
     assert list(builds(tmp_path)) == []
+
+
+def test_builds_are_told_apart_by_what_they_contain(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(library.build_id.__wrapped__()) == 24
+    built = builds()
+    ids = set()
+    for each in built:
+        monkeypatch.setattr(library, "library", lambda each=each: each)
+        ids.add(library.build_id.__wrapped__())
+    assert len(ids) == len(built)
+
+    def gone() -> NoReturn:
+        raise NativeUnavailable("it was not built")
+
+    monkeypatch.setattr(library, "library", gone)
+    assert library.build_id.__wrapped__() == ""

@@ -174,6 +174,7 @@ LONG_CONFIGS = {
     "all": replace(CONFIGS["llama-even"], num_layers=1, windows=(None,)),
     "windows": replace(CONFIGS["llama-odd"], windows=(140, 7)),
     "sharing": replace(CONFIGS["llama-sharing"], windows=(129,)),
+    "alone": CONFIGS["qwen3"],  # a query of each key head
 }
 
 
@@ -208,6 +209,50 @@ def test_long_contexts_are_read_the_same_by_few_rows_and_by_many(
         assert torch.equal(store[slots[:LONG]], alone.stored[index])
 
 
+@pytest.mark.parametrize("start", [119, 127, 130])
+def test_branches_about_the_end_of_a_stretch(long_subject: Subject, start: int) -> None:
+    alone, network = long_subject.sequences[0], long_subject.network
+    tokens, slots = alone.tokens, list(range(LONG))
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        storage = nan_cache(network, 3 * 304)
+        network.forward(forward_batch([Part(tokens[:start], slots, read=[])]), storage)
+        parts = [Part([*tokens[start : start + 5], 70, 70], slots, start)]
+        for number, shared in enumerate((1, 4), 1):
+            at = start + shared
+            own = [*slots[:at], *(slot + number * 304 for slot in slots[at:])]
+            parts.append(Part(tokens[at : at + 6], own, at, is_branch=True))
+        found = network.forward(forward_batch(parts), storage).split([7, 6, 6])
+        assert torch.equal(found[0][:5], alone.logits_RV[start : start + 5])
+        for part, logits_RV in zip(parts[1:], found[1:], strict=True):
+            assert torch.equal(logits_RV, alone.logits_RV[part.start : part.start + 6])
+
+
+@pytest.mark.parametrize("window", [1, 7, 128, 129])
+def test_windows_that_begin_in_another_stretch(window: int, build: ctypes.CDLL) -> None:
+    config = replace(CONFIGS["llama-even"], num_layers=1, windows=(window,))
+    subject = Subject(config, Precision.COARSE, build, 280, (False,))
+    alone, network = subject.sequences[0], subject.network
+    for rows in (3, 8, 20):
+        torch.set_num_threads(2)
+        storage, slots = nan_cache(network, 288), range(280)
+        network.forward(forward_batch([Part(alone.tokens[:120], slots, read=[])]), storage)
+        for start in range(120, 280 - rows, rows):
+            part = Part(alone.tokens[start : start + rows], slots, start)
+            found_RV = network.forward(forward_batch([part]), storage)
+            assert torch.equal(found_RV, alone.logits_RV[start : start + rows])
+
+
+def test_more_threads_than_work_and_fewer_again(build: ctypes.CDLL) -> None:
+    subject = Subject(CONFIGS["llama-odd"], Precision.COARSE, build, LENGTH, (False,))
+    alone, network = subject.sequences[0], subject.network
+    for threads in (70, 2, 70, 5):
+        torch.set_num_threads(threads)
+        storage = nan_cache(network, LENGTH)
+        found_RV = network.forward(forward_batch([Part(alone.tokens, range(LENGTH))]), storage)
+        assert torch.equal(found_RV, alone.logits_RV)
+
+
 @pytest.mark.parametrize("start", [100, 128, 250])
 def test_a_block_over_several_stretches(long_subject: Subject, start: int) -> None:
     alone, network = long_subject.sequences[0], long_subject.network
@@ -225,7 +270,7 @@ def test_a_block_over_several_stretches(long_subject: Subject, start: int) -> No
 
 
 def test_more_rows_than_a_panel_holds(build: ctypes.CDLL) -> None:
-    """Rows lie in panels of up to 96; sums of many sequences still are those of each."""
+    """Rows lie in panels; sums of many sequences still are those of each."""
     plain = random_network(CONFIGS["llama-odd"], rank=5)
     for precision in Precision:
         network = NativeTransformer(

@@ -87,6 +87,27 @@ def test_long_contexts(precision: Precision, build: ctypes.CDLL) -> None:
     assert error_of(found_RV, right_RV) < TOLERANCE[precision]
 
 
+@precisions
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_few_rows_behind_a_long_context(
+    threads: int, precision: Precision, build: ctypes.CDLL
+) -> None:
+    """Few rows are divided by what they see, and of the last layer only those that are read."""
+    plain = random_network(replace(LLAMA, windows=(None, 300)))
+    network = NativeTransformer(plain.config, plain.parameters, "", None, precision, build)
+    tokens, storages = tokens_of(520), (nan_cache(network, 528), plain.allocate_cache(528))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for start, end, read in ((0, 509, []), (509, 510, [0]), (510, 520, [2, 9])):
+            batch = forward_batch([Part(tokens[start:end], range(528), start, read=read)])
+            found_RV = network.forward(batch, storages[0])
+            right_RV = plain.forward(batch, storages[1])
+            assert not read or error_of(found_RV, right_RV) < TOLERANCE[precision]
+    finally:
+        torch.set_num_threads(before)
+
+
 def tiny(
     precision: Precision = Precision.FINE, build: ctypes.CDLL | None = None
 ) -> NativeTransformer:
@@ -184,6 +205,28 @@ def test_what_is_not_finite_stays_visible(
     after_RV = network.forward(forward_batch([Part([7, 3], range(32), 2)]), storage)
     assert before_RV.isfinite().all()
     assert not after_RV.isfinite().any()
+    at_once_RV = network.forward(
+        forward_batch([Part([1, 2, 7], range(32))]), nan_cache(network, 32)
+    )
+    assert torch.equal(at_once_RV[:2], before_RV)
+    assert not at_once_RV[2].isfinite().any()
+
+
+@precisions
+def test_what_is_not_finite_is_not_seen_from_outside_its_window(
+    precision: Precision, build: ctypes.CDLL
+) -> None:
+    """Also in one forward, and where a window ends within a page and a stretch."""
+    plain = random_network(replace(LLAMA, windows=(4, 4)))
+    damaged_VE = plain.parameters.embedding_VE.clone()
+    damaged_VE[7, 3] = torch.nan
+    parameters = replace(plain.parameters, embedding_VE=damaged_VE)
+    network = NativeTransformer(plain.config, parameters, "", None, precision, build)
+    tokens = [1 + at % 5 for at in range(150)]
+    tokens[126] = 7
+    found_RV = network.forward(forward_batch([Part(tokens, range(160))]), nan_cache(network, 160))
+    damaged = [row for row in range(150) if not found_RV[row].isfinite().all()]
+    assert damaged == list(range(126, 126 + 2 * 3 + 1))  # of two layers
 
 
 @precisions
