@@ -403,13 +403,10 @@ class Agent(Generic[DepsT, OutputT]):
         session: str | None = None,
     ) -> Run:
         check_messages(history, get_args(Message))
-        check_kind("usage_limits", limits, UsageLimits, "UsageLimits(...)")
-        check_kind("settings", settings, ModelSettings, "ModelSettings(...)")
-        check_kind("cancel", cancel, CancelToken, "a CancelToken()")
+        _check_bounds(limits, settings, timeout, cancel)
         check_kind("session", session, str, "the name of a session")
         if session is not None and history:
             raise ValueError("give a session or a message_history, not both")
-        check_seconds("timeout", timeout)
         run_id = uuid.uuid4().hex
         stand_in = self._stand_in()
         return Run.open(
@@ -437,8 +434,10 @@ class Agent(Generic[DepsT, OutputT]):
         timeout: float | None,
         cancel: CancelToken | None,
     ) -> Run:
-        check_seconds("timeout", timeout)
+        _check_bounds(limits, settings, timeout, cancel)
         check_kind("approvals", approvals, Mapping, "decisions by call id, such as {id: True}")
+        if not isinstance(on_unknown, OnUnknown):
+            raise TypeError(f"on_unknown is {on_unknown!r}; give a member of OnUnknown")
         stand_in = self._stand_in()
         return Run.open(
             stand_in.definition,
@@ -452,6 +451,18 @@ class Agent(Generic[DepsT, OutputT]):
             run_id=run_id,
             journal=stand_in.definition.resumed_journal(run_id, approvals, review, on_unknown),
         )
+
+
+def _check_bounds(
+    limits: UsageLimits | None,
+    settings: ModelSettings | None,
+    timeout: float | None,
+    cancel: CancelToken | None,
+) -> None:
+    check_kind("usage_limits", limits, UsageLimits, "UsageLimits(...)")
+    check_kind("settings", settings, ModelSettings, "ModelSettings(...)")
+    check_kind("cancel", cancel, CancelToken, "a CancelToken()")
+    check_seconds("timeout", timeout)
 
 
 def _output(output_type: Any, output: Any) -> Any:

@@ -6,7 +6,10 @@ as one `data:` line of a text/event-stream.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from agentkit.decisions import PendingReason
 from agentkit.errors import (
@@ -127,7 +130,7 @@ class AgUiEncoder:
             case RetryRequested() | ModelFailed() | HistoryCompacted():
                 yield _told(event)
             case RunFinished(output):
-                result = lenient_json(output)
+                result = _shown(output)
                 success = {"type": "success"}
                 yield self._run("RUN_FINISHED", result=result, outcome=success, **self._spent())
 
@@ -168,13 +171,17 @@ class AgUiEncoder:
                 place = None if open_path is None else list(open_path)
                 return {
                     "type": "STATE_SNAPSHOT",
-                    "snapshot": {"step": self._step_name, "output": value, "openPath": place},
+                    "snapshot": {
+                        "step": self._step_name,
+                        "output": _finite(value),
+                        "openPath": place,
+                    },
                 }
             case PlanMade(_, content):
                 kind = "PLAN"
             case Reflected(_, content):
                 kind = "REFLECTION"
-        shown = lenient_json(content)
+        shown = _shown(content)
         return {
             "type": "ACTIVITY_SNAPSHOT",
             "messageId": f"{self._message_id}-{kind.lower()}",
@@ -301,7 +308,7 @@ def _waits(error: RunPaused) -> dict[str, Any]:
     """The outcome of a run that waits."""
     if isinstance(error, ReviewRequired | UnknownOutput):
         reason = "review" if isinstance(error, ReviewRequired) else PendingReason.UNKNOWN.value
-        shown = lenient_json(error.output)
+        shown = _shown(error.output)
         interrupts = [{"id": "review", "reason": reason, "metadata": {"output": shown}}]
     else:
         interrupts = [
@@ -314,6 +321,23 @@ def _waits(error: RunPaused) -> dict[str, Any]:
             for each in error.pending
         ]
     return {"type": "interrupt", "interrupts": interrupts}
+
+
+def _shown(value: Any) -> Any:
+    return _finite(lenient_json(value))
+
+
+def _finite(value: Any) -> Any:
+    """The JSON value with "NaN", "Infinity" and "-Infinity" for what JSON has no numbers for."""
+    match value:
+        case float() if not isfinite(value):
+            return from_json(to_json(value, inf_nan_mode="strings"))
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list():
+            return [_finite(each) for each in value]
+        case _:
+            return value
 
 
 def _custom(name: str, value: AgUiEvent) -> AgUiEvent:

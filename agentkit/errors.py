@@ -9,6 +9,7 @@ AgentError
   ModelError             the model cannot be reached, loaded or used
     ModelTimeout         the model's answer took too long
     RemoteModelError     a model behind HTTP gave no answer (carries the status)
+    ModelBroken          the model itself does not work, whatever it is asked
   OutputRetriesExceeded  the model's: no valid output within the allowed retries
   ToolRetriesExceeded    the model's: no valid call of a tool within its retries
   UsageLimitExceeded     a limit of this run was reached (carries the history so far)
@@ -132,6 +133,10 @@ class RemoteModelError(ModelError):
         )
         self.model = model
         self.status = status
+
+
+class ModelBroken(ModelError):
+    """The model itself does not work, whatever it is asked: its weights, or what runs them."""
 
 
 class OutputRetriesExceeded(AgentError):

@@ -14,6 +14,7 @@ from agentkit.models.base import (
     ToolCallPart,
     ToolCallStart,
 )
+from agentkit.models.untold import Untold
 from agentkit.partial import PartialReader
 from agentkit.run import Run
 
@@ -53,15 +54,15 @@ class Listener:
 
     async def _listen(self, request: ModelRequest) -> ModelResponse:
         run, response = self._run, None
-        model = run.model
+        model, untold = run.model, Untold()
         async with run.journal.stream(model, request, run.messages) as parts:
             async for part in parts:
                 # The whole answer too: by now a log has it, so it is not asked for again.
                 self.said_something = True
+                for each in untold.completed(part):
+                    self._tell(each)
                 if isinstance(part, ModelResponse):
                     response = part
-                else:
-                    self._tell(part)
         if response is None:
             raise ModelError(f"model {model.name!r} ended without a ModelResponse")
         return response

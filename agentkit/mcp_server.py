@@ -13,6 +13,8 @@ from agentkit.agent import Agent
 from agentkit.context import RunContext
 from agentkit.definition import toolbox
 from agentkit.errors import AgentError, ToolDefinitionError, ToolError, UnknownTool
+from agentkit.gate import ReadyCall, attempt, outcome_of
+from agentkit.journal import CallOutcome
 from agentkit.tool import Tool
 from agentkit.unicode import as_unicode
 from agentkit.usage import Usage
@@ -43,7 +45,8 @@ async def serve_mcp(
     and one that a client cancels is cancelled. Arguments are checked as in a run. What a tool
     raises as `ToolError`, a time-out included, goes to the client as the call's error;
     anything else is logged on stderr, and the client is told only that the tool failed. What
-    tools print goes to stderr, since stdout belongs to the protocol.
+    tools print goes to stderr, since stdout belongs to the protocol. Of a result longer than its
+    tool's `max_result_chars` the client sees the start and the end.
 
     Each call has a `RunContext` of its own with `deps`, the name of the tool, no messages and
     no usage. Nobody is asked before a tool runs: that is the client's to do. So an agent's tools
@@ -103,19 +106,21 @@ class _Serving:
         self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
         try:
-            return _result(await self._called(params.name, params.arguments or {}))
-        except ToolError as error:
-            return _result(str(error), is_error=True)
+            outcome = await self._called(params.name, params.arguments or {})
+        except ToolError as error:  # no such tool, or not with these arguments
+            outcome = outcome_of(error)
         except AgentError:
             logger.exception("tool %r failed", params.name)
             return _result(f"tool {params.name!r} failed; the server's log says why", is_error=True)
+        return _result(outcome.content, is_error=outcome.is_error)
 
-    async def _called(self, name: str, arguments: dict[str, Any]) -> str:
+    async def _called(self, name: str, arguments: dict[str, Any]) -> CallOutcome:
         if name not in self.tools:
             raise UnknownTool(name, self.tools)
         tool = self.tools[name]
         context = RunContext(self.deps, self._run_id, Usage(), (), tool.name, uuid4().hex)
-        return await tool.call(tool.validate(json.dumps(arguments)), context)
+        ready = ReadyCall(tool, tool.validate(json.dumps(arguments)))
+        return (await attempt(ready, context)).outcome
 
 
 def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from referencing._core import Resolver
 
 _MAX_MESSAGE = 200
+_MOST_KEPT = 2**16  # letters of a schema: requests bring up to 16 MiB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,10 +91,15 @@ def raw_arguments(tool: str, schema: dict[str, Any]) -> RawArguments:
 def schema_problem(schema: dict[str, Any]) -> str | None:
     """What is wrong with `schema` under Draft 2020-12, or the draft that its `$schema` names; None
     for a JSON Schema. References are not followed."""
-    return _problem_in(json.dumps(schema))
+    text = json.dumps(schema)
+    return _known_problem_in(text) if len(text) <= _MOST_KEPT else _problem_in(text)
 
 
 @functools.lru_cache(maxsize=256)  # a check takes milliseconds, and agents send the same again
+def _known_problem_in(text: str) -> str | None:
+    return _problem_in(text)
+
+
 def _problem_in(text: str) -> str | None:
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for

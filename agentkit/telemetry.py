@@ -64,7 +64,9 @@ class Telemetry:
         if not _has_api:
             yield _as_it_is
             return
-        spans = _Spans(trace.get_tracer("agentkit", None, self.tracer_provider), self.content)
+        meter = _Meter(usage)
+        tracer = trace.get_tracer("agentkit", None, self.tracer_provider)
+        spans = _Spans(tracer, self.content, meter)
         attributes: dict[str, Value] = {
             names.OPERATION_NAME: names.INVOKE_AGENT,
             names.PROVIDER_NAME: _provider(definition.model),
@@ -76,13 +78,31 @@ class Telemetry:
             try:
                 yield spans.watching
             finally:
-                span.set_attributes(_run_figures(usage()))
+                span.set_attributes(_run_figures(usage(), meter.known))
+
+
+class _Meter:
+    """What a run had used up before anything was done here: what its log told again, and an
+    earlier span has counted."""
+
+    def __init__(self, usage: Callable[[], Usage]) -> None:
+        self._usage = usage
+        self._known: Usage | None = None
+
+    @property
+    def known(self) -> Usage:
+        """All there is, while nothing was done."""
+        return self._usage() if self._known is None else self._known
+
+    def begin(self) -> None:
+        self._known = self.known
 
 
 @dataclass(frozen=True, slots=True)
 class _Spans:
     tracer: "Tracer"
     content: bool
+    meter: _Meter
 
     def watching(self, definition: Definition) -> Definition:
         """The same agent, whose model and tools open spans."""
@@ -133,6 +153,7 @@ class _WatchedModel:
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelEvent]]:
+        self.spans.meter.begin()
         provider = _provider(self.model)
         kind = trace.SpanKind.INTERNAL if provider == _IN_PROCESS else trace.SpanKind.CLIENT
         attributes = {
@@ -187,6 +208,7 @@ class _WatchedTool(Tool):
 
     @contextmanager
     def _span(self, arguments: dict[str, Any], context: RunContext[Any]) -> Iterator["Span"]:
+        self.spans.meter.begin()
         attributes = {
             names.OPERATION_NAME: names.EXECUTE_TOOL,
             names.TOOL_NAME: self.name,
@@ -259,13 +281,14 @@ def _response_attributes(response: ModelResponse) -> dict[str, Value]:
     return attributes
 
 
-def _run_figures(usage: Usage) -> dict[str, Value]:
+def _run_figures(usage: Usage, known: Usage) -> dict[str, Value]:
+    """Turns and calls are those of the whole run, tokens what this span has cost."""
     return {
         names.RUN_TURNS: usage.turns,
         names.RUN_TOOL_CALLS: usage.tool_calls,
-        names.USAGE_INPUT_TOKENS: usage.input_tokens,
-        names.USAGE_OUTPUT_TOKENS: usage.output_tokens,
-        names.USAGE_CACHE_READ_TOKENS: usage.cached_input_tokens,
+        names.USAGE_INPUT_TOKENS: usage.input_tokens - known.input_tokens,
+        names.USAGE_OUTPUT_TOKENS: usage.output_tokens - known.output_tokens,
+        names.USAGE_CACHE_READ_TOKENS: usage.cached_input_tokens - known.cached_input_tokens,
     }
 
 

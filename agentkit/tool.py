@@ -204,7 +204,8 @@ class Tool(Generic[P, R]):
         An `async def` runs on the event loop; any other function in a thread, which goes on
         unseen after a time-out or a cancellation, since threads cannot be stopped. Does not
         change the tool. Raises `ToolTimeout`, `ToolResultError`, the function's own
-        `ToolError`s as they are, and `ToolCrashed` from anything else it raises.
+        `ToolError`s as they are, and `ToolCrashed` from anything else it raises, `SystemExit`
+        included.
         """
         return cast("str", await self._invoke(arguments, context, self._text))
 
@@ -238,7 +239,7 @@ class Tool(Generic[P, R]):
             yield
         except (ToolError, ToolResultError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a tool may not end the program around it
             raise ToolCrashed(self.name, error) from error
 
 

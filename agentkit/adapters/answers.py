@@ -59,5 +59,5 @@ def _plain(arguments: str) -> str:
     """The arguments however a framework writes them."""
     try:
         return json.dumps(json.loads(arguments), sort_keys=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments

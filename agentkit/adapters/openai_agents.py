@@ -13,6 +13,7 @@ from agentkit.adapters.answers import Answers
 from agentkit.adapters.chat import json_output, messages_of, tool_of
 from agentkit.messages import AssistantMessage, Message, ToolMessage
 from agentkit.models import base
+from agentkit.models.untold import Untold
 
 try:
     import agents
@@ -179,21 +180,23 @@ class OpenAIAgentsModel(agents.Model):
         self, request: base.ModelRequest
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         indices: dict[str, int] = {}
+        untold = Untold()
         async with self._model.stream(request) as parts:
             async for part in parts:
-                match part:
-                    case base.TextPart(text):
-                        yield self._chunk({"content": text})
-                    case base.ToolCallStart(call_id, name):
-                        indices[call_id] = len(indices)
-                        yield self._chunk(
-                            _call(indices[call_id], {"name": name, "arguments": ""}, call_id)
-                        )
-                    case base.ToolCallPart(call_id, arguments):
-                        yield self._chunk(_call(indices[call_id], {"arguments": arguments}))
-                    case base.ModelResponse():
-                        self._answers.keep(part.message)
-                        yield self._end(part)
+                for each in untold.completed(part):
+                    match each:
+                        case base.TextPart(text):
+                            yield self._chunk({"content": text})
+                        case base.ToolCallStart(call_id, name):
+                            indices[call_id] = len(indices)
+                            yield self._chunk(
+                                _call(indices[call_id], {"name": name, "arguments": ""}, call_id)
+                            )
+                        case base.ToolCallPart(call_id, arguments):
+                            yield self._chunk(_call(indices[call_id], {"arguments": arguments}))
+                        case base.ModelResponse():
+                            self._answers.keep(each.message)
+                            yield self._end(each)
 
     def _chunk(
         self,

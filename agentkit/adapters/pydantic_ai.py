@@ -11,6 +11,7 @@ from agentkit.adapters.answers import Answers
 from agentkit.adapters.chat import definition, json_output
 from agentkit.errors import ModelError
 from agentkit.models import base
+from agentkit.models.untold import Untold
 
 try:
     from pydantic_ai import RunContext
@@ -151,6 +152,7 @@ class _Streamed(StreamedResponse):
     parts: AsyncIterator[base.ModelEvent]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     closed: bool = False
+    untold: Untold = field(default_factory=Untold)
 
     @property
     def model_name(self) -> str:
@@ -175,8 +177,9 @@ class _Streamed(StreamedResponse):
     async def _get_event_iterator(self) -> AsyncIterator[theirs.ModelResponseStreamEvent]:
         with self.adapter._failures_named():
             while not self.closed and (part := await anext(self.parts, None)) is not None:
-                for event in self._events(part):
-                    yield event
+                for each in self.untold.completed(part):
+                    for event in self._events(each):
+                        yield event
 
     def _events(self, part: base.ModelEvent) -> Iterator[theirs.ModelResponseStreamEvent]:
         manager = self._parts_manager

@@ -8,6 +8,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from agentkit.adapters.chat import json_output, messages_of, tool_of
 from agentkit.errors import ModelError
 from agentkit.models import base
+from agentkit.models.untold import Untold
 
 try:
     import smolagents
@@ -87,19 +88,21 @@ class SmolagentsModel(smolagents.Model):  # type: ignore[misc]  # smolagents is 
         self, portal: BlockingPortal, request: base.ModelRequest
     ) -> Iterator[ChatMessageStreamDelta]:
         indices: dict[str, int] = {}
+        untold = Untold()
         with portal.wrap_async_context_manager(self._model.stream(request)) as parts:
             while (part := portal.call(anext, parts, None)) is not None:
-                match part:
-                    case base.TextPart(text):
-                        yield ChatMessageStreamDelta(content=text)
-                    case base.ToolCallStart(call_id, name):
-                        indices[call_id] = len(indices)
-                        yield _call(indices[call_id], name, "", call_id)
-                    case base.ToolCallPart(call_id, arguments):
-                        yield _call(indices[call_id], "", arguments)
-                    case base.ModelResponse():
-                        usage = TokenUsage(part.usage.input_tokens, part.usage.output_tokens)
-                        yield ChatMessageStreamDelta(token_usage=usage)
+                for each in untold.completed(part):
+                    match each:
+                        case base.TextPart(text):
+                            yield ChatMessageStreamDelta(content=text)
+                        case base.ToolCallStart(call_id, name):
+                            indices[call_id] = len(indices)
+                            yield _call(indices[call_id], name, "", call_id)
+                        case base.ToolCallPart(call_id, arguments):
+                            yield _call(indices[call_id], "", arguments)
+                        case base.ModelResponse():
+                            usage = TokenUsage(each.usage.input_tokens, each.usage.output_tokens)
+                            yield ChatMessageStreamDelta(token_usage=usage)
 
     def _request(self, given: dict[str, Any]) -> base.ModelRequest:
         unknown = sorted(given.keys() - _KNOWN)

@@ -277,5 +277,5 @@ class Failure:
     def of_body(cls, body: bytes) -> "Failure":
         try:
             return cls.of(json.loads(body))
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls(body.decode("utf-8", "replace").strip()[:_SHOWN])

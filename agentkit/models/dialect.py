@@ -53,13 +53,12 @@ class Spelling(Enum):
         return f'",{self.value}"arguments":{self.value}'
 
     def spell(self, arguments: str) -> str:
-        """The JSON in this spelling; as it is where it was cut off."""
-        try:
-            value = json.loads(arguments)
-        except ValueError:
-            return arguments
+        """The JSON in this spelling; as it is where it was cut off, or is nested too deeply."""
         separators = (f",{self.value}", f":{self.value}")
-        return json.dumps(value, ensure_ascii=False, separators=separators)
+        try:
+            return json.dumps(json.loads(arguments), ensure_ascii=False, separators=separators)
+        except (ValueError, RecursionError):
+            return arguments
 
 
 def turn_grammar(request: ModelRequest, spelling: Spelling = Spelling.COMPACT) -> str | None:

@@ -20,7 +20,7 @@ from agentkit.decoding_trace import (
     TokenRegion,
     TokenTrace,
 )
-from agentkit.errors import ModelError
+from agentkit.errors import ModelBroken, ModelError
 from agentkit.messages import AssistantMessage, Message, ModelUsage
 from agentkit.models.base import (
     ModelEvent,
@@ -37,9 +37,11 @@ from decoding import (
     Completion,
     DecodeMode,
     DecodingError,
+    EngineClosed,
     EngineStats,
     Finished,
     Grammar,
+    NotFinite,
     Profile,
     Progress,
     Request,
@@ -49,6 +51,7 @@ from decoding import (
 )
 
 _MAX_TOKENS = 512
+_MOST_KEPT = 2**16  # letters of a grammar: requests bring up to 16 MiB
 
 
 class LocalModel:
@@ -108,11 +111,11 @@ class LocalModel:
         return self._name
 
     async def start(self) -> None:
-        """Loads the weights, if they are not loaded. Raises `ModelError`."""
+        """Loads the weights, if they are not loaded. Raises `ModelBroken`."""
         try:
             await self._engine.start()
         except DecodingError as error:
-            raise ModelError(str(error)) from error
+            raise ModelBroken(str(error)) from error
 
     async def aclose(self) -> None:
         """Ends all answers and frees the weights, unless the engine was given."""
@@ -147,7 +150,7 @@ class LocalModel:
         try:
             candidates = self._candidates(request)
         except (DecodingError, ValueError) as error:
-            raise ModelError(f"{self.name} cannot answer: {error}") from error
+            raise self._failure(error) from error
         try:
             async with AsyncExitStack() as stack:
                 streams = [
@@ -163,7 +166,12 @@ class LocalModel:
         except UnsupportedMode as error:  # names the model itself
             raise ModelError(str(error)) from error
         except DecodingError as error:
-            raise ModelError(f"{self.name} cannot answer: {error}") from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> ModelError:
+        is_broken = isinstance(error, EngineClosed | NotFinite)
+        kind = ModelBroken if is_broken else ModelError
+        return kind(f"{self.name} cannot answer: {error}")
 
     def _candidates(self, request: ModelRequest) -> list[Request]:
         """The answers to decode; the engine encodes what they begin with once."""
@@ -375,9 +383,20 @@ def _token_texts(tokenizer: Tokenizer, token_ids: tuple[int, ...]) -> list[str]:
     return texts
 
 
-@lru_cache(maxsize=256)
 def _grammar(lark: str | None, spelling: Spelling) -> Grammar | None:
-    return None if lark is None else Grammar.lark(lark, spaced=spelling is Spelling.SPACED)
+    if lark is None:
+        return None
+    make = _known_grammar if len(lark) <= _MOST_KEPT else _new_grammar
+    return make(lark, spelling)
+
+
+@lru_cache(maxsize=256)
+def _known_grammar(lark: str, spelling: Spelling) -> Grammar:
+    return _new_grammar(lark, spelling)
+
+
+def _new_grammar(lark: str, spelling: Spelling) -> Grammar:
+    return Grammar.lark(lark, spaced=spelling is Spelling.SPACED)
 
 
 def encode_history(

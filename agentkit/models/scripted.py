@@ -17,10 +17,13 @@ class ScriptedModel:
 
     A turn is an answer's text, one or several tool calls, a whole message or response, or an
     exception to raise. As a context manager it checks, where no other error is on its way, that
-    the whole script was used. `requests` are those seen so far.
+    the whole script was used. `requests` are those seen so far. Raises `TypeError` for a script
+    that is bare text, and for what is no turn.
     """
 
     def __init__(self, turns: Sequence[ScriptedTurn], *, name: str = "scripted") -> None:
+        if isinstance(turns, str):
+            raise TypeError(f"the script is {turns!r}; give its turns in a list: [{turns!r}]")
         self._turns = [turn if isinstance(turn, Exception) else _response(turn) for turn in turns]
         self._name = name
         self._requests: list[ModelRequest] = []

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from agentkit.adapters.answers import Answers
 from agentkit.errors import ModelError
 from agentkit.models.base import Model, ModelEvent, ModelRequest, ModelResponse
+from agentkit.models.untold import Untold
 from agentkit.openai_server.answers import Completion, Deltas
 from agentkit.openai_server.failures import Refused, crash, failure
 from agentkit.openai_server.requests import ChatRequest, chat_request, model_request
@@ -34,11 +35,16 @@ def create_app(model: Model) -> Starlette:
     client that leaves stops its answer. There is no authentication: whoever reaches the server
     may use it.
     """
+    return app_of(model, life_of(model))
+
+
+def app_of(model: Model, life: AbstractAsyncContextManager[Any]) -> Starlette:
+    """The app, which lasts as long as `life`."""
     serving = _Serving(model)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _life_of(model):
+        async with life:
             yield
 
     return Starlette(
@@ -53,7 +59,8 @@ def create_app(model: Model) -> Starlette:
     )
 
 
-def _life_of(model: Model) -> AbstractAsyncContextManager[Any]:
+def life_of(model: Model) -> AbstractAsyncContextManager[Any]:
+    """The model where it has a life of its own, and else nothing."""
     return model if isinstance(model, AbstractAsyncContextManager) else nullcontext()
 
 
@@ -87,7 +94,10 @@ class _Serving:
         return JSONResponse(self._described())
 
     async def chat(self, request: Request) -> Response:
-        asked = chat_request(await _body_of(request))
+        try:
+            asked = chat_request(await _body_of(request))
+        except ClientDisconnect:
+            return _Unheard()
         self._check_name(asked.model)
         given = model_request(asked)
         given = replace(given, messages=self.answers.restored(given.messages))
@@ -113,6 +123,13 @@ async def _body_of(request: Request) -> bytes:
         if len(body) > _MAX_BODY:
             raise Refused(f"the body is longer than {_MAX_BODY} bytes", status=413)
     return bytes(body)
+
+
+class _Unheard(Response):
+    """For a client that has left before it had asked."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        return
 
 
 class _Answer(Response):
@@ -172,20 +189,21 @@ class _Answer(Response):
 
     async def _tell_parts(self, parts: AsyncIterator[ModelEvent], send: Send) -> None:
         """Begins with the first part: before it, what is wrong can still be told by a status."""
-        deltas = Deltas()
+        deltas, untold = Deltas(), Untold()
         async for part in parts:
             if not self._has_begun:
                 await send(_START)
                 self._has_begun = True
                 opening = {"role": "assistant", "content": "", "refusal": None}
                 await send(_piece(_event(self._completion.chunk(opening))))
+            for each in untold.completed(part):
+                if delta := deltas.of(each):
+                    await send(_piece(_event(self._completion.chunk(delta))))
             if isinstance(part, ModelResponse):
                 self._serving.answers.keep(part.message)
                 for chunk in self._completion.last_chunks(part):
                     await send(_piece(_event(chunk)))
                 await send(_piece(b"data: [DONE]\n\n", is_last=True))
-            elif delta := deltas.of(part):
-                await send(_piece(_event(self._completion.chunk(delta))))
 
 
 class _Left(Exception):

@@ -4,7 +4,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentkit.errors import ModelError
+from agentkit.errors import ModelBroken, ModelError, RemoteModelError
+
+_ABOUT_THE_REQUEST = (400, 413, 422)
+"""What a model's server answers to a request that no server of it would serve."""
 
 
 class Refused(Exception):
@@ -35,10 +38,14 @@ class Refused(Exception):
 
 
 def failure(error: ModelError) -> tuple[int, dict[str, Any]]:
-    """The status and body for a model that cannot answer. Unless it may pass, the request asks
-    for what the model cannot do: a schema, a length."""
+    """The status and body for a model that cannot answer: whether it may pass, lies with the model,
+    or with a request that asks for what the model cannot do: a schema, a length."""
     if error.retryable:
         return 503, _body(str(error), "server_error", None, "unavailable")
+    if isinstance(error, ModelBroken):
+        return 500, _body(str(error), "server_error", None, "model_broken")
+    if isinstance(error, RemoteModelError) and error.status not in _ABOUT_THE_REQUEST:
+        return 502, _body(str(error), "server_error", None, "bad_gateway")
     return 400, _body(str(error), "invalid_request_error", None, "model_cannot_answer")
 
 

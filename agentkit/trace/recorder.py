@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import TracebackType
 
-from agentkit.errors import RunCancelled
+from agentkit.errors import RunCancelled, RunPaused
 from agentkit.events import (
     ModelAnswered,
     RetryRequested,
@@ -84,7 +84,9 @@ class Recorder:
     ) -> None:
         if self._ending is not Ending.UNFINISHED:
             return
-        if isinstance(error, Exception) and not isinstance(error, RunCancelled):
+        if isinstance(error, RunPaused):
+            self._finish(Ending.WAITS)
+        elif isinstance(error, Exception) and not isinstance(error, RunCancelled):
             self._finish(Ending.FAILED, str(error) or type(error).__name__)
         else:  # cancelled by the event loop, Ctrl-C, or left early
             self._finish(Ending.CANCELLED)

@@ -15,6 +15,7 @@ class Ending(Enum):
     FINISHED = "finished"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    WAITS = "waits"  # for its owner's decisions; it may be resumed
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ ENDINGS = {
     Ending.FINISHED: "finished",
     Ending.FAILED: "failed",
     Ending.CANCELLED: "cancelled",
+    Ending.WAITS: "waits for its owner",
 }
 
 

@@ -1,8 +1,10 @@
 """What a text may be: a JSON Schema, a regular expression, a choice, or a Lark grammar."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -93,9 +95,7 @@ class Grammar:
         `<name>` stands for a special token. Terminals (upper case, strings, regular
         expressions) are matched greedily.
         """
-        prefix = "json"
-        while prefix in text.replace("%json", ""):
-            prefix += "_"
+        prefix = _unused_prefix(text)
         schemas: list[WrittenSchema] = []
 
         def compile_schema(schema: Any) -> str:
@@ -163,6 +163,15 @@ class Grammar:
         if is_error:
             raise GrammarError(f"the grammar was refused: {messages[0].strip()}")
         return cls(source, None, examples)
+
+
+def _unused_prefix(text: str) -> str:
+    """One for names of rules, short, and nowhere in `text` but where a schema begins."""
+    text = text.replace("%json", "")
+    if "json" not in text:
+        return "json"
+    taken = set(re.findall("json([0-9]+)_", text))
+    return next(f"json{number}_" for number in count() if str(number) not in taken)
 
 
 def _schema_of(schema: dict[str, Any] | bool | str | type) -> Any:

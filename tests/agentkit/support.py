@@ -1,13 +1,13 @@
 """What several tests of this folder use."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import anyio
 
-from agentkit import Agent, RunEvent, RunStarted, ToolCall
-from agentkit.models import ModelEvent, ModelRequest, TextPart
+from agentkit import Agent, AssistantMessage, RunEvent, RunStarted, ToolCall
+from agentkit.models import ModelEvent, ModelRequest, ModelResponse, TextPart
 
 
 def add(a: int, b: int) -> int:
@@ -59,6 +59,23 @@ class HangingModel:
         yield TextPart("well")
         self.spoke.set()
         await anyio.sleep_forever()
+
+
+class SilentModel:
+    """Tells nothing of its answers before they are whole."""
+
+    name = "silent"
+
+    def __init__(self, answers: Sequence[AssistantMessage]) -> None:
+        self._answers = iter(answers)
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelEvent]]:
+        async with aclosing(self._parts()) as parts:
+            yield parts
+
+    async def _parts(self) -> AsyncGenerator[ModelEvent, None]:
+        yield ModelResponse(next(self._answers))
 
 
 @asynccontextmanager

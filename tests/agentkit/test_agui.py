@@ -1,5 +1,7 @@
 """AG-UI events: of the protocol's form, and each thing that is opened is closed."""
 
+import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +21,7 @@ from agentkit import (
     ModelError,
     ModelUsage,
     OutputCall,
+    PartialOutput,
     PendingCall,
     PendingReason,
     PlanActReflect,
@@ -128,6 +131,19 @@ async def test_agents_under_agents_name_their_parents() -> None:
     assert [each["name"] for each in started] == ["agent", "expert"]
     assert "parentSubagentRunId" not in started[0]
     assert started[1]["parentSubagentRunId"] == started[0]["subagentRunId"]
+
+
+@pytest.mark.anyio
+async def test_events_are_json_whatever_is_no_number() -> None:
+    def measured() -> list[float]:
+        """Measures."""
+        return [math.nan, math.inf, -math.inf, 0.5]
+
+    called = '{"name":"measured","arguments":{}}'
+    events = await encoded(Agent(ScriptedModel([called]), output=measured))
+    assert events[-1]["result"] == ["NaN", "Infinity", "-Infinity", 0.5]
+    told = PartialOutput(0, {"value": math.nan}, ())
+    json.dumps([*events, *AgUiEncoder("thread").encode(told)], allow_nan=False)
 
 
 @pytest.mark.anyio

@@ -150,6 +150,7 @@ def test_calls_of_others_are_spelled_as_the_grammar_has_them(spelling: Spelling)
         assert grammar.accepts(line(given_spelling.spell('{"text": "a,b:ü"}')), TOKENIZER)
     assert '{ "text":"a"}' in line('{ "text":"a"}', token_ids=(1,))
     assert '{"text":"cut' in line('{"text":"cut')
+    assert "[" * 10**5 in line("[" * 10**5)
     assert spelling.open in chat_messages(request(), spelling)[0]["content"]
 
 

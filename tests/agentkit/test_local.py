@@ -9,7 +9,18 @@ import anyio
 import pytest
 from jsonschema import Draft202012Validator
 
-from agentkit import Act, Agent, ModelAnswered, ModelError, ModelSettings, PlanAct, Step, Tool, tool
+from agentkit import (
+    Act,
+    Agent,
+    ModelAnswered,
+    ModelBroken,
+    ModelError,
+    ModelSettings,
+    PlanAct,
+    Step,
+    Tool,
+    tool,
+)
 from agentkit.confidence import mean_logprob
 from agentkit.decoding_trace import (
     ForwardPurpose,
@@ -21,7 +32,8 @@ from agentkit.decoding_trace import (
 from agentkit.messages import AssistantMessage, Message, SystemMessage, ToolCall, UserMessage
 from agentkit.models import LocalModel
 from agentkit.models.base import ModelRequest, ModelResponse, ToolCallEnd
-from agentkit.models.local import decoding_trace, encode_history
+from agentkit.models.dialect import Spelling
+from agentkit.models.local import _grammar, decoding_trace, encode_history
 from agentkit.usage import UsageLimits
 from decoding import AsyncEngine, BlockDiffusion, Completion, Engine, Grammar, Origin, Stats
 from decoding.record import ForwardRecord, Region, TokenRecord
@@ -147,9 +159,22 @@ async def test_what_the_engine_refuses_is_a_model_error() -> None:
     with pytest.raises(ModelError, match="context holds 64"):
         await Agent(model).run("x" * 200)
     await model._engine.aclose()
-    with pytest.raises(ModelError, match="there is no model"):
+    with pytest.raises(ModelBroken, match="closed"):
+        await Agent(model).run("hi")
+    with pytest.raises(ModelBroken, match="there is no model"):
         async with LocalModel("no/such-model"):
             pass
+
+
+async def test_only_short_grammars_are_remembered() -> None:
+    def lark(letters: int) -> str:
+        return json.dumps({"const": "x" * letters})
+
+    for letters, is_kept in ((10, True), (10**5, False)):
+        text = f"start: %json {lark(letters)}\n"
+        made = [_grammar(text, Spelling.COMPACT) for _ in range(2)]
+        assert made[0] == made[1]
+        assert (made[0] is made[1]) is is_kept
 
 
 async def test_a_mode_that_the_weights_cannot_do_is_a_model_error() -> None:

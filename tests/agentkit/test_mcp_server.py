@@ -54,6 +54,20 @@ async def waits(path: str) -> None:
     finally:
         open(path, "w").close()
 
+@tool
+async def gives_up() -> None:
+    """Waits for what somebody else cancelled."""
+    raise anyio.get_cancelled_exc_class()()
+
+@tool(max_result_chars=4)
+def tells_much() -> str:
+    """Has a lot to tell."""
+    return "abcdefgh"
+
+def exits() -> None:
+    """Would end the program."""
+    raise SystemExit(2)
+
 def refuses() -> None:
     """Never works."""
     raise ToolError("not today")
@@ -66,7 +80,8 @@ def crashes() -> None:
     """Has a mistake in it."""
     raise ZeroDivisionError("the secret reason")
 
-agent = Agent(TestModel(), tools=[add, who, slow, waits, refuses, names, crashes])
+agent = Agent(TestModel(), tools=[add, who, slow, waits, refuses, names, crashes,
+                                   gives_up, tells_much, exits])
 '''
 
 
@@ -113,7 +128,8 @@ async def _try_everything(server: Client, folder: Path) -> None:
     assert server.server_info.name == "helper"
     offered = (await server.list_tools()).tools
     assert [tool.name for tool in offered] == [
-        *("add", "who", "slow", "waits", "refuses", "names", "crashes")
+        *("add", "who", "slow", "waits", "refuses", "names", "crashes"),
+        *("gives_up", "tells_much", "exits"),
     ]
     assert offered[0].description == "Adds two numbers."
     assert offered[0].input_schema["required"] == ["a", "b"]
@@ -127,6 +143,9 @@ async def _try_everything(server: Client, folder: Path) -> None:
         ("refuses", {}, True, "not today"),
         ("names", {}, True, "only caf\\udce9"),
         ("crashes", {}, True, "tool 'crashes' failed; the server's log says why"),
+        ("gives_up", {}, True, "tool 'gives_up' failed; the server's log says why"),
+        ("exits", {}, True, "tool 'exits' failed; the server's log says why"),
+        ("tells_much", {}, False, "[4 of 8 characters were left out here]"),
         ("nothing", {}, True, "there is no tool 'nothing'; the tools are: add, "),
     ]
     for name, arguments, is_error, words in cases:

@@ -103,6 +103,11 @@ def test_something_that_is_no_turn(turn: Any) -> None:
         ScriptedModel([turn])
 
 
+def test_a_script_that_is_bare_text() -> None:
+    with pytest.raises(TypeError, match=r"give its turns in a list: \['Hi\.'\]"):
+        ScriptedModel("Hi.")
+
+
 @pytest.mark.anyio
 async def test_functions_sync_and_async() -> None:
     async def later(request: ModelRequest) -> AssistantMessage:

@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Literal, cast
 
 import anyio
@@ -14,16 +15,19 @@ import openai
 import pytest
 import uvicorn
 from pydantic import BaseModel, Field
+from starlette.types import Message
 
-from agentkit import Agent, ModelError, ModelSettings
+from agentkit import Agent, ModelBroken, ModelError, ModelSettings, RemoteModelError, raw_schema
 from agentkit.messages import AssistantMessage, ModelUsage
 from agentkit.models import Model, ModelResponse, OpenAIModel, ScriptedModel
 from agentkit.models.base import ModelEvent, ModelRequest
-from agentkit.openai_server import create_app
-from agentkit.openai_server.failures import Refused
+from agentkit.models.chat_completions import AnswerReader, Chunk
+from agentkit.openai_server import create_app, serve
+from agentkit.openai_server.failures import Refused, failure
 from agentkit.openai_server.requests import chat_request, model_request
+from agentkit.raw_schema import schema_problem
 from tests.agentkit.adapters.models import weights
-from tests.agentkit.support import HangingModel, add, call_add
+from tests.agentkit.support import HangingModel, SilentModel, add, call_add
 
 pytestmark = pytest.mark.anyio
 ADD = {
@@ -289,6 +293,99 @@ async def test_errors_have_openai_s_shape(anyio_backend: str) -> None:
             await client.embeddings.create(model="scripted", input="x")
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ModelBroken("the engine is closed"), 500),
+        (RemoteModelError("gpt", "no such key", status=401), 502),
+        (RemoteModelError("gpt", "it sent HTML"), 502),
+        (RemoteModelError("gpt", "its messages are too long", status=400), 400),
+        (RemoteModelError("gpt", "busy", status=429, retryable=True), 503),
+        (ModelError("no such keyword"), 400),
+    ],
+)
+def test_only_what_is_about_the_request_is_its_fault(error: ModelError, status: int) -> None:
+    told, answer = failure(error)
+    assert told == status
+    kind = "invalid_request_error" if status == 400 else "server_error"
+    assert (answer["error"]["message"], answer["error"]["type"]) == (str(error), kind)
+
+
+async def test_a_model_that_tells_no_parts_is_streamed_all_the_same(anyio_backend: str) -> None:
+    said = AssistantMessage("Let me.", (call_add("c1", 1, 2),))
+    asked = {"model": "silent", "messages": HELLO, "stream": True}
+    async with served(SilentModel([said]), anyio_backend) as url, httpx.AsyncClient() as client:
+        answer = await client.post(f"{url}/v1/chat/completions", json=asked)
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+    reader = AnswerReader()
+    for line in lines[:-1]:
+        list(reader.push(Chunk.model_validate_json(line)))
+    assert lines[-1] == "[DONE]"
+    assert reader.message == said
+
+
+async def test_a_client_that_leaves_while_it_asks_is_no_crash() -> None:
+    pieces: list[Message] = [
+        {"type": "http.request", "body": b'{"model":', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return pieces.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "headers": [],
+        "query_string": b"",
+    }
+    await create_app(saying())(scope, receive, send)
+    assert (pieces, sent) == ([], [])
+
+
+class Heavy(SilentModel):
+    """Says when it begins, or fails to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__(())
+        self.begun: list[str] = []
+        self._error = error
+
+    async def __aenter__(self) -> "Heavy":
+        if self._error is not None:
+            raise self._error
+        self.begun.append("model")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.begun.append("over")
+
+
+@ASYNCIO
+async def test_a_model_that_cannot_begin_is_told_and_not_its_address(anyio_backend: str) -> None:
+    told: list[str] = []
+    with pytest.raises(ModelError, match="no weights"):
+        await serve(Heavy(ModelError("no weights")), port=0, listening=told.append)
+    assert told == []
+
+
+@ASYNCIO
+async def test_the_address_is_told_once_the_model_has_begun(anyio_backend: str) -> None:
+    model = Heavy()
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(serve, model, port=0, listening=model.begun.append))
+        await until(lambda: len(model.begun) > 1)
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{model.begun[1]}/models")).status_code == 200
+        group.cancel_scope.cancel()
+    assert model.begun[0] == "model"
+
+
 class Late:
     """A model whose error looks like a connection's."""
 
@@ -397,6 +494,13 @@ def test_what_cannot_be_served_is_refused(given: bytes, param: str | None, words
 def test_what_changes_nothing_is_taken() -> None:
     request = model_request(chat_request(body(n=1, logit_bias={}, frequency_penalty=0.0)))
     assert request == ModelRequest(request.messages)
+
+
+def test_only_short_schemas_are_remembered() -> None:
+    raw_schema._known_problem_in.cache_clear()
+    for letters, kept in ((10**5, 0), (10, 1)):
+        assert schema_problem({"type": "object", "title": "x" * letters}) is None
+        assert raw_schema._known_problem_in.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize("old", ["$defs", "prefixItems"])

@@ -9,6 +9,7 @@ import pytest
 
 from agentkit import (
     Agent,
+    AssistantMessage,
     ModelError,
     RunEvent,
     RunFinished,
@@ -16,11 +17,13 @@ from agentkit import (
     RunStream,
     TextDelta,
     ToolCall,
+    ToolCallDelta,
+    ToolCallStarted,
     ToolCrashed,
     ToolStarted,
 )
 from agentkit.models import FunctionModel, ScriptedModel
-from tests.agentkit.support import HangingModel, add, call_add, no_new_tasks
+from tests.agentkit.support import HangingModel, SilentModel, add, call_add, no_new_tasks
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +80,20 @@ async def test_a_slow_reader_does_not_hold_up_the_run() -> None:
         events = [event async for event in run]
     assert isinstance(events[0], RunStarted)
     assert isinstance(events[-1], RunFinished)
+
+
+async def test_a_model_that_tells_no_parts_is_heard_all_the_same() -> None:
+    calls = (call_add("c1", 1, 2), call_add("c2", 3, 4))
+    model = SilentModel([AssistantMessage("Let me.", calls), AssistantMessage("3 and 7")])
+    async with Agent(model, tools=[add]).run_stream("go") as run:
+        events = [event async for event in run]
+    assert [event.text for event in events if isinstance(event, TextDelta)] == [
+        "Let me.",
+        "3 and 7",
+    ]
+    for call in calls:
+        start = events.index(ToolCallStarted(call.call_id, "add"))
+        assert events[start + 1] == ToolCallDelta(call.call_id, call.arguments)
 
 
 async def test_leaving_while_the_model_speaks_stops_it() -> None:

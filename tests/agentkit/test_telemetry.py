@@ -345,6 +345,55 @@ async def test_a_run_that_waits_is_no_error_and_is_watched_when_it_goes_on(
     assert ids == {collected.attributes("invoke_agent agent")["agentkit.run.id"]}
 
 
+async def test_tokens_are_counted_once_however_often_a_run_goes_on(
+    collected: Collected, tmp_path: Path
+) -> None:
+    asking = Tool.from_function(shout, requires_approval=True)
+    call = AssistantMessage(tool_calls=(ToolCall("c", "shout", '{"text":"psst"}'),))
+    turns = [ModelResponse(call, USAGE), ModelResponse(AssistantMessage("done"), USAGE)]
+    async with SQLiteSessions(tmp_path / "runs.db") as sessions:
+        agent = Agent(
+            ScriptedModel(turns), tools=[asking], sessions=sessions, telemetry=collected.telemetry
+        )
+        with pytest.raises(ApprovalRequired) as waits:
+            await agent.run("go")
+        run_id = waits.value.run_id
+        with pytest.raises(ApprovalRequired):
+            await agent.resume(run_id)
+        await agent.resume(run_id, approvals={"c": True})
+        result = await agent.resume(run_id)  # has finished
+    assert result.usage.input_tokens == 60
+    runs = [span.attributes or {} for span in collected.spans if "invoke" in span.name]
+    told = ("input_tokens", "output_tokens", "cache_read.input_tokens")
+    assert [[run[f"gen_ai.usage.{name}"] for name in told] for run in runs] == [
+        [30, 12, 24],
+        [0, 0, 0],
+        [30, 12, 24],
+        [0, 0, 0],
+    ]
+    assert [run["agentkit.run.turns"] for run in runs] == [1, 1, 2, 2]
+
+
+async def test_an_agent_that_a_resumed_run_asks_is_counted(
+    collected: Collected, tmp_path: Path
+) -> None:
+    inner = Agent(ScriptedModel([ModelResponse(AssistantMessage("yes"), USAGE)]), name="inner")
+    asking = replace(inner.as_tool(), requires_approval=True)
+    call = AssistantMessage(tool_calls=(ToolCall("c", "inner", '{"prompt":"?"}'),))
+    async with SQLiteSessions(tmp_path / "runs.db") as sessions:
+        agent = Agent(
+            ScriptedModel([ModelResponse(call, USAGE), "done"]),
+            tools=[asking],
+            sessions=sessions,
+            telemetry=collected.telemetry,
+        )
+        with pytest.raises(ApprovalRequired) as waits:
+            await agent.run("go")
+        collected.exporter.clear()
+        await agent.resume(waits.value.run_id, approvals={"c": True})
+    assert collected.attributes("invoke_agent agent")["gen_ai.usage.input_tokens"] == 30
+
+
 async def test_the_agents_that_take_over_are_watched_too(collected: Collected) -> None:
     second = Agent(ScriptedModel([call_add("b", 1, 2), "3"], name="second"), tools=[add], name="b")
     first = Agent(

@@ -305,8 +305,10 @@ async def test_tool_errors_pass_unchanged(error: ToolError) -> None:
 
 
 @both
-@pytest.mark.parametrize("kind", [KeyError, StopIteration, TimeoutError, RecursionError])
-async def test_other_errors_are_crashes_with_their_cause(kind: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    "kind", [KeyError, StopIteration, TimeoutError, RecursionError, SystemExit]
+)
+async def test_other_errors_are_crashes_with_their_cause(kind: type[BaseException]) -> None:
     for made in _raising(kind("boom")):
         with pytest.raises(ToolCrashed, match=r"boom|StopIteration") as caught:
             await call(made)

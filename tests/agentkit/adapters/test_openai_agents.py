@@ -26,7 +26,7 @@ from agentkit import (
 from agentkit.adapters.openai_agents import OpenAIAgentsModel
 from agentkit.models import ScriptedModel
 from tests.agentkit.adapters.models import USAGE, saying, weights
-from tests.agentkit.support import HangingModel, call_add
+from tests.agentkit.support import HangingModel, SilentModel, call_add
 
 pytestmark = pytest.mark.anyio
 
@@ -117,6 +117,13 @@ async def test_tool_choice(choice: Any, allowed: tuple[bool, bool]) -> None:
     settings = agents.ModelSettings(tool_choice=choice)
     await agents.Runner.run(agent_on(model, model_settings=settings), "go")
     assert (model.requests[0].allow_calls, model.requests[0].allow_final) == allowed
+
+
+async def test_a_model_that_tells_no_parts_is_streamed() -> None:
+    said = AssistantMessage(tool_calls=(call_add("c1", 1, 2),))
+    run = agents.Runner.run_streamed(agent_on(SilentModel([said, AssistantMessage("3")])), "go")
+    assert [event async for event in run.stream_events()]
+    assert run.final_output == "3"
 
 
 async def test_text_is_streamed() -> None:

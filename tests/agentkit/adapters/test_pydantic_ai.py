@@ -26,7 +26,7 @@ from agentkit import AssistantMessage, ModelError, SystemMessage, ToolCall, Tool
 from agentkit.adapters.pydantic_ai import PydanticAIModel
 from agentkit.models import ScriptedModel
 from tests.agentkit.adapters.models import USAGE, CountingModel, saying, weights
-from tests.agentkit.support import HangingModel, call_add
+from tests.agentkit.support import HangingModel, SilentModel, call_add
 
 
 @pytest.fixture
@@ -120,6 +120,14 @@ async def test_without_functions_an_answer_by_tool_is_a_call_still() -> None:
     [request] = model.requests
     assert [tool.name for tool in request.tools] == ["final_result"]
     assert (request.allow_calls, request.allow_final) == (True, False)
+
+
+async def test_a_model_that_tells_no_parts_is_streamed() -> None:
+    said = AssistantMessage(tool_calls=(call_add("c1", 1, 2),))
+    agent = adding(SilentModel([said, AssistantMessage("3")]))
+    async with agent.run_stream("go") as run:
+        pieces = [piece async for piece in run.stream_text(delta=True, debounce_by=None)]
+    assert pieces == ["3"]
 
 
 async def test_text_is_streamed() -> None:

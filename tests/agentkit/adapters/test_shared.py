@@ -1,6 +1,7 @@
 """What the adapters share: histories as chat completions, remembered answers, closed schemas."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,13 @@ def test_answers_are_found_however_their_arguments_are_written() -> None:
     answers.keep(said)
     again = AssistantMessage("Hm.", (ToolCall("c1", "add", '{"b": 2, "a": 1}'),))
     assert answers.restored([UserMessage("go"), again]) == (UserMessage("go"), said)
+
+
+def test_answers_are_found_whose_arguments_nobody_can_read() -> None:
+    answers = Answers()
+    said = AssistantMessage("", (ToolCall("c1", "add", "[" * 10**5),), "m", (1, 2, 3))
+    answers.keep(said)
+    assert answers.restored([replace(said, token_ids=())]) == (said,)
 
 
 def test_calls_that_are_equal_keep_their_own_ids() -> None:

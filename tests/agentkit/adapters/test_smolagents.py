@@ -14,7 +14,7 @@ from agentkit import AssistantMessage, ModelError, SystemMessage, ToolCall, User
 from agentkit.adapters.smolagents import SmolagentsModel
 from agentkit.models import ScriptedModel
 from tests.agentkit.adapters.models import USAGE, saying, weights_in_a_thread
-from tests.agentkit.support import call_add
+from tests.agentkit.support import SilentModel, call_add
 
 
 class Add(smolagents.Tool):  # type: ignore[misc]
@@ -138,6 +138,13 @@ def test_stop_strings_hold_where_no_tool_may_be_called(
         GO, ["Observation:"], tools_to_call_from=[Add()], tool_choice=choice
     )
     assert model.requests[0].settings.stop == stop
+
+
+def test_a_model_that_tells_no_parts_is_streamed() -> None:
+    said = AssistantMessage("Let me.", (call_add("c1", 1, 2),))
+    deltas = list(SmolagentsModel(SilentModel([said])).generate_stream(GO))
+    assert "".join(delta.content or "" for delta in deltas) == "Let me."
+    assert smolagents.models.agglomerate_stream_deltas(deltas).tool_calls[0].id == "c1"
 
 
 def test_answers_are_streamed_and_counted() -> None:

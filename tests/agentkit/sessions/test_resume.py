@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -50,6 +51,7 @@ from agentkit.models.scripted import ScriptedTurn
 from agentkit.sessions.log import RunLog
 from agentkit.sessions.records import Answered, Began, CallBegan, CallEnded, Finished, Record
 from tests.agentkit.support import HangingModel, add, call_add, shout
+from tests.documents import blocks_of
 
 pytestmark = pytest.mark.anyio
 CALL = call_add("c1", 1, 2)
@@ -152,6 +154,37 @@ async def test_an_unknown_outcome_is_repeated(sessions: Sessions, idempotent: bo
     result = await agent.resume(run_id, on_unknown=choice)
     assert result.messages[2] == ToolMessage("c1", "add", "3")
     assert counted.num_runs == 1
+
+
+@pytest.mark.parametrize("name", ["usage_limits", "settings", "cancel", "on_unknown"])
+async def test_wrong_arguments_leave_the_run_as_it_was(sessions: Sessions, name: str) -> None:
+    run_id, counted = await crashed(sessions, CallBegan(0)), Counted()
+    agent = scripted(sessions, ["3"], counted.tool())
+    with pytest.raises(UnknownOutcome):
+        await agent.resume(run_id)
+    before = await sessions.log.read(run_id)
+    wrong: dict[str, Any] = {name: 5}
+    with pytest.raises(TypeError, match=f"{name} is 5"):
+        await agent.resume(run_id, **wrong)
+    assert await sessions.log.read(run_id) == before
+
+
+async def test_recovery_as_documented_goes_on_past_what_waits(
+    sessions: Sessions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Answered(AssistantMessage(tool_calls=(CALL,)))
+    for run_id, name in (("ready", "agent"), ("unknown", "agent"), ("strange", "another")):
+        begun = [CallBegan(0)] if run_id == "unknown" else []
+        records = [Began(name, "1+2?"), said, *begun]
+        await sessions.log.begin(run_id, records, name, None, None)
+    script = tmp_path / "block.py"  # a file, because tools are described from their source
+    script.write_text(blocks_of("docs/durability.md")[0].removesuffix("anyio.run(main)\n"))
+    names: dict[str, Any] = {}
+    exec(compile(script.read_text(), str(script), "exec"), names)
+    await names["recover"](scripted(sessions, ["3"], Counted().tool()), sessions)
+    states = [await state_of(sessions, each) for each in ("ready", "unknown", "strange")]
+    assert states == [RunState.FINISHED, RunState.PAUSED, RunState.RUNNING]
+    assert "run unknown waits for a word" in capsys.readouterr().out
 
 
 async def test_a_word_to_repeat(sessions: Sessions) -> None:

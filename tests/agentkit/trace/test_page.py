@@ -242,6 +242,13 @@ def test_how_a_run_ended_is_told_first(ending: Ending, words: str) -> None:
     assert "the tool <b> crashed" in header.text
 
 
+def test_nothing_went_wrong_with_a_run_that_waits() -> None:
+    page = read(render(run_of([token("a")], ending=Ending.WAITS)))
+    [header] = page.all(tag="header")
+    assert "waits for its owner after" in header.text
+    assert "went wrong" not in header.text
+
+
 def test_a_run_that_never_began() -> None:
     page = read(render(Recorder().trace()))
     assert "ended before its first turn" in page.text

@@ -8,6 +8,7 @@ import pytest
 
 from agentkit import (
     Agent,
+    ApprovalRequired,
     ModelAnswered,
     ModelError,
     ModelUsage,
@@ -15,10 +16,12 @@ from agentkit import (
     RunEvent,
     RunFinished,
     RunStarted,
+    SQLiteSessions,
     StepFinished,
     StepKind,
     StepStarted,
     TextDelta,
+    Tool,
     ToolCall,
     ToolCallDelta,
     ToolCallStarted,
@@ -197,6 +200,18 @@ async def test_a_run_that_fails() -> None:
     [turn] = trace.turns
     assert turn.answered is not None
     assert turn.calls[0].result is None
+
+
+@pytest.mark.anyio
+async def test_a_run_that_waits() -> None:
+    async with SQLiteSessions(":memory:") as sessions:
+        model = ScriptedModel([call_add("c1", 1, 2)])
+        asking = Tool.from_function(add, requires_approval=True)
+        recorder = Recorder()
+        with pytest.raises(ApprovalRequired):
+            await record(Agent(model, tools=[asking], sessions=sessions), recorder)
+    trace = recorder.trace()
+    assert (trace.ending, trace.reason) == (Ending.WAITS, "")
 
 
 @pytest.mark.anyio

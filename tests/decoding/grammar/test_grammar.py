@@ -1,6 +1,7 @@
 """The ways to make a grammar, apart from schemas."""
 
 import json
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -111,6 +112,16 @@ def test_schemas_in_lark_get_white_space_only_when_asked(tokenizer: SmallTokeniz
     text = 'start: %json {"type": "array", "items": {"type": "null"}}'
     assert not Grammar.lark(text).accepts("[null, null]", tokenizer)
     assert Grammar.lark(text, whitespace=True).accepts("[ null,\n null ]", tokenizer)
+
+
+@pytest.mark.parametrize("words", ["json", "json0_ json1_", "json" + "_" * 10**6])
+def test_names_of_rules_are_none_of_the_text(words: str, tokenizer: SmallTokenizer) -> None:
+    schema = json.dumps({"type": "integer", "description": words})
+    begun = time.monotonic()
+    grammar = Grammar.lark(f'start: json0 | %json {schema}\njson0: "a"')
+    assert time.monotonic() - begun < 5
+    assert grammar.accepts("a", tokenizer)
+    assert grammar.accepts("12", tokenizer)
 
 
 SPACED: dict[str, Any] = {
