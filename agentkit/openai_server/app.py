@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from agentkit.adapters.answers import Answers
+from agentkit.definition import check_model
 from agentkit.errors import ModelError
 from agentkit.models.base import Model, ModelEvent, ModelRequest, ModelResponse
 from agentkit.models.untold import Untold
@@ -33,13 +34,14 @@ def create_app(model: Model) -> Starlette:
 
     A model with a life of its own, such as a `LocalModel`, is started and closed with the app. A
     client that leaves stops its answer. There is no authentication: whoever reaches the server
-    may use it.
+    may use it. Raises `TypeError` for what is no model, such as a name.
     """
     return app_of(model, life_of(model))
 
 
 def app_of(model: Model, life: AbstractAsyncContextManager[Any]) -> Starlette:
     """The app, which lasts as long as `life`."""
+    check_model(model)
     serving = _Serving(model)
 
     @asynccontextmanager

@@ -58,7 +58,11 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._tell_started()
+        try:
+            self._tell_started()
+        except BaseException:
+            await self.shutdown(sockets)
+            raise
 
 
 class _Noted:

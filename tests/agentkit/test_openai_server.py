@@ -348,6 +348,11 @@ async def test_a_client_that_leaves_while_it_asks_is_no_crash() -> None:
     assert (pieces, sent) == ([], [])
 
 
+def test_a_name_is_no_model_to_serve() -> None:
+    with pytest.raises(TypeError, match="give an instance"):
+        create_app("smollm2-135m")  # type: ignore[arg-type]
+
+
 class Heavy(SilentModel):
     """Says when it begins, or fails to."""
 
@@ -384,6 +389,17 @@ async def test_the_address_is_told_once_the_model_has_begun(anyio_backend: str) 
             assert (await client.get(f"{model.begun[1]}/models")).status_code == 200
         group.cancel_scope.cancel()
     assert model.begun[0] == "model"
+
+
+@ASYNCIO
+async def test_the_model_is_over_where_telling_the_address_fails(anyio_backend: str) -> None:
+    def refuse(url: str) -> None:
+        raise RuntimeError("no place to write it to")
+
+    model = Heavy()
+    with pytest.raises(RuntimeError, match="no place"):
+        await serve(model, port=0, listening=refuse)
+    assert model.begun == ["model", "over"]
 
 
 class Late:
