@@ -23,7 +23,8 @@ class _Waiting:
     """A waiting sequence, its place in the line, and what it waits for.
 
     `awaited` encodes a longer prefix of it than the cache holds, up to `until` tokens.
-    `refused_at` are the pages that were available when they did not suffice.
+    `refused_at` are the pages that were available when they did not suffice, `added_then` the
+    prefixes that had been indexed by then: a further one may be its own, and it needs fewer.
     """
 
     rank: tuple[int, int]
@@ -32,6 +33,7 @@ class _Waiting:
     awaited: Live | None = field(default=None, compare=False)
     until: int = field(default=0, compare=False)
     refused_at: int = field(default=-1, compare=False)
+    added_then: int = field(default=0, compare=False)
 
 
 class Admission:
@@ -83,13 +85,14 @@ class Admission:
         return None
 
     def _start(self, waiting: _Waiting, live: Mapping[int, Live], *, now: bool) -> bool:
-        available = self._cache.num_available
-        if available <= waiting.refused_at or (not now and self._is_put_off(waiting, live)):
+        available, num_added = self._cache.num_available, self._cache.index.num_added
+        has_gained = available > waiting.refused_at or num_added > waiting.added_then
+        if not has_gained or (not now and self._is_put_off(waiting, live)):
             return False
         sequence = waiting.sequence
         lease = self._cache.open(sequence.tokens, sequence.max_length, sequence.most_side_guesses)
         if lease is None:
-            waiting.refused_at = available
+            waiting.refused_at, waiting.added_then = available, num_added
             return False
         sequence.lease, sequence.num_cached = lease, lease.num_cached
         return True

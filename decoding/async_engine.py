@@ -204,15 +204,11 @@ class AsyncEngine:
     def switch(self, stream: "EventStream", mode: DecodeMode) -> None:
         """Decodes a stream's request in another mode from one of its next steps on.
 
-        Has no effect on one that is over. Raises `UnsupportedMode`.
+        Has no effect on one that is over. Raises `UnsupportedMode`. What fails later, such as
+        measuring the cost of forwards, ends the request, and its events raise it.
         """
         mode.fit(self._running.engine.network)
-
-        def command(engine: Engine) -> None:
-            if stream.ticket.request_id is not None:
-                engine.switch(stream.ticket.request_id, mode)
-
-        self._running.post(command)
+        self._running.switch(stream.ticket, mode)
 
     def forget(self, keep: str) -> None:
         """Keeps no pages any longer for requests with that `keep`, from one of the next steps

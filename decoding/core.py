@@ -17,6 +17,7 @@ from decoding.forward import check_span, choices_of, plan_forward
 from decoding.intake import Intake
 from decoding.live import Live
 from decoding.modes import DecodeMode, decides_by_cost
+from decoding.modes.fitting import check_count
 from decoding.network.base import Network
 from decoding.pace import ForwardCost, MeasureCost, Pace, calibrate
 from decoding.request import DeadlineExceeded, Event, Failed, Finished, Prompt, Request
@@ -57,11 +58,11 @@ class Core:
         clock: Callable[[], float] = time.monotonic,
         forward_cost: ForwardCost | MeasureCost = calibrate,
     ) -> None:
-        _check_limit("max_live", max_live)
-        _check_limit("page_size", page_size)
-        _check_limit("max_forward_rows", max_forward_rows)
+        check_count("max_live", max_live)
+        check_count("page_size", page_size)
+        check_count("max_forward_rows", max_forward_rows)
         if max_waiting is not None:
-            _check_limit("max_waiting", max_waiting)
+            check_count("max_waiting", max_waiting)
         self.network = network
         self.tokenizer = tokenizer
         # Modes that write masks are refused by networks without a mask token.
@@ -254,7 +255,7 @@ class Core:
         seconds = time.perf_counter() - started
         self._totals.count_forward(forward.num_rows)
         self._pace.forward_ended()
-        if all(one.num_picks for one in served):
+        if all(one.num_picks and one.is_past_prompt for one in served):
             draft_rows = sum(one.num_rows for one in served if one.span.adapter)
             self._pace.forward_took(forward.num_rows - draft_rows, draft_rows, seconds)
         answers: list[Scores | None] = []
@@ -293,8 +294,10 @@ class Core:
         except StopIteration:
             self._finish(sequence)
         except Exception as error:  # noqa: BLE001 - handed to whoever made the request
+            _close(one)
             self._fail(sequence, error)
         except BaseException:
+            _close(one)
             self._release(sequence)
             raise
         else:
@@ -302,10 +305,10 @@ class Core:
             self._report(sequence)
 
     def _check_span(self, one: Live) -> None:
-        lease = one.sequence.lease
-        assert lease is not None
-        has_mask = self.network.mask_token_id is not None
-        check_span(one.span, lease, self.network.vocab_size, has_mask=has_mask)
+        sequence = one.sequence
+        assert sequence.lease is not None
+        if not one.num_done:  # else it was checked before its first rows were evaluated
+            check_span(one.span, sequence.lease, sequence.num_cached, self.network)
 
     def _check_finite(self, one: Live, scores: Scores) -> None:
         for pick, logprob in zip(one.span.picks, scores.logprobs, strict=True):
@@ -405,8 +408,3 @@ def _close(one: Live) -> None:
         warnings.warn(
             f"a mode's or drafter's clean-up failed: {error!r}", RuntimeWarning, stacklevel=2
         )
-
-
-def _check_limit(name: str, limit: int) -> None:
-    if limit < 1:
-        raise ValueError(f"{name} must be at least 1, not {limit}")

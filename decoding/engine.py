@@ -91,7 +91,7 @@ class Engine(Core):
             max_forward_rows=max_forward_rows,
             profile=profile,
             clock=clock,
-            forward_cost=KeptCost((profile, device, str(adapter)), cache_dir),
+            forward_cost=KeptCost((profile, *_named(place), str(adapter)), cache_dir),
         )
 
     def __enter__(self) -> "Engine":
@@ -196,3 +196,9 @@ class Engine(Core):
         for request_id in ids:
             self.abort(request_id)
         self._undelivered = [event for event in self._undelivered if event.request_id not in ids]
+
+
+def _named(device: torch.device) -> tuple[str, str]:
+    """The device and what it is: forwards cost something else on another GPU."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return str(device), kind

@@ -9,6 +9,7 @@ import torch
 
 from decoding.cache.paged import Lease
 from decoding.live import Live
+from decoding.network.base import Network
 from decoding.sampling import Choice
 from decoding.span import MASK, Attention, Branch, ForwardBatch, Segment, Span
 
@@ -21,10 +22,20 @@ class Forward:
     num_rows: int
 
 
-def check_span(span: Span, lease: Lease, vocab_size: int, *, has_mask: bool) -> None:
-    """Raises `ValueError` for what a mode or a drafter of one's own may ask wrongly: tokens that
-    the network does not have, and rows for which the sequence has no room."""
-    _check_tokens(span.tokens, MASK if has_mask else 0, vocab_size)
+def check_span(span: Span, lease: Lease, num_cached: int, network: Network) -> None:
+    """Raises `ValueError` for what a mode or a drafter of one's own may ask wrongly: tokens or an
+    adapter that the network does not have, rows for which the sequence has no room, that do not
+    follow what is encoded, and picks from rows that are none of the span's."""
+    if span.start != num_cached or not span.tokens:
+        raise ValueError(
+            f"a span of {len(span.tokens)} tokens begins at position {span.start}, and "
+            f"{num_cached} are encoded: it must begin there, with one token at least"
+        )
+    if span.adapter and not network.has_adapter:
+        raise ValueError(f"a span asks for a draft adapter, and {network.name} has none")
+    _check_rows(span)
+    vocab_size = network.vocab_size
+    _check_tokens(span.tokens, 0 if network.mask_token_id is None else MASK, vocab_size)
     end, num_blocks = span.start + len(span.tokens), 0
     for branch in span.branches:
         _check_tokens(branch.tokens, 0, vocab_size)
@@ -38,6 +49,19 @@ def check_span(span: Span, lease: Lease, vocab_size: int, *, has_mask: bool) -> 
             f"has room for {lease.capacity} positions and {lease.num_scratch} blocks of branches. "
             "A drafter guesses at most `sequence.room` tokens, forced ones included"
         )
+
+
+def _check_rows(span: Span) -> None:
+    num_rows = span.num_rows
+    for pick in span.picks:
+        if not 0 <= pick.row < num_rows:
+            raise ValueError(f"a span picks from row {pick.row}, and has {num_rows} rows")
+    for branch in span.branches:
+        if not (1 <= branch.num_before <= len(span.tokens) and branch.tokens):
+            raise ValueError(
+                f"a branch of {len(branch.tokens)} tokens stands behind {branch.num_before} rows "
+                f"of a span of {len(span.tokens)}: it must have a token, and a row before it"
+            )
 
 
 def _check_tokens(tokens: Many[int], least: int, vocab_size: int) -> None:

@@ -106,6 +106,11 @@ class Live:
         return max(0, min(first_pick, final) - self.num_done)
 
     @property
+    def is_past_prompt(self) -> bool:
+        """Whether the pending span has none of the prompt."""
+        return self.span.start >= self.sequence.num_prompt
+
+    @property
     def is_reading(self) -> bool:
         """Whether the sequence still encodes its prompt and can do so piece by piece."""
         return self.sequence.num_cached < self.sequence.num_prompt and self.num_ahead > 0

@@ -27,9 +27,9 @@ _ACCEPTED, _COPIED, _FORCED = Origin.ACCEPTED.value, Origin.COPIED.value, Origin
 class Sequence:
     """Tokens, how far they are encoded, and what stops them. A mode's `Decodable`.
 
-    `num_cached` and `num_drafted` are the mode's to move. Everything else changes through
-    `commit` and `finish`. `mode` may be exchanged between two steps; `step_mode` is the one of
-    the step under way. `outlook` is exchanged by the engine for one of its own.
+    `num_cached`, `num_drafted` and `num_denoised` are the mode's to move. Everything else changes
+    through `commit` and `finish`. `mode` may be exchanged between two steps; `step_mode` is the
+    one of the step under way. `outlook` is exchanged by the engine for one of its own.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Sequence:
         self.num_prompt = len(prompt_ids)
         self.num_cached = 0
         self.num_drafted = 0
+        self.num_denoised = 0
         self.lease: Lease | None = None
         self.finish_reason: FinishReason | None = None
         self.outlook: Account = Pace().account()

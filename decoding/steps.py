@@ -3,15 +3,19 @@
 from time import perf_counter
 
 from decoding.modes import (
+    Autoregressive,
     BlockDiffusion,
     DecodeMode,
+    Fastest,
     SelfSpeculation,
     Step,
     asks_head,
     foreseen,
     head_of,
+    mode_in,
     ngrams_of,
 )
+from decoding.modes.drafters import NgramDrafter
 from decoding.ngrams import Continuation
 from decoding.pace import Guesser
 from decoding.record import Origin, Region
@@ -24,7 +28,7 @@ _NOT_PICKED = frozenset({Origin.FORCED, Origin.CLOSING})
 def steps(sequence: Sequence) -> Step:
     """Decodes a sequence to its end; its account learns what each step brought."""
     try:
-        sequence.step_mode = sequence.mode.select(sequence)
+        sequence.step_mode = _mode_before_steps(sequence)
         sequence.commit_forced()
         while not sequence.finished:
             sequence.step_mode = sequence.mode.select(sequence)
@@ -33,15 +37,23 @@ def steps(sequence: Sequence) -> Step:
         sequence.outlook.leave()
 
 
+def _mode_before_steps(sequence: Sequence) -> DecodeMode:
+    """What forced tokens at the beginning are booked under. Nothing is weighed for them: the pace
+    would be told of a choice that no step comes of."""
+    mode = mode_in(sequence.mode, sequence.region)
+    return Autoregressive() if isinstance(mode, Fastest) else mode.select(sequence)
+
+
 def _step(sequence: Sequence) -> Step:
     """One step by `step_mode`, with what it chose from, cost and brought written down."""
     outlook, mode, region = sequence.outlook, sequence.step_mode, sequence.region
-    first, first_forward, drafted = sequence.length, sequence.num_forwards, sequence.num_drafted
+    first, first_forward, denoised = sequence.length, sequence.num_forwards, sequence.num_denoised
     reads_prompt = sequence.num_cached < sequence.num_prompt
     label = _label(mode)
     outlook.begins(region, label)
-    head = head_of(sequence.mode)
+    head, ngrams = head_of(sequence.mode, region), ngrams_of(sequence.mode, region)
     expected = foreseen(sequence, head) if head is not None and asks_head(outlook, region) else ()
+    is_legal = ngrams is None or _guesses_legally(sequence, ngrams)
     if mode is not sequence.mode:
         match = sequence.copies.match_at(first)
         matched = 0 if match is None else match.length
@@ -50,10 +62,11 @@ def _step(sequence: Sequence) -> Step:
     yield from _followed(sequence, mode.step(sequence), denoised=_denoises(mode))
     forwards = sequence.forwards(first_forward)
     _judge_copies(sequence, region, first)
-    _judge_ngrams(sequence, region, first)
+    if ngrams is not None:
+        _judge_ngrams(sequence, region, first, ngrams, is_legal=is_legal)
     _judge_head(sequence, region, first, expected)
-    if _is_chain(mode) and any(each.purpose is Purpose.DRAFT for each in forwards):
-        _judge_denoising(sequence, region, first, sequence.num_drafted - drafted)
+    if _is_chain(mode):
+        _judge_denoising(sequence, region, first, sequence.num_denoised - denoised)
     if not reads_prompt:
         records, rows = sequence.records(first), sum(each.rows for each in forwards)
         picks = sum(each.origin not in _NOT_PICKED for each in records)
@@ -100,13 +113,22 @@ def _judge_copies(sequence: Sequence, region: Region, first: int) -> None:
             return
 
 
-def _judge_ngrams(sequence: Sequence, region: Region, first: int) -> None:
-    """As for copies, of the table's guesses."""
-    table, tokens = ngrams_of(sequence.mode), sequence.tokens
-    if table is None:
-        return
+def _guesses_legally(sequence: Sequence, ngrams: NgramDrafter) -> bool:
+    """Whether the grammar allows the table's guess for the next token, where it has one."""
+    guess = ngrams.first(sequence)
+    return guess is None or sequence.allows(guess.token)
+
+
+def _judge_ngrams(
+    sequence: Sequence, region: Region, first: int, ngrams: NgramDrafter, *, is_legal: bool
+) -> None:
+    """As for copies, of the table's guesses; `is_legal` is known of the first."""
+    table, tokens = ngrams.table, sequence.tokens
+    assert table is not None, "fit the drafter to a network first"
     for at, record in enumerate(sequence.records(first), first):
-        if record.origin in _NOT_PICKED:
+        sent = record.origin is not Origin.AUTOREGRESSIVE
+        known = is_legal if at == first else sent or region is Region.FREE
+        if record.origin in _NOT_PICKED or not known:
             continue
         guess = table.after(tokens[at - 2] if at > 1 else None, tokens[at - 1])
         if guess is not None:
@@ -128,6 +150,7 @@ def _judge_head(
 
 
 def _judge_denoising(sequence: Sequence, region: Region, first: int, num_checked: int) -> None:
+    """Of denoised guesses so many were checked, from the left up to the first that was wrong."""
     accepted = sum(each.origin is Origin.ACCEPTED for each in sequence.records(first))
     for place in range(1, min(accepted + 1, num_checked) + 1):
         sequence.outlook.guessed(Guesser.DENOISE, region, place, place <= accepted)

@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from decoding.engine import Engine
 from decoding.engine_stats import EngineStats
 from decoding.errors import EngineClosed
+from decoding.modes import DecodeMode
 from decoding.request import Event, Failed, Finished
 from decoding.tokenizer import Tokenizer
 
@@ -118,6 +119,22 @@ class Worker:
         with self._lock:
             self._check_open()
             self._inbox.put(command)
+
+    def switch(self, ticket: Ticket, mode: DecodeMode) -> None:
+        """Decodes a request in another mode from one of its next steps on. Where that fails, so
+        does the request, and no other. Raises `EngineClosed`."""
+
+        def command(engine: Engine) -> None:
+            request_id = ticket.request_id
+            if request_id is None:
+                return
+            try:
+                engine.switch(request_id, mode)
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller who asked
+                engine.abort(request_id)
+                self._deliver(engine, Failed(request_id, error))
+
+        self.post(command)
 
     def abort(self, ticket: Ticket) -> None:
         """Ends a request between two forwards; a last event still comes through `deliver`."""

@@ -70,6 +70,7 @@ class PrefixIndex:
         self._idle: OrderedDict[int, Node] = OrderedDict()
         self._idle_kept: OrderedDict[int, Node] = OrderedDict()
         self.root = Node(page=-1, tokens=(), parent=None)
+        self.num_added = 0
         self.num_evicted = 0
         self.num_kept = 0
 
@@ -119,6 +120,7 @@ class PrefixIndex:
         self._pool.hold(page)
         child = self._node_of[page] = Node(page=page, tokens=tokens, parent=parent)
         parent.children.setdefault(tokens[0], {})[tokens] = child
+        self.num_added += 1
         return child
 
     def hold(self, page: int) -> None:

@@ -1,6 +1,13 @@
 """The ways of decoding, all over the same spans, cache and grammars."""
 
-from decoding.modes.auto import Auto, decides_by_cost, head_of, most_side_guesses, ngrams_of
+from decoding.modes.auto import (
+    Auto,
+    decides_by_cost,
+    head_of,
+    mode_in,
+    most_side_guesses,
+    ngrams_of,
+)
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Preview, Step
 from decoding.modes.block_diffusion import BlockDiffusion
@@ -26,6 +33,7 @@ __all__ = [
     "decides_by_cost",
     "foreseen",
     "head_of",
+    "mode_in",
     "most_side_guesses",
     "ngrams_of",
 ]

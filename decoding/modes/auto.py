@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from decoding.errors import UnsupportedMode
 from decoding.modes.autoregressive import Autoregressive
 from decoding.modes.base import Decodable, DecodeMode, Step
-from decoding.modes.drafters import HeadDrafter
+from decoding.modes.drafters import HeadDrafter, NgramDrafter
 from decoding.modes.fastest import Fastest
 from decoding.modes.fitting import check_record
 from decoding.modes.self_speculation import SelfSpeculation
 from decoding.network.base import Network
-from decoding.ngrams import NgramTable
 from decoding.record import Region
 
 
@@ -41,19 +40,26 @@ class Auto:
         )
 
     def select(self, sequence: Decodable) -> DecodeMode:
-        chosen = self.free if sequence.region is Region.FREE else self.constrained
+        return self.mode_in(sequence.region).select(sequence)
+
+    def mode_in(self, region: Region) -> DecodeMode:
+        """The mode that takes the steps of a region."""
+        chosen = self.free if region is Region.FREE else self.constrained
         assert chosen is not None, "fit the mode to a network first"
-        return chosen.select(sequence)
+        return mode_in(chosen, region)
 
     def step(self, sequence: Decodable) -> Step:
         yield from self.select(sequence).step(sequence)
 
 
+def mode_in(mode: DecodeMode, region: Region) -> DecodeMode:
+    """The mode that takes the steps of a region: one of those of an `Auto`, else itself."""
+    return mode.mode_in(region) if isinstance(mode, Auto) else mode
+
+
 def decides_by_cost(mode: DecodeMode) -> bool:
     """Whether a mode that is fitted needs the cost of forwards to be measured."""
-    if isinstance(mode, Auto):
-        return any(isinstance(each, Fastest) for each in (mode.constrained, mode.free))
-    return isinstance(mode, Fastest)
+    return any(isinstance(mode_in(mode, region), Fastest) for region in Region)
 
 
 def most_side_guesses(mode: DecodeMode) -> int:
@@ -65,18 +71,16 @@ def most_side_guesses(mode: DecodeMode) -> int:
     return mode.side_guesses if isinstance(mode, SelfSpeculation) else 0
 
 
-def ngrams_of(mode: DecodeMode) -> NgramTable | None:
-    """The table that its steps may be drafted from: what is to be judged."""
-    modes = (mode.constrained, mode.free) if isinstance(mode, Auto) else (mode,)
-    drafters = (each.ngrams for each in modes if isinstance(each, Fastest))
-    return next((each.table for each in drafters if each is not None), None)
+def ngrams_of(mode: DecodeMode, region: Region) -> NgramDrafter | None:
+    """The table that steps of a region may be drafted from: what is to be judged."""
+    taken = mode_in(mode, region)
+    return taken.ngrams if isinstance(taken, Fastest) else None
 
 
-def head_of(mode: DecodeMode) -> HeadDrafter | None:
-    """The draft head that its steps may be drafted by: what is to be judged."""
-    modes = (mode.constrained, mode.free) if isinstance(mode, Auto) else (mode,)
-    drafters = (each.head for each in modes if isinstance(each, Fastest))
-    return next((each for each in drafters if each is not None), None)
+def head_of(mode: DecodeMode, region: Region) -> HeadDrafter | None:
+    """The draft head that steps of a region may be drafted by: what is to be judged."""
+    taken = mode_in(mode, region)
+    return taken.head if isinstance(taken, Fastest) else None
 
 
 def _fitted(mode: DecodeMode | None, network: Network) -> DecodeMode:

@@ -57,6 +57,7 @@ class Decodable(Protocol):
     num_prompt: int
     num_cached: int
     num_drafted: int
+    num_denoised: int  # of those
 
     @property
     def tokens(self) -> Sequence[int]:

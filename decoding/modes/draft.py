@@ -41,6 +41,10 @@ class Guess:
     def is_forced(self) -> bool:
         return self.candidate.origin is Origin.FORCED
 
+    @property
+    def is_denoised(self) -> bool:
+        return self.candidate.denoise_step > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:

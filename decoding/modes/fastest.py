@@ -95,8 +95,9 @@ class Fastest:
         is_dear = outlook.price(region) > _DEAR
         if is_dear and not self._looks(sequence):
             return _NEXT
+        outlook.looked(sequence.length)
         others = [*self._copied(sequence), *self._frequent(sequence)]
-        asked = self.head is not None and not is_dear and outlook.weighs_head(region)
+        asked = self._may_ask(sequence) and not is_dear and outlook.weighs_head(region)
         guessed = list(self._guessed(sequence)) if asked else []
         weighs = not is_dear and outlook.weighs_denoising(region)
         denoised = list(self._denoised(sequence)) if weighs else []
@@ -122,11 +123,15 @@ class Fastest:
         yield from self.select(sequence).step(sequence)
 
     def _looks(self, sequence: Decodable) -> bool:
-        """Whether drafts are weighed though they are dear: behind one, where it pays, and now and
-        then."""
+        """Whether drafts are weighed though they are dear: behind one, where it pays, and where
+        they were not for some positions."""
         outlook = sequence.outlook
         pays = outlook.is_drafting or outlook.weighing_pays(sequence.region)
-        return pays or sequence.length % _LOOKED_EVERY == 0
+        return pays or sequence.length >= outlook.last_look + _LOOKED_EVERY
+
+    def _may_ask(self, sequence: Decodable) -> bool:
+        """Whether there is a head, and a vector for it to guess from."""
+        return self.head is not None and sequence.hidden_E is not None
 
     def _matched(self, sequence: Decodable) -> int:
         if self.lookup is None:
@@ -141,7 +146,10 @@ class Fastest:
             yield from self._options(sequence, self.lookup, Guesser.COPY, count(match.length))
 
     def _frequent(self, sequence: Decodable) -> "Iterator[_Option]":
-        if self.ngrams is not None:
+        first = None if self.ngrams is None else self.ngrams.first(sequence)
+        if self.ngrams is None or first is None:
+            return
+        if self._pays(sequence, Guesser.NGRAM, first.level) and sequence.allows(first.token):
             levels = self.ngrams.levels(sequence)
             yield from self._options(sequence, self.ngrams, Guesser.NGRAM, levels)
 

@@ -100,6 +100,7 @@ def verify(sequence: Decodable, draft: Draft) -> Step:
         branches=tuple(branches),
     )
     sequence.num_drafted += sum(not guess.is_forced for guess in tree.guesses.values())
+    sequence.num_denoised += sum(guess.is_denoised for guess in tree.guesses.values())
     picked = zip(scores.tokens, scores.logprobs, strict=True)
     _commit(sequence, tree, dict(zip(tree.picks, picked, strict=True)))
     agreed = _common_prefix(tokens, sequence.tokens[start:])

@@ -168,12 +168,15 @@ def library() -> ctypes.CDLL:
 
 @cache
 def build_id() -> str:
-    """Tells the build that runs here from any other, of the same version too; empty for none."""
+    """Tells the build that runs here from any other, of the same version too; empty for none.
+
+    Raises `OSError` where its file is gone since it was loaded.
+    """
     try:
-        content = Path(library()._name).read_bytes()
-    except (NativeUnavailable, OSError):  # the file may have been replaced since it was loaded
+        path = Path(library()._name)
+    except NativeUnavailable:
         return ""
-    return hashlib.blake2b(content, digest_size=12).hexdigest()
+    return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
 
 
 @cache

@@ -16,6 +16,7 @@ from decoding.network.adapter import Gate
 from decoding.network.attention import Attend
 from decoding.network.base import Network
 from decoding.network.buckets import Bucket, Buckets
+from decoding.network.config import NetworkConfig
 from decoding.network.padded_attention import PlanPadded, folded, visible_keys
 from decoding.network.padding import NUM_SCRATCH, PaddedInputs, Scratch
 from decoding.network.replay import Record, Run, recorder_for
@@ -55,6 +56,10 @@ class CapturedNetwork:
         self._captured: WeakKeyDictionary[KVStorage, dict[Bucket, _Captured]] = WeakKeyDictionary()
         self.num_replayed = 0
         self.num_plain = 0
+
+    @property
+    def config(self) -> NetworkConfig:
+        return self._transformer.config
 
     @property
     def name(self) -> str:

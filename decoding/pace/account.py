@@ -78,6 +78,15 @@ class Outlook(Protocol):
         """Whether the last steps that weighed drafts, behind ones without, promised enough."""
         ...
 
+    @property
+    def last_look(self) -> int:
+        """The length of the sequence when drafts were weighed last; 0 before."""
+        ...
+
+    def looked(self, length: int) -> None:
+        """To be told that drafts are weighed, by a sequence of so many tokens."""
+        ...
+
     def weighed(self, region: Region, gain: float) -> None:
         """To be told what weighing drafts promised: by which share the step that is best is
         better than one without a draft."""
@@ -233,11 +242,13 @@ class Pace:
         self._steps[region] += 1
         self._drafting[region, False].fade()
         self._drafting[region, True].fade()
-        if self.probe_due(region):
-            self._probe_after[region] = min(2 * self._probe_after[region], _PROBE_LAST)
-        elif denoised:
-            self._probe_after[region] = _PROBE_FIRST
-        self._unprobed[region] = 0 if denoised else self._unprobed[region] + 1
+        if not denoised:
+            self._unprobed[region] += 1
+            return
+        is_probe = self.probe_due(region)
+        wait = 2 * self._probe_after[region] if is_probe else _PROBE_FIRST
+        self._probe_after[region] = min(wait, _PROBE_LAST)
+        self._unprobed[region] = 0
 
     def forward_ended(self) -> None:
         """Of any kind: what was known for its time is computed anew."""
@@ -314,6 +325,7 @@ class Account:
         self._rows = 0
         self._tokens = 0.0  # per forward
         self._is_drafting = False
+        self._last_look = 0
 
     # --- Outlook
 
@@ -350,6 +362,13 @@ class Account:
 
     def weighing_pays(self, region: Region) -> bool:
         return self._pace.weighing_pays(region)
+
+    @property
+    def last_look(self) -> int:
+        return self._last_look
+
+    def looked(self, length: int) -> None:
+        self._last_look = length
 
     def weighed(self, region: Region, gain: float) -> None:
         # Behind a draft another is likely: what a fresh look finds is the question.

@@ -156,7 +156,8 @@ class RunningCost:
         """The cost as it stands."""
         draft = self._draft
         if draft is not None:
-            draft = Curve(draft.rows, tuple(each * self._draft_level for each in draft.seconds))
+            level = self._draft_level  # read once: another thread may ask while it changes
+            draft = Curve(draft.rows, tuple(each * level for each in draft.seconds))
         return ForwardCost(Curve(self._rows, tuple(self._points)), draft)
 
     def _causal(self, rows: int) -> float:

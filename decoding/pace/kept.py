@@ -31,10 +31,10 @@ class KeptCost:
     """A `MeasureCost` that reads what was measured under the same conditions, else measures and
     writes it down.
 
-    `conditions` are what the time of a forward depends on besides the machine, the network, the
-    number of threads, this package's version and the build of the compiled forward. `cache_dir`
-    None means the user's cache directory. A file that is damaged is measured anew, one that
-    cannot be written is done without; any number of processes may ask at once.
+    `conditions` are what the time of a forward depends on besides the machine, the network and its
+    shape, the number of threads, this package's version and the build of the compiled forward.
+    `cache_dir` None means the user's cache directory. A file that is damaged is measured anew, one
+    that cannot be written is done without; any number of processes may ask at once.
     """
 
     conditions: tuple[str, ...] = ()
@@ -42,7 +42,10 @@ class KeptCost:
     measure: MeasureCost = calibrate
 
     def __call__(self, network: Network) -> ForwardCost:
-        path = self.path(network)
+        try:
+            path = self.path(network)
+        except OSError:  # the build's file is gone from the disk: nothing tells it from others
+            return self.measure(network)
         kept = _read(path)
         if kept is not None:
             return kept
@@ -71,9 +74,11 @@ def _machine() -> tuple[str, ...]:
 
 
 def _network(network: Network) -> tuple[str, ...]:
+    # Two models may have one name, so their shapes count, where they tell them.
+    shape = (repr(getattr(network, name, None)) for name in ("config", "weight_bytes"))
     return (
         *(network.name, type(network).__name__, str(network.vocab_size)),
-        *(str(network.mask_token_id), str(network.has_adapter)),
+        *(str(network.mask_token_id), str(network.has_adapter), *shape),
     )
 
 
@@ -83,7 +88,7 @@ def _read(path: Path) -> ForwardCost | None:
         found = json.loads(path.read_text(encoding="utf-8"))
         draft = found["draft"]
         return ForwardCost(_curve(found["causal"]), None if draft is None else _curve(draft))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 

@@ -120,6 +120,24 @@ def test_what_is_refused_for_want_of_pages_starts_when_they_are_back() -> None:
     assert_all_pages_back(engine)
 
 
+def test_what_is_refused_starts_once_another_has_encoded_what_it_lacked() -> None:
+    """No page comes back, and fewer are needed: what the other wrote is the prompt's beginning."""
+    engine = new_engine(cache_tokens=32, page_size=4)
+    prompt = [1, 2, 3, 4]
+    answer = new_engine().generate(prompt, max_new_tokens=20).token_ids
+    assert len(answer) == 20
+    first = engine.add(Request(prompt, max_new_tokens=20))
+    engine.step()
+    second = engine.add(Request([*prompt, *answer[:8], 9], max_new_tokens=3))
+    engine.step()
+    assert second not in engine._live
+    while second not in engine._live:
+        engine.step()
+        assert first in engine._live
+    assert ends(run_all(engine))
+    assert_all_pages_back(engine)
+
+
 # --- one prefix, read once
 
 PREFIX = [place * place % 251 for place in range(1000)]

@@ -298,6 +298,35 @@ async def test_forking_what_is_over_and_switching_to_what_cannot_be_are_refused(
                 await anext(child)
 
 
+async def test_a_switch_that_fails_later_ends_its_request_only() -> None:
+    def measure(network: object) -> ForwardCost:
+        raise OSError("no clock")
+
+    network = GatedNetwork()
+
+    def make() -> Engine:
+        return Engine(network, TOKENIZER, cache_tokens=2048, forward_cost=measure)
+
+    expected = engine_of().generate([7], max_new_tokens=9).token_ids
+    async with (
+        AsyncEngine(make) as engine,
+        engine.stream(Request([1, 2], max_new_tokens=9)) as stream,
+        engine.stream(Request([7], max_new_tokens=9)) as other,
+    ):
+        network.permits.release(2)
+        await anext(stream)
+        engine.switch(stream, Auto())
+        network.permits.release(10_000)
+        with pytest.raises(OSError, match="no clock"):
+            async for _ in stream:
+                pass
+        last = [event async for event in other][-1]
+        assert isinstance(last, Finished)
+        assert last.completion.token_ids == expected
+        assert (await engine.generate([1], max_new_tokens=2)).token_ids
+        assert engine.stats().live_sequences == 0
+
+
 @asynccontextmanager
 async def bounded() -> AsyncIterator[tuple[AsyncEngine, GatedNetwork]]:
     """One request is decoded, one may wait; forwards wait for permits."""

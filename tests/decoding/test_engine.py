@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -21,6 +21,7 @@ from decoding import (
     Autoregressive,
     BlockDiffusion,
     CacheExhausted,
+    CombinedDrafter,
     Committed,
     Completion,
     ContextOverflow,
@@ -53,7 +54,7 @@ from decoding.modes import Step
 from decoding.modes.draft import Candidate, Draft, Guess, SideDraft, empty_draft, extend_draft
 from decoding.network.base import Network
 from decoding.sampling import Choice, pick_tokens
-from decoding.span import ForwardBatch, Pick, Span
+from decoding.span import Branch, ForwardBatch, Pick, Span
 from decoding.testing import ScriptedNetwork
 from tests.decoding.modes.scripted import JSON as GRAMMAR
 from tests.decoding.modes.scripted import SCHEMA, TOKENIZER, VOCAB
@@ -346,13 +347,26 @@ def test_only_forwards_of_decoding_correct_the_measured_cost() -> None:
     engine = Engine(
         network, TOKENIZER, cache_tokens=4096, max_forward_rows=8, forward_cost=lambda _: measured
     )
-    engine.add(Request([1] * 30, mode=Auto(), max_new_tokens=4))
-    for _ in range(3):  # pieces of the prompt
+    engine.add(Request([1] * 30, mode=Auto(), max_new_tokens=30))
+    for _ in range(4):  # pieces of the prompt, and its end
         engine.step()
         assert engine.calibrate() == measured
     while not engine.is_idle:
         engine.step()
     assert engine.calibrate() != measured
+
+
+def test_whole_prompts_that_end_in_a_forward_correct_nothing() -> None:
+    measured = ForwardCost(Curve((1, 64), (1.0, 64.0)))
+    network = ScriptedNetwork(VOCAB, max_positions=400)
+    engine = Engine(network, TOKENIZER, cache_tokens=4096, forward_cost=lambda _: measured)
+    decoding = engine.add(Request([1], mode=Auto(), max_new_tokens=9))
+    engine.step()
+    for first in (2, 3):
+        engine.add(Request([first] * 8, max_new_tokens=1))
+    engine.step()
+    assert engine.calibrate() == measured
+    assert decoding in engine._live
 
 
 def test_a_network_error_leaves_the_engine_usable() -> None:
@@ -520,6 +534,61 @@ def test_guesses_without_room_end_their_request_only(draft: Draft, told: str) ->
     assert_all_pages_back(engine)
 
 
+@dataclass(frozen=True, slots=True)
+class Askew(Autoregressive):
+    """A mode of one's own whose spans, once the prompt is read, are wrong in one thing."""
+
+    spoil: Callable[[Span], Span]
+
+    def step(self, sequence: Decodable) -> Step:
+        pick = Pick(len(sequence.tail) - 1, sequence.length)
+        span = Span(sequence.tail, sequence.num_cached, picks=(pick,))
+        is_first = sequence.length == sequence.num_prompt
+        scores = yield span if is_first else self.spoil(span)
+        sequence.num_cached = sequence.length
+        sequence.commit(scores.tokens[0] if scores.tokens else 1, 0.0, Origin.AUTOREGRESSIVE)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda span: replace(span, picks=(Pick(len(span.tokens), 9),)), "picks from row 1"),
+        (lambda span: replace(span, picks=(Pick(-1, 9),)), "picks from row -1"),
+        (lambda span: replace(span, adapter=True), "scripted has none"),
+        (lambda span: replace(span, start=span.start + 1), "2 are encoded"),
+        (lambda span: replace(span, start=span.start - 1), "2 are encoded"),
+        (lambda span: replace(span, tokens=(), picks=()), "one token at least"),
+        (lambda span: replace(span, branches=(Branch(0, (1,)),)), "behind 0 rows"),
+        (lambda span: replace(span, branches=(Branch(1, ()),)), "a branch of 0 tokens"),
+    ],
+)
+def test_spans_that_are_wrong_end_their_request_only(
+    spoil: Callable[[Span], Span], told: str
+) -> None:
+    engine = new_engine()
+    bad = engine.add(Request([1, 2], mode=Askew(spoil), max_new_tokens=5))
+    good = engine.add(Request([1, 2, 3], max_new_tokens=5))
+    failed, finished = ends(engine)
+    assert (failed.request_id, finished.request_id) == (bad, good)
+    assert isinstance(failed.error, ValueError)
+    assert told in str(failed.error)
+    alone = new_engine().generate([1, 2, 3], max_new_tokens=5)
+    assert finished.completion.token_ids == alone.token_ids
+    assert_all_pages_back(engine)
+
+
+def test_who_has_failed_is_no_company_while_the_error_is_held() -> None:
+    engine = new_engine()
+    engine.add(
+        Request([1, 2], mode=Askew(lambda span: replace(span, adapter=True)), max_new_tokens=5)
+    )
+    engine.add(Request([1], max_new_tokens=9))
+    failed, _ = ends(engine)
+    assert failed.error.__traceback__ is not None
+    assert engine._pace.rows == 0
+    assert engine._pace.tokens == pytest.approx(0.0)
+
+
 def test_sides_that_nobody_asked_for_are_left_out() -> None:
     draft = Draft(guessed(3), None, sides=(SideDraft(0, Draft(guessed(5), None)),))
     plain = new_engine().generate([1], max_new_tokens=9)
@@ -682,6 +751,9 @@ def test_wrong_arguments_are_refused_where_they_enter(arguments: Any, told: str)
         (lambda: AsyncEngine(new_engine()), "a function that makes the engine"),
         (lambda: Request(None), "a prompt is text"),
         (lambda: SelfSpeculation(drafter=LookupDrafter), "drafter must be a record"),
+        (lambda: LookupDrafter(min_match=1.5), "min_match must be a whole number"),
+        (lambda: LookupDrafter(max_match=4.0), "max_match must be a whole number"),
+        (lambda: CombinedDrafter(enough=1.5), "enough must be a whole number"),
         (lambda: BlockDiffusion(sampler=0.9), "sampler must be a record"),
     ],
 )

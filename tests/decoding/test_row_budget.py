@@ -219,9 +219,10 @@ def test_a_span_without_picks_is_split_as_well() -> None:
 
 
 @pytest.mark.parametrize("limit", ["max_live", "page_size", "max_forward_rows", "max_waiting"])
-def test_limits_are_at_least_one(limit: str) -> None:
-    with pytest.raises(ValueError, match=f"{limit} must be at least 1"):
-        long_engine(**{limit: 0})
+@pytest.mark.parametrize("value", [0, 7.5, True])
+def test_limits_are_whole_and_at_least_one(limit: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{limit} must be a whole number of at least 1"):
+        long_engine(**{limit: value})
 
 
 def _num_spans(batch: ForwardBatch) -> int:

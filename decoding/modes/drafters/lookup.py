@@ -7,6 +7,7 @@ from decoding.copies import Allows, CopyIndex, Match
 from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Guess, empty_draft, extend_draft
 from decoding.modes.drafters.base import Drafter, Drafting
+from decoding.modes.fitting import check_count
 from decoding.network.base import Network
 from decoding.pace.acceptance import Guesser
 from decoding.record import Origin
@@ -29,9 +30,11 @@ class LookupDrafter:
     min_match: int = 2
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_match <= self.max_match:
+        check_count("max_match", self.max_match)
+        check_count("min_match", self.min_match)
+        if self.min_match > self.max_match:
             raise ValueError(
-                f"1 <= min_match <= max_match must hold, not {self.min_match} and {self.max_match}"
+                f"min_match <= max_match must hold, not {self.min_match} and {self.max_match}"
             )
 
     def fit(self, network: Network) -> Drafter:

@@ -8,7 +8,7 @@ from decoding.modes.base import Decodable
 from decoding.modes.draft import Candidate, Guess, empty_draft, extend_draft
 from decoding.modes.drafters.base import Drafting
 from decoding.network.base import Network
-from decoding.ngrams import NgramTable
+from decoding.ngrams import Continuation, NgramTable
 from decoding.record import Origin
 
 
@@ -43,6 +43,11 @@ class NgramDrafter:
                 f"{network.vocab_size} tokens; give the table that was counted with this model"
             )
         return replace(self, table=table)
+
+    def first(self, sequence: Decodable) -> Continuation | None:
+        """What the table guesses next, whether the grammar allows it or not; None for nothing."""
+        assert self.table is not None, "fit the drafter to a network first"
+        return next(self.table.walk(sequence.tokens), None)
 
     def levels(self, sequence: Decodable) -> Iterator[int]:
         """How sure the table is of its guesses, one after the other, perhaps without end."""

@@ -112,7 +112,11 @@ def p_value(
 @cache
 def sample(mode: DecodeMode, sampling: Sampling, constrained: bool) -> list[Completion]:
     network = ScriptedNetwork(
-        WORDS, mask_token_id=WORDS, script=lambda words: LOGITS[words[-1]], skill=0.5
+        WORDS,
+        mask_token_id=WORDS,
+        has_adapter=True,
+        script=lambda words: LOGITS[words[-1]],
+        skill=0.5,
     )
     engine = Engine(network, five_words(), cache_tokens=64 * 16)
     return engine.generate_many(

@@ -1,13 +1,17 @@
 """What drafters guess. That guesses never change the text is shown elsewhere."""
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decoding import (
     CombinedDrafter,
+    Decodable,
     DiffusionDrafter,
     Drafter,
+    Drafting,
     LookupDrafter,
     Purpose,
     Request,
@@ -15,9 +19,11 @@ from decoding import (
 )
 from decoding.copies import CopyIndex
 from decoding.modes.denoise import hinted_first
-from decoding.modes.draft import Candidate, Guess
+from decoding.modes.draft import Candidate, Guess, empty_draft
 from decoding.modes.drafters.lookup import CopySource
+from decoding.network.base import Network
 from decoding.record import Origin
+from decoding.sequence import Sequence
 from tests.decoding.modes.scripted import JSON, TOKENIZER, scripted_engine
 
 
@@ -122,7 +128,7 @@ def test_drafts_are_legal_and_hold_the_forced_tokens() -> None:
 
 @pytest.mark.parametrize("bounds", [(0, 0), (2, 3), (3, 0)])
 def test_match_lengths_must_make_sense(bounds: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="min_match"):
+    with pytest.raises(ValueError, match=r"(min|max)_match"):
         LookupDrafter(*bounds)
     with pytest.raises(ValueError, match="enough"):
         CombinedDrafter(enough=0)
@@ -132,13 +138,70 @@ def test_copies_are_kept_where_nothing_better_comes() -> None:
     """Behind a prompt the diffusion pathway has no guesses."""
     prompt = [1, 2, 3, 4, 5, 1, 2, 3]
     spans = []
-    for drafter in (LookupDrafter(), CombinedDrafter(enough=20)):
+    for drafter in (Short(), CombinedDrafter(Short(), enough=20)):
         engine = scripted_engine()
         engine.add(Request(prompt, mode=SelfSpeculation(4, drafter), max_new_tokens=9))
         engine._admit()
         spans += [one.span for one in engine._live.values()]
     assert spans[0] == spans[1]
-    assert spans[0].tokens == (*prompt, 4, 5, 1)
+    assert spans[0].tokens == (*prompt, 4)
+
+
+@dataclass(frozen=True)
+class Short:
+    """Copies one token at most."""
+
+    def fit(self, network: Network) -> Drafter:
+        return self
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        return (yield from LookupDrafter(min_match=1).draft(sequence, 2, threshold))
+
+
+@dataclass(frozen=True)
+class InVain:
+    """Denoises, and then has no guess."""
+
+    def fit(self, network: Network) -> Drafter:
+        return self
+
+    def draft(self, sequence: Decodable, block_length: int, threshold: float) -> Drafting:
+        yield from DiffusionDrafter(adapter=True).draft(sequence, block_length, threshold)
+        return empty_draft(sequence)
+
+
+@pytest.mark.parametrize(("block_length", "room"), [(2, 24), (8, 2)])
+def test_copies_are_enough_where_there_is_no_room_for_more(block_length: int, room: int) -> None:
+    """Nothing is denoised that could not be more than what is copied."""
+    engine = scripted_engine()
+    copied = CombinedDrafter(LookupDrafter(min_match=1), InVain(), enough=20)
+    sequence = Sequence(
+        0,
+        Request([1, 2, 1, 2, 1]),
+        (1, 2, 1, 2, 1),
+        mode=SelfSpeculation(block_length, copied),
+        seed=0,
+        max_new_tokens=room,
+        end_token_ids=frozenset(),
+        detokenizer=TOKENIZER.detokenizer(),
+        constraint=None,
+    )
+    sequence.num_cached, sequence.num_prompt = 4, 4
+    drafting = copied.fit(engine.network).draft(sequence, block_length, 0.0)
+    with pytest.raises(StopIteration) as end:
+        next(drafting)
+    assert end.value.value.tokens == (2,)
+
+
+def test_a_copy_that_is_kept_behind_a_denoised_draft_is_not_judged_as_one() -> None:
+    engine = scripted_engine(head_skill=None, table=None)
+    mode = SelfSpeculation(8, CombinedDrafter(Short(), InVain()))
+    made = engine.generate([1, 2, 1, 2, 1], mode=mode, max_new_tokens=40)
+    assert Purpose.DRAFT in {each.purpose for each in made.forwards}
+    assert made.stats.drafted > 0
+    assert not any("denoising" in key for key in engine.stats().pace.acceptance)
+    engine.generate([1, 2, 3], mode=SelfSpeculation(8, CombinedDrafter()), max_new_tokens=40)
+    assert any("denoising" in key for key in engine.stats().pace.acceptance)
 
 
 def test_a_hint_breaks_ties_and_no_more() -> None:

@@ -23,6 +23,7 @@ from decoding import (
     BlockDiffusion,
     DiffusionDrafter,
     Engine,
+    KeptCost,
     Request,
     SelfSpeculation,
 )
@@ -43,6 +44,16 @@ from tests.decoding.nemotron import ALL_TARGETS, MASK, write_adapter, write_nemo
 CPU = torch.device("cpu")
 BUCKETS = Buckets((1, 2, 4), (1, 4, 8), (16, 32, 64))
 MOST_SEQUENCES, MOST_ROWS, MOST_KEYS = 4, 8, 64
+
+
+def test_what_is_captured_tells_its_shape(tmp_path: Path) -> None:
+    """By which costs that were measured are kept."""
+    plain = llama(tmp_path)
+    network = CapturedNetwork(plain, buckets=BUCKETS)
+    assert network.config is plain.config
+    path = KeptCost((), tmp_path).path(network)
+    plain.config = replace(plain.config, num_layers=plain.config.num_layers + 1)
+    assert KeptCost((), tmp_path).path(network) != path
 
 
 def llama(path: Path) -> Transformer:

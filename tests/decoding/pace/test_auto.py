@@ -24,7 +24,7 @@ from decoding import (
 )
 from decoding.copies import Match
 from decoding.modes import Decodable
-from decoding.ngrams import Continuation
+from decoding.ngrams import Continuation, NgramTable
 from decoding.pace import Pace
 from decoding.record import Region
 from decoding.testing import ScriptedHead
@@ -325,6 +325,90 @@ def test_a_copy_that_the_grammar_forbids_is_no_guess(pattern: str, judged: bool)
     assert ("constrained: copying 1" in engine.stats().pace.acceptance) is judged
 
 
+@pytest.mark.parametrize(("pattern", "judged"), [("[a-m]{40}", False), ("[a-z]{40}", True)])
+def test_what_the_table_guesses_and_the_grammar_forbids_is_no_guess(
+    pattern: str, judged: bool
+) -> None:
+    last = FIRST_LETTER + 25
+    network = SimulatedNetwork(MEMORY_BOUND, lambda _, at: FIRST_LETTER + at % 13, lambda _: 0.0)
+    network.ngrams = NgramTable({(0, token): Continuation(last, 5) for token in range(256)})
+    engine = Engine(network, TOKENIZER, forward_cost=MEMORY_BOUND)
+    mode = Fastest(lookup=None, denoiser=None)
+    made = engine.generate([1, 2, 3], mode=mode, grammar=Grammar.regex(pattern), max_new_tokens=13)
+    assert made.text == "abcdefghijklm"
+    assert ("constrained: n-grams 5" in engine.stats().pace.acceptance) is judged
+    assert any("speculation" in key for key in made.stats.decisions) is judged
+
+
+def test_a_probe_that_could_not_be_made_stays_due() -> None:
+    pace, free = Pace(COST), Region.FREE
+
+    def steps_until_due() -> int:
+        count = 0
+        while not pace.probe_due(free):
+            pace.step_chosen(free, denoised=False)
+            count += 1
+        return count
+
+    assert steps_until_due() == 64
+    for _ in range(100):
+        pace.step_chosen(free, denoised=False)
+        assert pace.probe_due(free)
+    pace.step_chosen(free, denoised=True)
+    assert steps_until_due() == 128
+
+
+def test_a_head_without_a_vector_is_not_marked_down() -> None:
+    """Behind a prompt nothing was picked that it could guess from."""
+    engine = scripted_engine(table=None)
+    engine.add(Request([1, 2, 3], mode=Auto(), max_new_tokens=9))
+    engine._admit()
+    assert engine._pace._head_gain[Region.FREE] == 1.0
+    assert all(engine._pace.weighs_head(region) for region in Region)
+
+
+@pytest.mark.parametrize("grammar", [None, Grammar.regex("begins with [a-z]{40}")])
+def test_the_first_step_is_chosen_once(
+    grammar: Grammar | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = scripted_engine()
+    told: list[float] = []
+    monkeypatch.setattr(engine._pace, "weighed", lambda region, gain: told.append(gain))
+    engine.add(Request([1, 2, 3] * 5, mode=Auto(), grammar=grammar, max_new_tokens=40))
+    engine._admit()
+    assert len(told) == 1
+
+
+def test_dear_guesses_are_looked_at_where_no_step_begins_at_a_multiple_of_eight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each pick forces a second token, and the prompt's length is odd."""
+    looks: list[int] = []
+    find = LookupDrafter.find
+
+    def counted(self: LookupDrafter, sequence: Decodable) -> Match | None:
+        looks.append(sequence.length)
+        return find(self, sequence)
+
+    monkeypatch.setattr(LookupDrafter, "find", counted)
+    engine = scripted_engine(cost=COMPUTE_BOUND, table=None, head_skill=None)
+    engine._pace._gain = dict.fromkeys(Region, 0.0)
+    pairs = Grammar.regex("([ab]x){40}")
+    engine.generate([1, 2, 3], mode=Auto(), grammar=pairs, max_new_tokens=64)
+    assert all(b - a == 8 for a, b in itertools.pairwise(looks))
+    assert len(looks) >= 7
+
+
+def test_a_head_is_judged_in_the_regions_only_where_it_may_draft(asked: list[object]) -> None:
+    engine = scripted_engine(table=None)
+    for mode in (Auto(free=Autoregressive()), Auto(free=Fastest(head=None))):
+        engine.generate([1, 2, 3], mode=mode, max_new_tokens=20)
+    assert not asked
+    assert not any("draft head" in key for key in engine.stats().pace.acceptance)
+    engine.generate([1, 2, 3], mode=Auto(constrained=Autoregressive()), max_new_tokens=20)
+    assert asked
+
+
 def test_copies_are_taken_where_the_text_repeats_itself() -> None:
     run = simulate(Auto(), text_at=again)
     origins = run.completions[0].stats.origins
@@ -425,12 +509,16 @@ def test_nothing_is_measured_for_requests_that_need_no_cost() -> None:
     engine = scripted_engine(cost=measure)  # type: ignore[arg-type]
     engine.generate([1], max_new_tokens=3)
     engine.generate([1], mode=Auto(Autoregressive(), SelfSpeculation()), max_new_tokens=3)
+    engine.generate([1], mode=Auto(Auto(*[Autoregressive()] * 2), Autoregressive()))
     assert not calls
     assert not engine.stats().pace.seconds_by_rows
     engine.generate([1], mode=Auto(), max_new_tokens=3)
     engine.generate([1], mode=Auto(), max_new_tokens=3)
     assert engine.calibrate().causal.rows == COST.causal.rows
     assert calls == [engine.network]
+    engine = scripted_engine(cost=measure)  # type: ignore[arg-type]
+    engine.generate([1], mode=Auto(Autoregressive(), Auto()), max_new_tokens=3)
+    assert calls[-1] is engine.network
     for ask in ("switch", "fork"):
         engine = scripted_engine(cost=measure)  # type: ignore[arg-type]
         request = engine.add(Request([1], max_new_tokens=9))

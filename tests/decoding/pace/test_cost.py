@@ -7,12 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from decoding import Auto, Curve, Engine, ForwardCost, KeptCost, calibrate
 from decoding.cache.storage import KVStorage
+from decoding.engine import _named
 from decoding.pace import Pace, RunningCost
 from decoding.span import ForwardBatch
 from decoding.testing import ScriptedNetwork
@@ -95,6 +97,20 @@ def test_forwards_that_draft_correct_what_drafts_cost() -> None:
     assert 5.0 < cost.seconds(1, 8) < 6.0
     cost.follow(60, 1.0, 8)
     assert cost.seconds(1, 8) > 5.0
+
+
+def test_a_cost_may_be_asked_for_while_it_falls() -> None:
+    class Falling(RunningCost):
+        """Another thread corrects it between any two looks."""
+
+        @property
+        def _draft_level(self) -> float:
+            self._dearer -= 0.1
+            return super()._draft_level
+
+    cost = Falling(ForwardCost(Curve((1,), (1.0,)), Curve((8, 16), (3.0, 3.0)))).now()
+    assert cost.draft is not None
+    assert cost.draft(8) == cost.draft(16) < 3.0
 
 
 def test_drafts_that_seem_to_cost_nothing_are_dear_again_at_once() -> None:
@@ -307,6 +323,9 @@ def test_another_build_of_the_compiled_forward_is_measured_anew(
         *["", "{", "[]", "null", '{"causal": [[1, 0.5]]}', '{"causal": 3, "draft": null}'],
         *['{"causal": [[1, -1.0]], "draft": null}', '{"causal": [["x", 1]], "draft": null}'],
         *['{"causal": [[1, NaN]], "draft": null}', '{"causal": [1], "draft": null}', "\ud800"],
+        '{"causal": [[Infinity, 1]], "draft": null}',
+        pytest.param('{"causal": [[1, 1' + "0" * 400 + ']], "draft": null}', id="a long number"),
+        pytest.param("[" * 100_000, id="deep"),
     ],
 )
 def test_a_damaged_file_is_measured_anew(tmp_path: Path, content: str) -> None:
@@ -318,6 +337,32 @@ def test_a_damaged_file_is_measured_anew(tmp_path: Path, content: str) -> None:
     )
     assert kept(network) == COST
     assert json.loads(path.read_text())["causal"] == [[1, 1.0], [9, 1.8]]
+
+
+def test_a_build_that_is_gone_from_the_disk_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> str:
+        raise FileNotFoundError("no build")
+
+    monkeypatch.setattr("decoding.pace.kept.build_id", gone)
+    assert KeptCost((), tmp_path, lambda network: COST)(SlowNetwork(COST)) == COST
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_of_one_name_and_two_shapes_have_two_costs(tmp_path: Path) -> None:
+    kept, paths = KeptCost((), tmp_path), set()
+    for shape in ({}, {"config": "2 layers"}, {"config": "3 layers"}, {"weight_bytes": 7}):
+        network = SlowNetwork(COST)
+        vars(network).update(shape)
+        paths.add(kept.path(network))
+    assert len(paths) == 4
+
+
+def test_gpus_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"kind of {device}")
+    assert _named(torch.device("cuda:1")) == ("cuda:1", "kind of cuda:1")
+    assert _named(torch.device("cpu")) == ("cpu", "")
 
 
 def test_a_place_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
