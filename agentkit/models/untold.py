@@ -11,15 +11,18 @@ class Untold:
     def __init__(self) -> None:
         self._has_text = False
         self._begun: set[str] = set()
+        self._with_arguments: set[str] = set()
 
     def completed(self, part: ModelEvent) -> Iterator[ModelEvent]:
-        """`part`; before a response the text, if no part told any, and the calls that none began.
-        No call may start early by those."""
+        """`part`; before a response the text, if no part told any, calls that none began, and the
+        arguments of those of which none told any. No call may start early by those."""
         match part:
-            case TextPart():
+            case TextPart(text) if text:
                 self._has_text = True
             case ToolCallStart(call_id):
                 self._begun.add(call_id)
+            case ToolCallPart(call_id, arguments) if arguments:
+                self._with_arguments.add(call_id)
             case ModelResponse():
                 yield from self._left_out(part)
         yield part
@@ -31,4 +34,5 @@ class Untold:
         for call in message.tool_calls:
             if call.call_id not in self._begun:
                 yield ToolCallStart(call.call_id, call.name)
+            if call.call_id not in self._with_arguments:
                 yield ToolCallPart(call.call_id, call.arguments)

@@ -43,6 +43,8 @@ async def serve(
             if life.error is None:
                 raise
             raise life.error from None
+        if life.error is not None:  # older releases of uvicorn say nothing at all
+            raise life.error
 
 
 def _unheard(url: str) -> None:
@@ -58,6 +60,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if not self.started:
+            return
         try:
             self._tell_started()
         except BaseException:

@@ -22,7 +22,7 @@ from decoding.grammar.pattern import example_match
 from decoding.grammar.schema import SchemaLanguage, WrittenSchema
 from decoding.grammar.vocabulary import TokenizerLike, vocabulary_of
 
-_CACHED_PER_TOKENIZER = 256
+_CACHED_PER_TOKENIZER, _CACHED_LETTERS = 256, 2**22  # the last one is kept however long
 _compiled: WeakKeyDictionary[TokenizerLike, dict[tuple[str, int | None], CompiledGrammar]]
 _compiled = WeakKeyDictionary()
 _compiling = Lock()
@@ -137,7 +137,10 @@ class Grammar:
                 vocabulary = vocabulary_of(tokenizer)
                 known = CompiledGrammar.build(self.source, vocabulary, vocab_size, self._examples)
             cache[key] = known
-            if len(cache) > _CACHED_PER_TOKENIZER:
+            while len(cache) > 1 and (
+                len(cache) > _CACHED_PER_TOKENIZER
+                or sum(len(source) for source, _ in cache) > _CACHED_LETTERS
+            ):
                 del cache[next(iter(cache))]
         return known
 

@@ -23,6 +23,14 @@ from agentkit import (
     ToolStarted,
 )
 from agentkit.models import FunctionModel, ScriptedModel
+from agentkit.models.base import (
+    ModelEvent,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolCallStart,
+)
+from agentkit.models.untold import Untold
 from tests.agentkit.support import HangingModel, SilentModel, add, call_add, no_new_tasks
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +102,16 @@ async def test_a_model_that_tells_no_parts_is_heard_all_the_same() -> None:
     for call in calls:
         start = events.index(ToolCallStarted(call.call_id, "add"))
         assert events[start + 1] == ToolCallDelta(call.call_id, call.arguments)
+
+
+def test_what_was_told_in_part_is_told_once() -> None:
+    message = AssistantMessage("Hi.", (call_add("c1", 1, 2), call_add("c2", 3, 4)))
+    response, untold = ModelResponse(message), Untold()
+    arguments = [call.arguments for call in message.tool_calls]
+    parts = [TextPart(""), ToolCallStart("c1", "add"), ToolCallStart("c2", "add")]
+    told: list[ModelEvent] = [*parts, ToolCallPart("c2", arguments[1])]
+    seen = [each for part in (*told, response) for each in untold.completed(part)]
+    assert seen == [*told, TextPart("Hi."), ToolCallPart("c1", arguments[0]), response]
 
 
 async def test_leaving_while_the_model_speaks_stops_it() -> None:

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from decoding.errors import GrammarError
 from decoding.grammar import Grammar
+from decoding.grammar.grammar import _compiled
 from tests.decoding.grammar.conftest import SmallTokenizer
 
 
@@ -180,3 +181,14 @@ def test_grammars_are_equal_by_content_and_show_themselves_shortly() -> None:
     assert (one, hash(one)) == (same, hash(same))
     assert one != Grammar.json_schema({"type": "boolean"})
     assert len(repr(Grammar.json_schema({}))) < 120
+
+
+def test_a_few_megabytes_of_compiled_grammars_are_kept() -> None:
+    tokenizer = SmallTokenizer()
+    for number in range(6):
+        text = f'start: "{number}"\n// {"x" * 10**6}\n'
+        grammar = Grammar.lark(text)
+        assert grammar.compile(tokenizer) is grammar.compile(tokenizer)
+    kept = [len(source) for source, _ in _compiled[tokenizer]]
+    assert 2 <= len(kept) <= 4
+    assert min(kept) >= 10**6
