@@ -131,8 +131,8 @@ class Worker:
             try:
                 engine.switch(request_id, mode)
             except Exception as error:  # noqa: BLE001 - it belongs to the caller who asked
-                engine.abort(request_id)
-                self._deliver(engine, Failed(request_id, error))
+                if engine.abort(request_id):  # else it is over already
+                    self._deliver(engine, Failed(request_id, error))
 
         self.post(command)
 
