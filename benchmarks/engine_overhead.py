@@ -59,7 +59,7 @@ class FreeNetwork:
         )
 
     def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
-        return self.logits_RV[: len(batch.rows_R)]
+        return self.logits_RV[: batch.num_read]
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def agreement(transformer: Transformer, forwards: int, most_rows: int) -> Agreem
         same += int((logits_RV.argmax(-1) == expected_RV.argmax(-1)).sum())
         picked += len(expected_RV)
         # Both wrote the rows' own slots, to other bits perhaps; all others must be equal.
-        changed += _differing(ours, theirs, batch.slots_T.to(transformer.device))
+        changed += _differing(ours, theirs, batch.on(transformer.device).slots_T)
         if any(each.adapter for each in shares):
             plain = forward_of(
                 [replace(each, adapter=False) for each in shares],

@@ -92,7 +92,7 @@ def forward_of(shares: list[Share], stride: int, vocab_size: int, seed: int = 0)
     """Random tokens; masks behind the first row of a block. Sequence b owns the slots from
     b * stride; all rows are read, of a block those behind the first."""
     make = torch.Generator().manual_seed(seed)
-    tokens: list[Tensor] = []
+    tokens: list[int] = []
     segments: list[Segment] = []
     slots: list[int] = []
     positions: list[int] = []
@@ -102,20 +102,14 @@ def forward_of(shares: list[Share], stride: int, vocab_size: int, seed: int = 0)
         drawn = torch.randint(vocab_size, (each.rows,), generator=make)
         if each.block:
             drawn[1:] = MASK
-        tokens.append(drawn)
+        tokens += drawn.tolist()
         positions += range(each.start, end)
         slots += range(at * stride + each.start, at * stride + end)
         rows += range(first + (each.block and each.rows > 1), first + each.rows)
         attention = Attention.BLOCK if each.block else Attention.CAUSAL
         owned = slice(at * stride, at * stride + end)
         segments.append(Segment(first, each.rows, each.start, owned, attention, each.adapter))
-    return ForwardBatch(
-        token_ids_T=torch.cat(tokens),
-        positions_T=torch.tensor(positions),
-        slots_T=torch.tensor(slots),
-        rows_R=torch.tensor(rows),
-        segments=tuple(segments),
-    )
+    return ForwardBatch.of(tokens, positions, slots, rows, segments)
 
 
 def filled_cache(network: Network, num_slots: int) -> KVStorage:

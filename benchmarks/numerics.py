@@ -80,15 +80,8 @@ def forward(
     below a row's largest. The next forward may overwrite them."""
     end = start + len(tokens)
     segment = Segment(0, len(tokens), start, slice(0, end), Attention.CAUSAL, adapter=False)
-    places_T = torch.arange(start, end)
-    batch = ForwardBatch(
-        token_ids_T=torch.tensor(tokens),
-        positions_T=places_T,
-        slots_T=places_T,
-        rows_R=torch.arange(len(tokens)),
-        segments=(segment,),
-        reach_R=torch.full((len(tokens),), reach),
-    )
+    places, rows = range(start, end), range(len(tokens))
+    batch = ForwardBatch.of(tokens, places, places, rows, (segment,), [reach] * len(tokens))
     return network.forward(batch, storage)
 
 

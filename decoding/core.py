@@ -249,15 +249,15 @@ class Core:
     def _forward(self, served: list[Live]) -> list[Scores | None]:
         """One forward over the rows that each was given. None for spans that go on."""
         started = time.perf_counter()
-        forward = plan_forward(served, self._mask_token)
-        logits_RV = self.network.forward(forward.batch, self._cache.storage)
+        batch = plan_forward(served, self._mask_token)
+        logits_RV = self.network.forward(batch, self._cache.storage)
         picked = pick_tokens(logits_RV, choices_of(served), never=self.network.mask_token_id)
         seconds = time.perf_counter() - started
-        self._totals.count_forward(forward.num_rows)
+        self._totals.count_forward(batch.num_rows)
         self._pace.forward_ended()
         if all(one.num_picks and one.is_past_prompt for one in served):
             draft_rows = sum(one.num_rows for one in served if one.span.adapter)
-            self._pace.forward_took(forward.num_rows - draft_rows, draft_rows, seconds)
+            self._pace.forward_took(batch.num_rows - draft_rows, draft_rows, seconds)
         answers: list[Scores | None] = []
         hidden_RE = self.network.hidden_RE
         first = 0

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -22,7 +24,7 @@ class DraftHead(Protocol):
     """Guesses without a forward, at a few hundredths of the cost of one."""
 
     def guess(
-        self, hidden_E: Tensor, token: int, count: int, least: float = 0.0
+        self, hidden_E: NDArray[np.float32], token: int, count: int, least: float = 0.0
     ) -> tuple[Continuation, ...]:
         """The tokens that follow `token`, which was picked from a row whose vector before the
         output head is `hidden_E`: `count` of them, at least 1, or fewer, up to the first that the

@@ -2,9 +2,7 @@
 
 import math
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from decoding.cache.paged import Lease
@@ -12,14 +10,6 @@ from decoding.live import Live
 from decoding.network.base import Network
 from decoding.sampling import Choice
 from decoding.span import MASK, Attention, Branch, ForwardBatch, Segment, Span
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """What a forward evaluates."""
-
-    batch: ForwardBatch
-    num_rows: int
 
 
 def check_span(span: Span, lease: Lease, num_cached: int, network: Network) -> None:
@@ -72,7 +62,7 @@ def _check_tokens(tokens: Many[int], least: int, vocab_size: int) -> None:
         )
 
 
-def plan_forward(live: Many[Live], mask_token: int) -> Forward:
+def plan_forward(live: Many[Live], mask_token: int) -> ForwardBatch:
     """The next `num_rows` rows of every pending span, one after the other.
 
     Rows are read only of spans that the forward answers. All numbers are on the host.
@@ -124,17 +114,7 @@ def plan_forward(live: Many[Live], mask_token: int) -> Forward:
             # How sure a denoised guess is decides whether it is kept.
             is_causal = span.attention is Attention.CAUSAL
             reaches += [sequence.reach if is_causal else math.inf] * len(span.picks)
-    count = len(token_ids)
-    numbers = torch.from_numpy(np.array(token_ids + positions + slots + rows, dtype=np.int64))
-    batch = ForwardBatch(
-        token_ids_T=numbers[:count],
-        positions_T=numbers[count : 2 * count],
-        slots_T=numbers[2 * count : 3 * count],
-        rows_R=numbers[3 * count :],
-        segments=tuple(segments),
-        reach_R=torch.from_numpy(np.array(reaches, dtype=np.float32)),
-    )
-    return Forward(batch, count)
+    return ForwardBatch.of(token_ids, positions, slots, rows, segments, reaches)
 
 
 def _slots_of_branches(span: Span, lease: Lease, branches: Many[Branch]) -> list[list[int]]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.modes import Step
@@ -60,7 +62,7 @@ class Live:
         self.num_rows = num_rows
         self.num_picks = len(self.span.picks) if num_rows == self.num_left else 0
 
-    def read(self, hidden_PE: Tensor) -> None:
+    def read(self, hidden_PE: NDArray[np.float32]) -> None:
         """Keeps the vectors that the picks were made from, for the next draft. Rows of masks and
         of branches say nothing about it."""
         span = self.span

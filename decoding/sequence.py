@@ -3,6 +3,8 @@
 import math
 import time
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.cache.paged import Lease
@@ -59,8 +61,9 @@ class Sequence:
         self.finish_reason: FinishReason | None = None
         self.outlook: Account = Pace().account()
         self.copies = CopyIndex(self.tokens)
-        self._picked_from: tuple[list[int], Tensor | None] = ([], None)  # positions, vectors
-        self._hidden: tuple[int, Tensor] | None = None  # what was asked for last, its position
+        # The positions that were picked last, and what from; the vector that was asked for last.
+        self._picked_from: tuple[list[int], NDArray[np.float32] | None] = ([], None)
+        self._hidden: tuple[int, NDArray[np.float32]] | None = None
         self.max_length = len(prompt_ids) + max_new_tokens
         self.most_side_guesses = most_side_guesses(mode)
         self._records: list[TokenRecord] = []
@@ -134,17 +137,17 @@ class Sequence:
         _count(self._decisions, decision)
 
     @property
-    def hidden_E(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+    def hidden_E(self) -> NDArray[np.float32] | None:  # noqa: N802 - an array's name
         positions, vectors_PE = self._picked_from
         last = self.length - 1
         if vectors_PE is None or last not in positions or self._records[-1].origin in _UNPICKED:
             return None
-        # Who asks again is given the same tensor, by which a head knows its last answer.
+        # Who asks again is given the same array, by which a head knows its last answer.
         if self._hidden is None or self._hidden[0] != last:
             self._hidden = last, vectors_PE[positions.index(last)]
         return self._hidden[1]
 
-    def keep_vectors(self, positions: list[int], vectors_PE: Tensor) -> None:
+    def keep_vectors(self, positions: list[int], vectors_PE: NDArray[np.float32]) -> None:
         """What the tokens at these positions are picked from, after a forward that reads rows."""
         self._picked_from, self._hidden = (positions, vectors_PE), None
 

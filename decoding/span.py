@@ -10,11 +10,13 @@ Shape legend for the whole package:
     B sequences and N rows of each in a forward that is padded to a fixed shape
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 LateMask = Callable[[], Tensor | None]
@@ -152,34 +154,78 @@ class Segment:
 class ForwardBatch:
     """All spans of one forward, concatenated. Everything the network may know.
 
-    The engine builds it in host memory, and the network moves what it needs. `slots_T` says
-    where each row's keys and values are written; `rows_R` which rows' logits are wanted.
-    `reach_R` (float32) says how exactly: logits further than that below a row's largest may be
+    The engine builds it in host memory, and the network moves what it needs (`on`). All whole
+    numbers are in `numbers_N`, one after the other: token ids, positions and slots of `num_rows`
+    rows, then the rows whose logits are wanted. A slot says where a row's keys and values are
+    written. `reach_R` says how exactly: logits further than that below a row's largest may be
     rough, which a network on a CPU makes use of; infinity, and None for all rows, wants every one.
     """
+
+    numbers_N: NDArray[np.int64]
+    num_rows: int
+    segments: tuple[Segment, ...]
+    reach_R: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        token_ids: Iterable[int],
+        positions: Iterable[int],
+        slots: Iterable[int],
+        rows: Iterable[int],
+        segments: Iterable[Segment],
+        reach: Iterable[float] | None = None,
+    ) -> "ForwardBatch":
+        """From numbers row by row, `rows` and `reach` one for each row that is read."""
+        tokens = list(token_ids)
+        return cls(
+            np.array([*tokens, *positions, *slots, *rows], dtype=np.int64),
+            len(tokens),
+            tuple(segments),
+            None if reach is None else np.array(list(reach), dtype=np.float32),
+        )
+
+    @property
+    def num_read(self) -> int:
+        """Rows whose logits are wanted."""
+        return len(self.numbers_N) - 3 * self.num_rows
+
+    @property
+    def token_ids_T(self) -> NDArray[np.int64]:  # noqa: N802 - an array's name
+        return self.numbers_N[: self.num_rows]
+
+    @property
+    def positions_T(self) -> NDArray[np.int64]:  # noqa: N802
+        return self.numbers_N[self.num_rows : 2 * self.num_rows]
+
+    @property
+    def slots_T(self) -> NDArray[np.int64]:  # noqa: N802
+        return self.numbers_N[2 * self.num_rows : 3 * self.num_rows]
+
+    @property
+    def rows_R(self) -> NDArray[np.int64]:  # noqa: N802
+        return self.numbers_N[3 * self.num_rows :]
+
+    def on(self, device: torch.device) -> "PlacedBatch":
+        """What a network on a device reads, moved there in one copy."""
+        scattered = [each.slots_L for each in self.segments if isinstance(each.slots_L, Tensor)]
+        moved = torch.cat([torch.from_numpy(self.numbers_N), *scattered]).to(device)
+        sizes = [self.num_rows] * 3 + [self.num_read] + [len(slots_L) for slots_L in scattered]
+        token_ids_T, positions_T, slots_T, rows_R, *there = torch.split(moved, sizes)
+        moved_slots = iter(there)
+        segments = tuple(
+            each if isinstance(each.slots_L, slice) else replace(each, slots_L=next(moved_slots))
+            for each in self.segments
+        )
+        return PlacedBatch(token_ids_T, positions_T, slots_T, rows_R, segments)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBatch:
+    """A `ForwardBatch` on a device: tensors of int64."""
 
     token_ids_T: Tensor
     positions_T: Tensor
     slots_T: Tensor
     rows_R: Tensor
     segments: tuple[Segment, ...]
-    reach_R: Tensor | None = None
-
-    def on(self, device: torch.device) -> "ForwardBatch":
-        """The same with its tensors there, moved in one copy; itself where they are there."""
-        if self.token_ids_T.device == device:
-            return self
-        parts = [self.token_ids_T, self.positions_T, self.slots_T, self.rows_R]
-        parts += [each.slots_L for each in self.segments if isinstance(each.slots_L, Tensor)]
-        moved = torch.cat([part.cpu() for part in parts]).to(device)
-        there = iter(torch.split(moved, [len(part) for part in parts]))
-        return ForwardBatch(
-            token_ids_T=next(there),
-            positions_T=next(there),
-            slots_T=next(there),
-            rows_R=next(there),
-            segments=tuple(
-                each if isinstance(each.slots_L, slice) else replace(each, slots_L=next(there))
-                for each in self.segments
-            ),
-        )

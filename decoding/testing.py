@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
@@ -45,7 +47,7 @@ class ScriptedNetwork:
         self.mask_token_id = mask_token_id
         self.ngrams: NgramTable | None = None
         self.draft_head: DraftHead | None = None
-        self.hidden_RE: Tensor | None = None
+        self.hidden_RE: NDArray[np.float32] | None = None
         self.has_adapter = has_adapter
         self.num_forwards = 0
         self._script = script or _hashed(vocab_size, seed)
@@ -72,10 +74,11 @@ class ScriptedNetwork:
     def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         assert isinstance(storage, KVStorage)
         self.num_forwards += 1
-        storage.write(
-            0, batch.slots_T, batch.token_ids_T[:, None, None], batch.positions_T[:, None, None]
+        token_ids_T, positions_T, slots_T = map(
+            torch.from_numpy, (batch.token_ids_T, batch.positions_T, batch.slots_T)
         )
-        wanted = batch.rows_R.tolist()
+        storage.write(0, slots_T, token_ids_T[:, None, None], positions_T[:, None, None])
+        wanted: list[int] = batch.rows_R.tolist()
         logits: dict[int, Tensor] = {}
         told: dict[int, tuple[int, ...]] = {}
         for segment in batch.segments:
@@ -131,14 +134,14 @@ class ScriptedHead:
         self._skill, self._never = skill, never
         self._texts: list[tuple[int, ...]] = []
 
-    def written(self, texts: list[tuple[int, ...]]) -> Tensor:
+    def written(self, texts: list[tuple[int, ...]]) -> NDArray[np.float32]:
         """`hidden_RE` that stands for the texts."""
         first = len(self._texts)
         self._texts += texts
-        return torch.arange(first, len(self._texts), dtype=torch.float64)[:, None]
+        return np.arange(first, len(self._texts), dtype=np.float32)[:, None]
 
     def guess(
-        self, hidden_E: Tensor, token: int, count: int, least: float = 0.0
+        self, hidden_E: NDArray[np.float32], token: int, count: int, least: float = 0.0
     ) -> tuple[Continuation, ...]:
         text: tuple[int, ...] = (*self._texts[int(hidden_E[0])], token)
         for _ in range(count):

@@ -18,6 +18,8 @@ Between any two steps of a sequence these hold:
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.copies import CopyIndex
@@ -90,7 +92,7 @@ class Decodable(Protocol):
         ...
 
     @property
-    def hidden_E(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+    def hidden_E(self) -> NDArray[np.float32] | None:  # noqa: N802 - an array's name
         """What the output head saw where the last token was picked; None where it was not picked
         from a causal row, or the network has no draft head."""
         ...

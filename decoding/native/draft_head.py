@@ -2,8 +2,10 @@
 
 from ctypes import CDLL, byref, c_float, c_int64
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.draft_head import HeadParameters, scores_weight
@@ -24,6 +26,7 @@ class NativeDraftHead:
         embedding_VE = embedding_VE.detach().to("cpu", torch.float32).contiguous()
         short = padded(embedding_VE.shape[1]) - embedding_VE.shape[1]
         self._embedding_VE = F.pad(embedding_VE, (0, short)) if short else embedding_VE
+        self._num_embeddings, self._width = self._embedding_VE.shape
         self._norm_K = parameters.norm_K.contiguous()
         self._tokens_C = parameters.tokens_C.contiguous()
         self._hidden = self._pack(parameters.hidden_KE, parameters.hidden_bias_K)
@@ -41,11 +44,11 @@ class NativeDraftHead:
             candidates=self._tokens_C.data_ptr(),
             count=len(self._tokens_C),
         )
-        self._last: tuple[Tensor | None, int, int, float, tuple[Continuation, ...]]
+        self._last: tuple[NDArray[np.float32] | None, int, int, float, tuple[Continuation, ...]]
         self._last = (None, 0, 0, 0.0, ())
 
     def guess(
-        self, hidden_E: Tensor, token: int, count: int, least: float = 0.0
+        self, hidden_E: NDArray[np.float32], token: int, count: int, least: float = 0.0
     ) -> tuple[Continuation, ...]:
         """See `DraftHead.guess`. Raises `IndexError` for a token without an embedding.
 
@@ -55,13 +58,14 @@ class NativeDraftHead:
         is_last = last_E is hidden_E and last_token == token
         if is_last and (len(known) >= count or asked == [count, least]):
             return known[:count]
-        if not 0 <= token < len(self._embedding_VE):
+        if not 0 <= token < self._num_embeddings:
             raise IndexError(f"token {token} has no embedding")
-        short = self._embedding_VE.shape[1] - len(hidden_E)
-        padded_E = F.pad(hidden_E, (0, short)) if short else hidden_E
+        padded_E = np.ascontiguousarray(hidden_E, dtype=np.float32)
+        if len(padded_E) < self._width:
+            padded_E = np.pad(padded_E, (0, self._width - len(padded_E)))
         tokens, shares = (c_int64 * count)(), (c_float * count)()
         num_guessed = self._library.trimode_guess(
-            byref(self._structure), padded_E.data_ptr(), token, count, least, tokens, shares
+            byref(self._structure), padded_E.ctypes.data, token, count, least, tokens, shares
         )
         found = tuple(Continuation.of(tokens[at], shares[at]) for at in range(num_guessed))
         self._last = (hidden_E, token, count, least, found)

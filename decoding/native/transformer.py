@@ -87,9 +87,10 @@ class NativeTransformer:
         self._linears: list[PackedLinear] = []
         self.embedding_VE = parameters.embedding_VE.detach().to("cpu", torch.float32).contiguous()
         self._structure = self._network(parameters, adapter)
-        self._angles = torch.empty(0)
+        self._num_angles = 0  # positions with angles in the tables
         self._logits_RV = torch.empty(0, self._structure.head.outputs)
-        self.hidden_RE: Tensor | None = None
+        self._views_RV: dict[int, Tensor] = {}
+        self.hidden_RE: NDArray[np.float32] | None = None
         self._workspace = c_void_p(self._library.trimode_workspace_new())
 
     def __del__(self) -> None:
@@ -149,38 +150,51 @@ class NativeTransformer:
         assert isinstance(storage, PagedStorage)
         segments, pages = _layout(batch.segments)
         adapted = self._adapted(batch)
-        self._cover(max((each.start + each.num_rows for each in batch.segments), default=0))
-        num_read = len(batch.rows_R)
-        if num_read > len(self._logits_RV):  # touching fresh memory each time would be slow
-            self._logits_RV = torch.empty(2 * num_read, self._structure.head.outputs)
-        self.hidden_RE = (
-            torch.empty(num_read, self.config.hidden_size) if self.keeps_hidden else None
-        )
+        for segment in batch.segments:
+            self._cover(segment.start + segment.num_rows)
+        num_rows, num_read = batch.num_rows, batch.num_read
+        logits_RV = self._logits(num_read)
+        shape = (num_read, self.config.hidden_size)
+        self.hidden_RE = np.empty(shape, dtype=np.float32) if self.keeps_hidden else None
+        numbers_N = np.ascontiguousarray(batch.numbers_N, dtype=np.int64)
+        numbers, row_bytes = numbers_N.ctypes.data, numbers_N.itemsize * num_rows
         call = library.Forward(
-            num_rows=len(batch.token_ids_T),
+            num_rows=num_rows,
             num_read=num_read,
             num_segments=len(segments),
             num_slots=storage.num_slots,
             threads=torch.get_num_threads(),
-            tokens=batch.token_ids_T.data_ptr(),
-            positions=batch.positions_T.data_ptr(),
-            slots=batch.slots_T.data_ptr(),
-            read=batch.rows_R.data_ptr(),
-            reach=None if batch.reach_R is None else batch.reach_R.data_ptr(),
+            tokens=numbers,
+            positions=numbers + row_bytes,
+            slots=numbers + 2 * row_bytes,
+            read=numbers + 3 * row_bytes,
+            reach=None if batch.reach_R is None else batch.reach_R.ctypes.data,
             adapted=None if adapted is None else adapted.ctypes.data,
             segments=segments.ctypes.data,
             pages=pages.ctypes.data,
             keys=addressof(storage.key_addresses),
             values=addressof(storage.value_addresses),
-            logits=self._logits_RV.data_ptr(),
-            normed=None if self.hidden_RE is None else self.hidden_RE.data_ptr(),
+            logits=logits_RV.data_ptr(),
+            normed=None if self.hidden_RE is None else self.hidden_RE.ctypes.data,
         )
         refusal = self._library.trimode_forward(
             byref(self._structure), byref(call), self._workspace
         )
         if refusal:
             raise self._error(Refusal(refusal), call)
-        return self._logits_RV[:num_read, : self.config.vocab_size]
+        return logits_RV
+
+    def _logits(self, num_read: int) -> Tensor:
+        """Memory for the logits of so many rows, the same at every call: to touch fresh memory, or
+        only to call torch for a view of it, is slow behind a forward."""
+        found_RV = self._views_RV.get(num_read)
+        if found_RV is None:
+            if num_read > len(self._logits_RV):
+                self._logits_RV = torch.empty(2 * num_read, self._structure.head.outputs)
+                self._views_RV.clear()
+            found_RV = self._logits_RV[:num_read, : self.config.vocab_size]
+            self._views_RV[num_read] = found_RV
+        return found_RV
 
     def _error(self, refusal: Refusal, call: library.Forward) -> Exception:
         match refusal:
@@ -198,18 +212,19 @@ class NativeTransformer:
 
     def _adapted(self, batch: ForwardBatch) -> NDArray[np.uint8] | None:
         """Which rows get the adapter's terms; None for no row."""
-        if not any(segment.adapter for segment in batch.segments):
+        adapted = [segment for segment in batch.segments if segment.adapter]
+        if not adapted:
             return None
         if not self._has_adapter:
             raise ValueError(f"{self.name} has no draft adapter")
-        flags = np.zeros(len(batch.token_ids_T), dtype=np.uint8)
-        for segment in batch.segments:
-            flags[segment.first_row : segment.first_row + segment.num_rows] = segment.adapter
+        flags = np.zeros(batch.num_rows, dtype=np.uint8)
+        for segment in adapted:
+            flags[segment.first_row : segment.first_row + segment.num_rows] = 1
         return flags
 
     def _cover(self, num_positions: int) -> None:
         """Sees to it that there are angles for the positions [0, num_positions)."""
-        if num_positions <= len(self._angles):
+        if num_positions <= self._num_angles:
             return
         count = 1 << (num_positions - 1).bit_length()
         rotation = self._rotary.at(torch.arange(count), torch.float32)
@@ -217,10 +232,11 @@ class NativeTransformer:
         tables = [rotation.cos_T1D[:, 0, :half], rotation.sin_T1D[:, 0, half:]]
         if rotation.query_scale_T11 is not None:
             tables.append(rotation.query_scale_T11.flatten())
-        self._angles, *rest = self._tables = [table.contiguous() for table in tables]
-        self._structure.cosine = self._angles.data_ptr()
-        self._structure.sine = rest[0].data_ptr()
-        self._structure.query_scale = rest[1].data_ptr() if len(rest) > 1 else None
+        cosine, sine, *scale = self._tables = [table.contiguous() for table in tables]
+        self._structure.cosine = cosine.data_ptr()
+        self._structure.sine = sine.data_ptr()
+        self._structure.query_scale = scale[0].data_ptr() if scale else None
+        self._num_angles = count
 
     def _network(self, parameters: Parameters, adapter: Adapter | None) -> library.Network:
         config = self.config

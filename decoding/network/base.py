@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.cache.storage import Storage
@@ -52,7 +54,7 @@ class Network(Protocol):
         ...
 
     @property
-    def hidden_RE(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+    def hidden_RE(self) -> NDArray[np.float32] | None:  # noqa: N802 - an array's name
         """What the output head saw of the rows that the last forward read; None where there is
         no draft head."""
         ...

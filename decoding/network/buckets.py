@@ -52,7 +52,7 @@ class Buckets:
             return None
         is_large = num_sequences * num_rows > self.most_rows
         is_long = num_sequences * num_keys > self.most_keys
-        if is_large or is_long or len(batch.rows_R) > num_sequences * num_rows:
+        if is_large or is_long or batch.num_read > num_sequences * num_rows:
             return None
         adapter = any(segment.adapter for segment in segments)
         return Bucket(num_sequences, num_rows, num_keys, adapter)

@@ -7,7 +7,9 @@ launch than to run. See `docs/adr/0007-captured-forwards.md`.
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
@@ -91,7 +93,7 @@ class CapturedNetwork:
         return None
 
     @property
-    def hidden_RE(self) -> Tensor | None:  # noqa: N802 - a tensor's name
+    def hidden_RE(self) -> NDArray[np.float32] | None:  # noqa: N802 - an array's name
         return None
 
     def recorded(self, storage: KVStorage) -> tuple[Bucket, ...]:
@@ -107,7 +109,7 @@ class CapturedNetwork:
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
-        """See `Network.forward`. A batch that is not in host memory is copied back first."""
+        """See `Network.forward`."""
         assert isinstance(storage, KVStorage)
         bucket = self._buckets.choose(batch)
         if bucket is None or (bucket.adapter and not self.has_adapter):

@@ -12,7 +12,6 @@ from decoding.network.buckets import Bucket
 from decoding.network.replay import Staging
 from decoding.span import Attention, ForwardBatch
 
-HOST = torch.device("cpu")
 NUM_SCRATCH = 2
 
 
@@ -73,11 +72,10 @@ class PaddedInputs:
 
         The batch must fit the bucket. Mutates; `rows_R` holds until the next call.
         """
-        batch = batch.on(HOST)
         self._staging.wait()
         padded_T = self._host.write(batch, self._scratch)
-        num_read = len(batch.rows_R)
-        self._host.rows[:num_read] = padded_T[batch.rows_R.numpy()]
+        num_read = batch.num_read
+        self._host.rows[:num_read] = padded_T[batch.rows_R]
         self._staging.send()
         return self._rows[:num_read]
 
@@ -103,8 +101,7 @@ class _Host:
             part.fill(0)
         self.slots.fill(scratch.sink)
         self.keys.fill(scratch.blank)
-        token_ids, positions = batch.token_ids_T.numpy(), batch.positions_T.numpy()
-        slots = batch.slots_T.numpy()
+        token_ids, positions, slots = batch.token_ids_T, batch.positions_T, batch.slots_T
         padded_T = np.empty(len(token_ids), dtype=np.int32)
         num_rows = self.token_ids.shape[1]
         for at, segment in enumerate(batch.segments):

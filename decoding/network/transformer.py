@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoding.cache.storage import KVStorage, Storage
@@ -129,7 +131,7 @@ class Transformer:
         self.config = config
         self.ngrams: NgramTable | None = None
         self.draft_head: DraftHead | None = None
-        self.hidden_RE: Tensor | None = None
+        self.hidden_RE: NDArray[np.float32] | None = None
         self.parameters = parameters
         self._name = name
         self.adapter = adapter
@@ -182,16 +184,16 @@ class Transformer:
     def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter."""
         assert isinstance(storage, KVStorage)
-        batch = batch.on(self.device)
+        placed = batch.on(self.device)
         attends = {
             window: self.numerics.plan_attention(
-                batch.segments, window, self.heads, self.dtype, self.device
+                placed.segments, window, self.heads, self.dtype, self.device
             )
             for window in self.windows
         }
-        adapted = self._adapted_rows(batch.segments)
-        inputs = Inputs(batch.token_ids_T, batch.positions_T, batch.slots_T, attends, adapted)
-        return self.read(self.encode(inputs, storage), batch.rows_R)
+        adapted = self._adapted_rows(placed.segments)
+        inputs = Inputs(placed.token_ids_T, placed.positions_T, placed.slots_T, attends, adapted)
+        return self.read(self.encode(inputs, storage), placed.rows_R)
 
     def encode(self, inputs: Inputs, storage: Keys, run_layer: RunLayer | None = None) -> Tensor:
         """All layers: writes the rows' keys and values and returns `hidden_TE`, not yet normed.

@@ -52,7 +52,9 @@ class _Bench:
         self._storage = network.allocate_cache(self._prefix + self._most_rows)
         generator = torch.Generator().manual_seed(0)
         size = (self._prefix + self._most_rows,)
-        self._tokens_C = torch.randint(network.vocab_size, size, generator=generator)
+        self._tokens: list[int] = torch.randint(
+            network.vocab_size, size, generator=generator
+        ).tolist()
         self._forward(0, self._prefix, Attention.CAUSAL, adapter=False)
 
     def curve(
@@ -91,16 +93,16 @@ class _Bench:
     def _forward(self, start: int, rows: int, attention: Attention, *, adapter: bool) -> None:
         end = start + rows
         segment = Segment(0, rows, start, slice(0, end), attention, adapter)
-        positions_T = torch.arange(start, end)
+        places = range(start, end)
         # As in free text, whose rows have few logits near the largest: those of random tokens many.
         is_causal = attention is Attention.CAUSAL
-        batch = ForwardBatch(
-            token_ids_T=self._tokens_C[start:end],
-            positions_T=positions_T,
-            slots_T=positions_T,
-            rows_R=torch.arange(rows),
-            segments=(segment,),
-            reach_R=torch.zeros(rows) if is_causal else None,
+        batch = ForwardBatch.of(
+            self._tokens[start:end],
+            places,
+            places,
+            range(rows),
+            (segment,),
+            [0.0] * rows if is_causal else None,
         )
         # Reading the answer waits for the device, and is part of what a forward costs.
         self._network.forward(batch, self._storage)[:, 0].tolist()

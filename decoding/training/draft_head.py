@@ -84,12 +84,14 @@ def trace(network: NativeTransformer, answers: Iterable[Answer]) -> Iterator[Tra
         text, first = torch.tensor(answer.text[: network.max_positions]), len(answer.prompt)
         if len(text) <= first:
             continue
-        places_T = torch.arange(len(text))
+        places, read = range(len(text)), range(first - 1, len(text) - 1)
         segment = Segment(0, len(text), 0, slice(0, len(text)), Attention.CAUSAL, adapter=False)
-        read_R = places_T[first - 1 : -1]
-        network.forward(ForwardBatch(text, places_T, places_T, read_R, (segment,)), storage)
+        network.forward(
+            ForwardBatch.of(answer.text[: len(text)], places, places, read, (segment,)), storage
+        )
         assert network.hidden_RE is not None
-        yield Traces(network.hidden_RE.half(), text[first:], (len(text) - 1) - places_T[first:])
+        hidden_NE = torch.from_numpy(network.hidden_RE).half()
+        yield Traces(hidden_NE, text[first:], torch.arange(len(read) - 1, -1, -1))
 
 
 def joined(traces: Sequence[Traces]) -> Traces:

@@ -50,13 +50,7 @@ def forward_batch(parts: Sequence[Part], *, gather: bool = False) -> ForwardBatc
                 is_branch=part.is_branch,
             )
         )
-    return ForwardBatch(
-        token_ids_T=torch.tensor(token_ids),
-        positions_T=torch.tensor(positions),
-        slots_T=torch.tensor(slots),
-        rows_R=torch.tensor(rows, dtype=torch.int64),
-        segments=tuple(segments),
-    )
+    return ForwardBatch.of(token_ids, positions, slots, rows, segments)
 
 
 def _slots(slots: Sequence[int], gather: bool) -> slice | torch.Tensor:

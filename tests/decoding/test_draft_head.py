@@ -4,10 +4,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -219,7 +221,7 @@ def test_a_head_that_is_given_is_the_one_asked() -> None:
 
     class Silly:
         def guess(
-            self, hidden_E: Tensor, token: int, count: int, least: float = 0.0
+            self, hidden_E: NDArray[np.float32], token: int, count: int, least: float = 0.0
         ) -> tuple[Continuation, ...]:
             return (Continuation(7, 5),) * count
 

@@ -25,13 +25,13 @@ def test_every_guess_is_nearly_the_best(
     build: ctypes.CDLL, seed: int, token: int, count: int
 ) -> None:
     head, embedding_VE = random_head(seed, candidates=33), torch.randn(VOCAB, HIDDEN)
-    hidden_E = torch.randn(HIDDEN)
+    hidden_E = torch.randn(HIDDEN).numpy()
     guesser = NativeDraftHead(head, embedding_VE, build)
     guessed = guesser.guess(hidden_E, token, count)
     assert len(guessed) == count
-    assert guesser.guess(hidden_E.clone(), token, count) == guessed
+    assert guesser.guess(hidden_E.copy(), token, count) == guessed
     read = torch.tensor([[token, *(each.token for each in guessed[:-1])]])
-    found = states(head, hidden_E[None], embedding_VE[read])
+    found = states(head, torch.from_numpy(hidden_E)[None], embedding_VE[read])
     output_CK = scores_weight(head, embedding_VE)
     for x_NK, one in zip(found, guessed, strict=True):
         scores_C = x_NK[0] @ output_CK.T + head.output_bias_C
@@ -49,8 +49,8 @@ def test_guesses_end_behind_the_first_that_is_not_sure_enough(
     plain = random_head(seed, candidates=8)
     head = replace(plain, projection_EK=plain.projection_EK * 0.01)
     guesser = NativeDraftHead(head, torch.randn(VOCAB, HIDDEN), build)
-    hidden_E = torch.randn(HIDDEN)
-    all_of_them = guesser.guess(hidden_E.clone(), 3, count)
+    hidden_E = torch.randn(HIDDEN).numpy()
+    all_of_them = guesser.guess(hidden_E.copy(), 3, count)
     some = guesser.guess(hidden_E, 3, count, least)
     assert some
     assert some == all_of_them[: len(some)]
@@ -81,7 +81,7 @@ def test_the_vectors_are_those_that_the_output_head_saw(name: str, build: ctypes
     network.keeps_hidden = True
     assert torch.equal(network.forward(batch, network.allocate_cache(48)), logits_RV)
     assert network.hidden_RE is not None
-    right_RV = network.hidden_RE @ plain.parameters.head_VE.float().T
+    right_RV = torch.from_numpy(network.hidden_RE) @ plain.parameters.head_VE.float().T
     assert torch.allclose(right_RV[:, : plain.vocab_size], logits_RV, atol=1e-3, rtol=1e-3)
 
 

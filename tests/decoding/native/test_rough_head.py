@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -36,10 +37,9 @@ def logits_of(
     network: NativeTransformer, reaches: Sequence[float] | None, rows: Sequence[int] | None = None
 ) -> Tensor:
     """Of one sequence's rows, or of some of them."""
-    batch = forward_batch([Part(TOKENS, range(NUM_ROWS))])
-    rows_R = torch.arange(NUM_ROWS) if rows is None else torch.tensor(rows)
-    reach_R = None if reaches is None else torch.tensor(reaches, dtype=torch.float32)
-    batch = replace(batch, rows_R=rows_R, reach_R=reach_R)
+    batch = forward_batch([Part(TOKENS, range(NUM_ROWS), read=rows)])
+    if reaches is not None:
+        batch = replace(batch, reach_R=np.array(reaches, dtype=np.float32))
     return network.forward(batch, network.allocate_cache(16)).clone()
 
 
@@ -106,7 +106,7 @@ def test_what_the_head_read_is_kept_for_all_rows(network: NativeTransformer) -> 
         logits_of(network, [1.0, math.inf, 0.0] * 3)
         assert whole_RE is not None
         assert network.hidden_RE is not None
-        assert torch.equal(network.hidden_RE, whole_RE)
+        assert np.array_equal(network.hidden_RE, whole_RE)
     finally:
         network.keeps_hidden, network.hidden_RE = False, None
 

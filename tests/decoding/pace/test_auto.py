@@ -2,10 +2,11 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from numpy.typing import NDArray
 
 from decoding import (
     Auto,
@@ -164,7 +165,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     vectors: list[object] = []
     guess = ScriptedHead.guess
 
-    def counted(self: ScriptedHead, hidden_E: Tensor, *rest: object) -> tuple[Continuation, ...]:
+    def counted(
+        self: ScriptedHead, hidden_E: NDArray[np.float32], *rest: object
+    ) -> tuple[Continuation, ...]:
         if not any(each is hidden_E for each in vectors):
             vectors.append(hidden_E)
         return guess(self, hidden_E, *rest)  # type: ignore[arg-type]
