@@ -107,24 +107,28 @@ def pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None 
     `logits_RV` is float32 and is not changed. `never` is a token that no row may pick. A row
     whose mask allows nothing is the caller's error. A row's answer does not depend on the others.
     """
-    if not any(choice.is_simple for choice in choices) or not can_pick(logits_RV):
+    simple = [row for row, choice in enumerate(choices) if choice.is_simple]
+    if not simple or not can_pick(logits_RV):
         return _pick_tokens(logits_RV, choices, never)
-    simple = [
-        RowPick(row, choice.mask_W, choice.sampling.temperature, _key(choice.seed, choice.position))
-        for row, choice in enumerate(choices)
-        if choice.is_simple
-    ]
+    picked = pick(logits_RV, [_row_pick(row, choices[row]) for row in simple], never)
+    if len(simple) == len(choices):
+        tokens, logprobs = zip(*picked, strict=True)
+        return Picked(tokens, logprobs, (None,) * len(choices))
+    others = sorted(set(range(len(choices))) - set(simple))
+    rest = _pick_tokens(logits_RV[others], [choices[row] for row in others], never)
     answers: dict[int, tuple[int, float, Ranking | None]] = {
-        each.row: (*found, None)
-        for each, found in zip(simple, pick(logits_RV, simple, never), strict=True)
+        row: (*found, None) for row, found in zip(simple, picked, strict=True)
     }
-    others = [row for row in range(len(choices)) if row not in answers]
-    if others:
-        rest = _pick_tokens(logits_RV[others], [choices[row] for row in others], never)
-        found = zip(rest.tokens, rest.logprobs, rest.rankings, strict=True)
-        answers.update(zip(others, found, strict=True))
+    found = zip(rest.tokens, rest.logprobs, rest.rankings, strict=True)
+    answers.update(zip(others, found, strict=True))
     tokens, logprobs, rankings = zip(*(answers[row] for row in range(len(choices))), strict=True)
     return Picked(tokens, logprobs, rankings)
+
+
+def _row_pick(row: int, choice: Choice) -> RowPick:
+    temperature = choice.sampling.temperature
+    key = _key(choice.seed, choice.position) if temperature else 0
+    return RowPick(row, choice.mask_W, temperature, key)
 
 
 def _pick_tokens(logits_RV: Tensor, choices: Sequence[Choice], never: int | None) -> Picked:

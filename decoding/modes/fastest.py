@@ -92,17 +92,19 @@ class Fastest:
         outlook, region = sequence.outlook, sequence.region
         if not outlook.is_measured or sequence.finished or outlook.wants_single_rows:
             return _NEXT
-        is_dear = outlook.price(region) > _DEAR
+        price = outlook.price(region)
+        is_dear = price > _DEAR
         if is_dear and not self._looks(sequence):
             return _NEXT
         outlook.looked(sequence.length)
-        others = [*self._copied(sequence), *self._frequent(sequence)]
+        scale = _Scale.of(sequence, region, price)
+        others = [*self._copied(scale), *self._frequent(scale)]
         asked = self._may_ask(sequence) and not is_dear and outlook.weighs_head(region)
-        guessed = list(self._guessed(sequence)) if asked else []
+        guessed = list(self._guessed(scale)) if asked else []
         weighs = not is_dear and outlook.weighs_denoising(region)
-        denoised = list(self._denoised(sequence)) if weighs else []
+        denoised = list(self._denoised(scale)) if weighs else []
         drafts = [*others, *guessed, *denoised]
-        without = [_Option.of(sequence, _NEXT, 1.0)] if drafts else []
+        without = [scale.option(_NEXT, 1.0)] if drafts else []
         outlook.weighed(region, _gain(drafts, without))
         if asked:
             outlook.head_promised(region, _gain(guessed, [*without, *others]))
@@ -140,30 +142,31 @@ class Fastest:
         match = sequence.copies.match(lookup.max_match, lookup.min_match, sequence.allows)
         return 0 if match is None else match.length
 
-    def _copied(self, sequence: Decodable) -> "Iterator[_Option]":
-        match = None if self.lookup is None else self.lookup.find(sequence)
+    def _copied(self, scale: "_Scale") -> "Iterator[_Option]":
+        match = None if self.lookup is None else self.lookup.find(scale.sequence)
         if match is not None and self.lookup is not None:
-            yield from self._options(sequence, self.lookup, Guesser.COPY, count(match.length))
+            yield from self._options(scale, self.lookup, Guesser.COPY, count(match.length))
 
-    def _frequent(self, sequence: Decodable) -> "Iterator[_Option]":
+    def _frequent(self, scale: "_Scale") -> "Iterator[_Option]":
+        sequence = scale.sequence
         first = None if self.ngrams is None else self.ngrams.first(sequence)
         if self.ngrams is None or first is None:
             return
-        if self._pays(sequence, Guesser.NGRAM, first.level) and sequence.allows(first.token):
+        if scale.pays(Guesser.NGRAM, first.level) and sequence.allows(first.token):
             levels = self.ngrams.levels(sequence)
-            yield from self._options(sequence, self.ngrams, Guesser.NGRAM, levels)
+            yield from self._options(scale, self.ngrams, Guesser.NGRAM, levels)
 
-    def _guessed(self, sequence: Decodable) -> "Iterator[_Option]":
+    def _guessed(self, scale: "_Scale") -> "Iterator[_Option]":
         if self.head is not None:
-            levels = (each.level for each in foreseen(sequence, self.head))
-            yield from self._options(sequence, self.head, Guesser.HEAD, levels)
+            levels = (each.level for each in foreseen(scale.sequence, self.head))
+            yield from self._options(scale, self.head, Guesser.HEAD, levels)
 
-    def _denoised(self, sequence: Decodable) -> "Iterator[_Option]":
+    def _denoised(self, scale: "_Scale") -> "Iterator[_Option]":
         if self.denoiser is not None:
-            yield from self._options(sequence, self.denoiser, Guesser.DENOISE, count(1))
+            yield from self._options(scale, self.denoiser, Guesser.DENOISE, count(1))
 
     def _options(
-        self, sequence: Decodable, drafter: _Own, guesser: Guesser, depths: Iterable[int]
+        self, scale: "_Scale", drafter: _Own, guesser: Guesser, depths: Iterable[int]
     ) -> "Iterator[_Option]":
         """One for each block length that is worth weighing, from the shortest. Where the first
         guess does not pay for its row none does: further ones are right only if it is."""
@@ -171,16 +174,14 @@ class Fastest:
         if not drafts:
             depths = iter(depths)
             first = next(depths, None)
-            if first is None or not self._pays(sequence, guesser, first):
+            if first is None or not scale.pays(guesser, first):
                 return
             depths = chain((first,), depths)
-        for block_length, tokens in self._expected(sequence, guesser, depths):
-            if drafts and not can_denoise(sequence, block_length):
+        for block_length, tokens in self._expected(scale, guesser, depths):
+            if drafts and not can_denoise(scale.sequence, block_length):
                 continue
             mode, guesses = self._speculation(guesser, block_length, drafter), block_length - 1
-            option = _Option.of(
-                sequence, mode, tokens, verified=guesses, drafted=guesses if drafts else 0
-            )
+            option = scale.option(mode, tokens, guesses, guesses if drafts else 0)
             yield option
             num_worse = num_worse + 1 if option.rate < rate else 0
             if num_worse == _WORSE:
@@ -193,17 +194,13 @@ class Fastest:
             mode = self._modes[guesser, block_length] = SelfSpeculation(block_length, drafter)
         return mode
 
-    def _pays(self, sequence: Decodable, guesser: Guesser, depth: int) -> bool:
-        outlook, region = sequence.outlook, sequence.region
-        return outlook.acceptance(guesser, region, depth) > _SURPLUS * outlook.price(region)
-
     def _expected(
-        self, sequence: Decodable, guesser: Guesser, depths: Iterable[int]
+        self, scale: "_Scale", guesser: Guesser, depths: Iterable[int]
     ) -> Iterator[tuple[int, float]]:
         """The tokens a step commits, by block length: its pick, and each guess that is right
         together with all left of it. No longer blocks than there are depths of guesses."""
         tokens, right, num_guesses, deeper = 1.0, 1.0, 0, iter(depths)
-        region, acceptance, room = sequence.region, sequence.outlook.acceptance, sequence.room
+        region, acceptance, room = scale.region, scale.outlook.acceptance, scale.sequence.room
         for block_length in self.block_lengths:
             if block_length > max(room, 1) or right < _WORTHLESS:
                 return
@@ -227,27 +224,44 @@ class _Option:
     seconds: float
     rate: float
 
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What the options of one step are weighed by."""
+
+    sequence: Decodable
+    outlook: Outlook
+    region: Region
+    price: float  # of a guess
+    tail: int  # rows that every option has; a prompt is read once, whatever the choice
+    rows_per_guess: float
+    tokens_of_others: float
+
     @classmethod
-    def of(
-        cls,
-        sequence: Decodable,
-        mode: DecodeMode,
-        tokens: float,
-        *,
-        verified: int = 0,
-        drafted: int = 0,
-    ) -> "_Option":
-        # A prompt is read once, whatever the choice.
+    def of(cls, sequence: Decodable, region: Region, price: float) -> "_Scale":
+        outlook = sequence.outlook
         tail = max(sequence.length - max(sequence.num_cached, sequence.num_prompt), 1)
-        outlook, region, num_forwards = sequence.outlook, sequence.region, 1
-        seconds = outlook.seconds(tail + round(verified * outlook.rows_per_guess(region)))
+        rows_per_guess, others = outlook.rows_per_guess(region), outlook.tokens_of_others
+        return cls(sequence, outlook, region, price, tail, rows_per_guess, others)
+
+    def pays(self, guesser: Guesser, depth: int) -> bool:
+        """Whether such a guess, by itself, is worth its row."""
+        return self.outlook.acceptance(guesser, self.region, depth) > _SURPLUS * self.price
+
+    def option(
+        self, mode: DecodeMode, tokens: float, verified: int = 0, drafted: int = 0
+    ) -> _Option:
+        """A step that verifies so many guesses, and denoises so many of them before."""
+        num_forwards = 1
+        seconds = self.outlook.seconds(self.tail + round(verified * self.rows_per_guess))
         if verified:
-            seconds += verified * outlook.drafting_seconds(region, denoised=drafted > 0)
+            each = self.outlook.drafting_seconds(self.region, denoised=drafted > 0)
+            seconds += verified * each
         if drafted:
-            seconds += outlook.seconds(0, tail + drafted)
+            seconds += self.outlook.seconds(0, self.tail + drafted)
             num_forwards = 2
-        earned = tokens + num_forwards * outlook.tokens_of_others
-        return cls(mode, tokens, seconds, earned / seconds)
+        earned = tokens + num_forwards * self.tokens_of_others
+        return _Option(mode, tokens, seconds, earned / seconds)
 
 
 def asks_head(outlook: Outlook, region: Region) -> bool:

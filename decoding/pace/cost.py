@@ -176,16 +176,17 @@ class RunningCost:
 
     def _correct(self, rows: int, surprise: float) -> None:
         # On lists, which are quicker than arrays of eight numbers.
-        low, share = _place(self._rows, rows)
-        observed = [(0, 1.0), (1 + low, 1.0 - share)] + [(2 + low, share)] * (share > 0.0)
-        along = [sum(each[at] * weight for at, weight in observed) for each in self._covariance]
-        scatter = sum(along[at] * weight for at, weight in observed) + _NOISE**2
+        place, share = _place(self._rows, rows)
+        one, rest = 1 + place, 1.0 - share
+        other = min(one + 1, len(self._rows))  # whose share is 0 where there is no other
+        along = [row[0] + rest * row[one] + share * row[other] for row in self._covariance]
+        scatter = along[0] + rest * along[one] + share * along[other] + _NOISE**2
         pull = min(max(surprise, -_OUTLIER), _OUTLIER) / scatter
-        for place, (row, one) in enumerate(zip(self._covariance, along, strict=True)):
-            self._state[place] += one * pull
-            gain = one / scatter
-            row[:] = [each - gain * other for each, other in zip(row, along, strict=True)]
-            row[place] += self._drift[place]
+        for at, row in enumerate(self._covariance):
+            self._state[at] += along[at] * pull
+            gain = along[at] / scatter
+            row[:] = [each - gain * known for each, known in zip(row, along, strict=True)]
+            row[at] += self._drift[at]
         level = self._state[0]
         points = zip(self._measured, self._state[1:], strict=True)
         self._points = list(accumulate((s * exp(level + own) for s, own in points), max))
