@@ -211,11 +211,8 @@ def trace(
         with local.opened(model, mode, errors) as opened:
             agent = _agent(opened, toolset, call_first, instructions, settings)
             recorder = Recorder()
-            try:
-                with recorder:
-                    once.answer(agent, question, errors, shows_answer=True, watcher=recorder.add)
-            finally:
-                picture.write(recorder.trace(), output)
+            with picture.drawn(recorder, output, errors), recorder:
+                once.answer(agent, question, errors, shows_answer=True, watcher=recorder.add)
 
 
 @app.command()

@@ -1,10 +1,14 @@
 """`agentkit trace`: a run as one HTML page."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from agentkit.cli.failures import UsageError
-from agentkit.trace import RunTrace, is_page, render
+from rich.console import Console
+
+from agentkit.cli.failures import UsageError, say
+from agentkit.trace import Recorder, RunTrace, is_page, render
 
 DEFAULT_PATH = Path("trace.html")
 STDOUT = Path("-")
@@ -32,6 +36,21 @@ def _check_target(path: Path, *, force: bool) -> None:
             f"{path} is there and was not made by this command; "
             "write elsewhere with -o, or replace it with --force"
         )
+
+
+@contextmanager
+def drawn(recorder: Recorder, path: Path, errors: Console) -> Iterator[None]:
+    """Writes the page of the run inside, also of one that fails. Its error is then the one that
+    is raised; that the page cannot be written is told before it."""
+    try:
+        yield
+    except BaseException:
+        try:
+            write(recorder.trace(), path)
+        except UsageError as error:
+            say(errors, error)
+        raise
+    write(recorder.trace(), path)
 
 
 def write(trace: RunTrace, path: Path) -> None:

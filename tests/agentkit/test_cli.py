@@ -330,6 +330,17 @@ def test_a_trace_that_cannot_be_written_any_more(use: Use, here: Path) -> None:
     assert "Traceback" not in result.output
 
 
+def test_a_trace_that_cannot_be_written_does_not_hide_why_the_run_failed(
+    use: Use, here: Path
+) -> None:
+    use(ScriptedModel([ToolCall("c1", "block", "{}"), ModelError("unwell")]))
+    result = invoke("trace", "go", "--tools", "cli_tools:block")
+    assert result.exit_code == 1, result.output
+    told = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "cannot be written" in told[0]
+    assert "unwell" in told[-1]
+
+
 def test_modes_of_the_command_line_are_records_of_the_decoder() -> None:
     for name, record in local.MODES.items():
         assert getattr(decoding, record)().name == name
