@@ -33,7 +33,7 @@ from typing import TypeVar
 
 import torch
 
-from decoding.draft_head import DRAFT_HEAD
+from decoding.draft_head import DRAFT_HEAD, HeadParameters
 from decoding.engine import Engine
 from decoding.native.transformer import NativeTransformer, Precision
 from decoding.network.transformer import Transformer
@@ -85,6 +85,7 @@ _SYSTEMS = (
 _LEAST_STATES = 20  # so that some of them can judge
 _Config = TypeVar("_Config", bound=Training)
 _CPU = torch.device("cpu")
+_HEAD_OPTIONS = ("width", "candidates", "epochs", "learning_rate")
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 _INT8 = "int8"
 
@@ -203,7 +204,7 @@ def _ngrams(args: argparse.Namespace) -> None:
 
 
 def _head(args: argparse.Namespace) -> None:
-    given = {name: getattr(args, name) for name in ("width", "candidates", "epochs")}
+    given = {name: getattr(args, name) for name in _HEAD_OPTIONS}
     config = HeadTraining(**{name: value for name, value in given.items() if value is not None})
     network = load(
         args.model, device=_CPU, dtype=torch.float32, adapter=None, native=Precision.COARSE
@@ -215,11 +216,17 @@ def _head(args: argparse.Namespace) -> None:
     answers = [answer for file in args.answers for answer in read_answers(file)]
     seen = joined(list(_told(trace(network, answers), len(answers))))
     held_out = joined(list(trace(network, read_answers(args.held_out))))
+    start = None
+    if args.start_from is not None:
+        vocab_size, hidden_size = weights.embedding_VE.shape
+        start = HeadParameters.load(args.start_from, hidden_size=hidden_size, vocab_size=vocab_size)
+        config = replace(config, width=start.width, candidates=len(start.tokens_C))
     args.folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(config) | {"tokens": len(seen.tokens_N)}, indent=2) + "\n"
+    written = asdict(config) | {"tokens": len(seen.tokens_N), "start_from": start is not None}
+    text = json.dumps(written, indent=2) + "\n"
     (args.folder / "head.json").write_text(text, encoding="utf-8")
     for progress, head in train_head(
-        seen, held_out, weights.embedding_VE.float(), weights.head_VE.float(), config
+        seen, held_out, weights.embedding_VE.float(), weights.head_VE.float(), config, start
     ):
         right = " ".join(f"{share:.3f}" for share in progress.right)
         _tell(
@@ -432,6 +439,8 @@ def _parser() -> argparse.ArgumentParser:
     head.add_argument("--width", type=int)
     head.add_argument("--candidates", type=int, help="tokens it can guess")
     head.add_argument("--epochs", type=int)
+    head.add_argument("--learning-rate", type=float)
+    head.add_argument("--start-from", type=Path, metavar="FILE", help="a head trained before")
     head.add_argument("--dtype", choices=_DTYPES, default="float32")
 
     shown = command("demonstrations", _demonstrations, "write right answers to tool tasks")

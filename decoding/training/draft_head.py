@@ -18,6 +18,8 @@ from decoding.native.transformer import NativeTransformer
 from decoding.span import Attention, ForwardBatch, Segment
 from decoding.training.answers import Answer
 
+_FIELDS = tuple(HeadParameters.__dataclass_fields__)
+
 
 @dataclass(frozen=True, slots=True)
 class HeadTraining:
@@ -106,11 +108,17 @@ def joined(traces: Sequence[Traces]) -> Traces:
 
 
 def train_head(
-    seen: Traces, held_out: Traces, embedding_VE: Tensor, head_VE: Tensor, config: HeadTraining
+    seen: Traces,
+    held_out: Traces,
+    embedding_VE: Tensor,
+    head_VE: Tensor,
+    config: HeadTraining,
+    start: HeadParameters | None = None,
 ) -> Iterator[tuple[HeadProgress, HeadParameters]]:
-    """The head after each epoch. Embedding and output head are the network's."""
+    """The head after each epoch. Embedding and output head are the network's. `start` is a head
+    to go on from: width and candidates are then its own, whatever the configuration says."""
     torch.manual_seed(config.seed)
-    learner = _Learner(seen, embedding_VE, head_VE, config)
+    learner = _Learner(seen, embedding_VE, head_VE, config, start)
     for epoch in range(1, config.epochs + 1):
         loss = learner.epoch(seen)
         head = learner.exported()
@@ -121,32 +129,27 @@ class _Learner:
     """Parameters in training: of embeddings with a spread of 1, so that all learn alike fast."""
 
     def __init__(
-        self, seen: Traces, embedding_VE: Tensor, head_VE: Tensor, config: HeadTraining
+        self,
+        seen: Traces,
+        embedding_VE: Tensor,
+        head_VE: Tensor,
+        config: HeadTraining,
+        start: HeadParameters | None,
     ) -> None:
         self._config = config
         self._scale = 1.0 / float(embedding_VE.std())
         self._embedding_VE = embedding_VE * self._scale
-        frequent = torch.bincount(seen.tokens_N, minlength=len(embedding_VE)).argsort(
-            descending=True, stable=True
+        self._head = (
+            _new_head(seen, embedding_VE, config)
+            if start is None
+            else _learning(_scaled(start, 1.0 / self._scale))
         )
-        tokens_C = frequent[: config.candidates]
+        tokens_C = self._head.tokens_C
         self._place_V = torch.full((len(embedding_VE),), -1).index_put_(
             (tokens_C,), torch.arange(len(tokens_C))
         )
         self._network_head_CE = head_VE[tokens_C].float()
-        width, hidden = config.width, embedding_VE.shape[1]
-        self._head = HeadParameters(
-            tokens_C=tokens_C,
-            hidden_KE=_spread(width, hidden, 0.3),
-            hidden_bias_K=_learned(torch.zeros(width)),
-            token_KE=_spread(width, hidden),
-            state_KK=_spread(width, width),
-            state_bias_K=_learned(torch.zeros(width)),
-            norm_K=_learned(torch.ones(width)),
-            projection_EK=_spread(hidden, width, 0.05),
-            output_bias_C=_learned(torch.zeros(len(tokens_C))),
-        )
-        learned = [getattr(self._head, name) for name in HeadParameters.__dataclass_fields__]
+        learned = [getattr(self._head, name) for name in _FIELDS]
         self._learned = [each for each in learned if each.requires_grad]
         self._optimiser = torch.optim.AdamW(
             self._learned, lr=config.learning_rate, weight_decay=config.weight_decay
@@ -171,13 +174,7 @@ class _Learner:
 
     def exported(self) -> HeadParameters:
         """The same for the embeddings as the network has them."""
-        kept = {
-            name: getattr(self._head, name).detach().clone()
-            for name in HeadParameters.__dataclass_fields__
-        }
-        kept["token_KE"] *= self._scale
-        kept["projection_EK"] *= self._scale
-        return HeadParameters(**kept)
+        return _scaled(self._head, self._scale)
 
     def _loss(self, seen: Traces, rows_R: Tensor) -> Tensor:
         depth, decay, soft = self._config.depth, self._config.decay, self._config.soft
@@ -199,6 +196,40 @@ class _Learner:
     def _learning_rate(self) -> float:
         left = max(self._num_steps - self._step, 0) / self._num_steps
         return self._config.learning_rate * min((self._step + 1) / 50, 1.0, left / 0.6)
+
+
+def _new_head(seen: Traces, embedding_VE: Tensor, config: HeadTraining) -> HeadParameters:
+    frequent = torch.bincount(seen.tokens_N, minlength=len(embedding_VE)).argsort(
+        descending=True, stable=True
+    )
+    tokens_C = frequent[: config.candidates]
+    width, hidden = config.width, embedding_VE.shape[1]
+    return HeadParameters(
+        tokens_C=tokens_C,
+        hidden_KE=_spread(width, hidden, 0.3),
+        hidden_bias_K=_learned(torch.zeros(width)),
+        token_KE=_spread(width, hidden),
+        state_KK=_spread(width, width),
+        state_bias_K=_learned(torch.zeros(width)),
+        norm_K=_learned(torch.ones(width)),
+        projection_EK=_spread(hidden, width, 0.05),
+        output_bias_C=_learned(torch.zeros(len(tokens_C))),
+    )
+
+
+def _scaled(head: HeadParameters, scale: float) -> HeadParameters:
+    """A copy for embeddings that are so many times smaller."""
+    copies = {name: getattr(head, name).detach().clone() for name in _FIELDS}
+    copies["token_KE"] *= scale
+    copies["projection_EK"] *= scale
+    return HeadParameters(**copies)
+
+
+def _learning(head: HeadParameters) -> HeadParameters:
+    for name in _FIELDS:
+        if name != "tokens_C":
+            _learned(getattr(head, name))
+    return head
 
 
 def _spread(rows: int, columns: int, factor: float = 1.0) -> Tensor:

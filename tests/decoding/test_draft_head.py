@@ -276,6 +276,25 @@ def test_it_learns_what_follows_from_vector_and_token() -> None:
     assert guessed_ND[0].tolist() == held_out.tokens_N[1:4].tolist()
 
 
+def test_a_training_goes_on_from_a_head() -> None:
+    """Which is as good at first as it was, and is left as it is."""
+    seen, embedding_VE = following_traces(300, 0)
+    held_out, _ = following_traces(20, 1)
+    config = HeadTraining(
+        soft=0.0, width=64, candidates=VOCAB, depth=3, epochs=4, rows_per_step=128
+    )
+    *_, (before, head) = train_head(seen, held_out, embedding_VE, embedding_VE, config)
+    kept = replace(head, token_KE=head.token_KE.clone())
+    still = replace(config, epochs=1, learning_rate=1e-9, width=32, candidates=3)
+    [(progress, same)] = train_head(seen, held_out, embedding_VE, embedding_VE, still, head)
+    assert progress.right == pytest.approx(before.right, abs=0.01)
+    assert torch.allclose(same.token_KE, head.token_KE, atol=1e-5)
+    assert torch.equal(same.tokens_C, head.tokens_C)
+    *_, (after, _) = train_head(seen, held_out, embedding_VE, embedding_VE, config, head)
+    assert after.loss < before.loss
+    assert torch.equal(head.token_KE, kept.token_KE)
+
+
 def test_it_learns_what_the_network_found_probable() -> None:
     """Of tokens that follow one another at random, what the vectors say of the next one."""
     generator = torch.Generator().manual_seed(2)
@@ -317,6 +336,18 @@ def test_the_command_trains_on_answers(
     assert set(range(20, 60)) <= set(head.tokens_C.tolist())
     assert json.loads((tmp_path / "run" / "head.json").read_text())["tokens"] == 320
     assert "epoch 1 of 1: loss" in "".join(capsys.readouterr())
+    words[6] = tmp_path / "further"
+    words += ["--start-from", tmp_path / "run" / DRAFT_HEAD, "--learning-rate", 0.0005]
+    monkeypatch.setattr("sys.argv", ["training", *map(str, words)])
+    main()
+    further = HeadParameters.load(
+        tmp_path / "further" / DRAFT_HEAD, hidden_size=576, vocab_size=49152
+    )
+    assert torch.equal(further.tokens_C, head.tokens_C)
+    assert not torch.equal(further.token_KE, head.token_KE)
+    told = json.loads((tmp_path / "further" / "head.json").read_text())
+    assert told["start_from"]
+    assert told["learning_rate"] == 0.0005
 
 
 def test_a_row_is_followed_by_tokens_of_its_own_answer_only() -> None:
