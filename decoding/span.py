@@ -155,10 +155,11 @@ class ForwardBatch:
     """All spans of one forward, concatenated. Everything the network may know.
 
     The engine builds it in host memory, and the network moves what it needs (`on`). All whole
-    numbers are in `numbers_N`, one after the other: token ids, positions and slots of `num_rows`
-    rows, then the rows whose logits are wanted. A slot says where a row's keys and values are
-    written. `reach_R` says how exactly: logits further than that below a row's largest may be
-    rough, which a network on a CPU makes use of; infinity, and None for all rows, wants every one.
+    numbers of its rows are in `numbers_N`, one after the other: token ids, positions and slots of
+    `num_rows` rows, then the rows whose logits are wanted. A slot says where a row's keys and
+    values are written. `reach_R` says how exactly: logits further than that below a row's largest
+    may be rough, which a network on a CPU makes use of; infinity, and None for all rows, wants
+    every one.
     """
 
     numbers_N: NDArray[np.int64]
@@ -176,14 +177,16 @@ class ForwardBatch:
         segments: Iterable[Segment],
         reach: Iterable[float] | None = None,
     ) -> "ForwardBatch":
-        """From numbers row by row, `rows` and `reach` one for each row that is read."""
-        tokens = list(token_ids)
-        return cls(
-            np.array([*tokens, *positions, *slots, *rows], dtype=np.int64),
-            len(tokens),
-            tuple(segments),
-            None if reach is None else np.array(list(reach), dtype=np.float32),
-        )
+        """From numbers row by row, `rows` and `reach` one for each row that is read. Raises
+        `ValueError` where there are not as many of one as of the other."""
+        tokens, read = list(token_ids), list(rows)
+        numbers = [*tokens, *positions, *slots, *read]
+        reaches = None if reach is None else np.array(list(reach), dtype=np.float32)
+        if len(numbers) != 3 * len(tokens) + len(read):
+            raise ValueError("a forward has as many positions and slots as token ids")
+        if reaches is not None and len(reaches) != len(read):
+            raise ValueError(f"{len(reaches)} reaches for the {len(read)} rows that are read")
+        return cls(np.array(numbers, dtype=np.int64), len(tokens), tuple(segments), reaches)
 
     @property
     def num_read(self) -> int:

@@ -47,7 +47,7 @@ def drawn(recorder: Recorder, path: Path, errors: Console) -> Iterator[None]:
     except BaseException:
         try:
             write(recorder.trace(), path)
-        except UsageError as error:
+        except Exception as error:  # noqa: BLE001 - why the run failed matters more
             say(errors, error)
         raise
     write(recorder.trace(), path)

@@ -62,7 +62,8 @@ class NativeDraftHead:
             raise IndexError(f"token {token} has no embedding")
         padded_E = np.ascontiguousarray(hidden_E, dtype=np.float32)
         if len(padded_E) < self._width:
-            padded_E = np.pad(padded_E, (0, self._width - len(padded_E)))
+            padded_E = np.zeros(self._width, dtype=np.float32)
+            padded_E[: len(hidden_E)] = hidden_E
         tokens, shares = (c_int64 * count)(), (c_float * count)()
         num_guessed = self._library.trimode_guess(
             byref(self._structure), padded_E.ctypes.data, token, count, least, tokens, shares

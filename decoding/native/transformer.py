@@ -88,8 +88,9 @@ class NativeTransformer:
         self.embedding_VE = parameters.embedding_VE.detach().to("cpu", torch.float32).contiguous()
         self._structure = self._network(parameters, adapter)
         self._num_angles = 0  # positions with angles in the tables
-        self._logits_RV = torch.empty(0, self._structure.head.outputs)
-        self._views_RV: dict[int, Tensor] = {}
+        # Memory for logits, and views of its first rows, by their number.
+        self._logits_kept: tuple[Tensor, dict[int, Tensor]]
+        self._logits_kept = torch.empty(0, self._structure.head.outputs), {}
         self.hidden_RE: NDArray[np.float32] | None = None
         self._workspace = c_void_p(self._library.trimode_workspace_new())
 
@@ -155,7 +156,12 @@ class NativeTransformer:
         num_rows, num_read = batch.num_rows, batch.num_read
         logits_RV = self._logits(num_read)
         shape = (num_read, self.config.hidden_size)
-        self.hidden_RE = np.empty(shape, dtype=np.float32) if self.keeps_hidden else None
+        hidden_RE = np.empty(shape, dtype=np.float32) if self.keeps_hidden else None
+        reach_R = batch.reach_R
+        if reach_R is not None:
+            reach_R = np.ascontiguousarray(reach_R, dtype=np.float32)
+            if len(reach_R) != num_read:
+                raise ValueError(f"{len(reach_R)} reaches for the {num_read} rows that are read")
         numbers_N = np.ascontiguousarray(batch.numbers_N, dtype=np.int64)
         numbers, row_bytes = numbers_N.ctypes.data, numbers_N.itemsize * num_rows
         call = library.Forward(
@@ -168,33 +174,33 @@ class NativeTransformer:
             positions=numbers + row_bytes,
             slots=numbers + 2 * row_bytes,
             read=numbers + 3 * row_bytes,
-            reach=None if batch.reach_R is None else batch.reach_R.ctypes.data,
+            reach=None if reach_R is None else reach_R.ctypes.data,
             adapted=None if adapted is None else adapted.ctypes.data,
             segments=segments.ctypes.data,
             pages=pages.ctypes.data,
             keys=addressof(storage.key_addresses),
             values=addressof(storage.value_addresses),
             logits=logits_RV.data_ptr(),
-            normed=None if self.hidden_RE is None else self.hidden_RE.ctypes.data,
+            normed=None if hidden_RE is None else hidden_RE.ctypes.data,
         )
         refusal = self._library.trimode_forward(
             byref(self._structure), byref(call), self._workspace
         )
         if refusal:
             raise self._error(Refusal(refusal), call)
+        self.hidden_RE = hidden_RE
         return logits_RV
 
     def _logits(self, num_read: int) -> Tensor:
         """Memory for the logits of so many rows, the same at every call: to touch fresh memory, or
         only to call torch for a view of it, is slow behind a forward."""
-        found_RV = self._views_RV.get(num_read)
-        if found_RV is None:
-            if num_read > len(self._logits_RV):
-                self._logits_RV = torch.empty(2 * num_read, self._structure.head.outputs)
-                self._views_RV.clear()
-            found_RV = self._logits_RV[:num_read, : self.config.vocab_size]
-            self._views_RV[num_read] = found_RV
-        return found_RV
+        all_RV, views = self._logits_kept
+        if num_read > len(all_RV):
+            all_RV, views = torch.empty(2 * num_read, self._structure.head.outputs), {}
+            self._logits_kept = all_RV, views
+        if num_read not in views:
+            views[num_read] = all_RV[:num_read, : self.config.vocab_size]
+        return views[num_read]
 
     def _error(self, refusal: Refusal, call: library.Forward) -> Exception:
         match refusal:

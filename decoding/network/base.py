@@ -55,8 +55,8 @@ class Network(Protocol):
 
     @property
     def hidden_RE(self) -> NDArray[np.float32] | None:  # noqa: N802 - an array's name
-        """What the output head saw of the rows that the last forward read; None where there is
-        no draft head."""
+        """What the output head saw of the rows that the last forward read, new memory in each;
+        None where there is no draft head."""
         ...
 
     def allocate_cache(self, num_slots: int) -> Storage:

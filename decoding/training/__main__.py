@@ -213,16 +213,19 @@ def _head(args: argparse.Namespace) -> None:
         raise SystemExit("heads are trained for the compiled forward, which is not there")
     args.device = "cpu"
     weights = _network(args).parameters
-    answers = [answer for file in args.answers for answer in read_answers(file)]
-    seen = joined(list(_told(trace(network, answers), len(answers))))
-    held_out = joined(list(trace(network, read_answers(args.held_out))))
     start = None
     if args.start_from is not None:
         vocab_size, hidden_size = weights.embedding_VE.shape
         start = HeadParameters.load(args.start_from, hidden_size=hidden_size, vocab_size=vocab_size)
         config = replace(config, width=start.width, candidates=len(start.tokens_C))
+    answers = [answer for file in args.answers for answer in read_answers(file)]
+    seen = joined(list(_told(trace(network, answers), len(answers))))
+    held_out = joined(list(trace(network, read_answers(args.held_out))))
     args.folder.mkdir(parents=True, exist_ok=True)
-    written = asdict(config) | {"tokens": len(seen.tokens_N), "start_from": start is not None}
+    written = asdict(config) | {
+        "tokens": len(seen.tokens_N),
+        "start_from": args.start_from and str(args.start_from),
+    }
     text = json.dumps(written, indent=2) + "\n"
     (args.folder / "head.json").write_text(text, encoding="utf-8")
     for progress, head in train_head(
@@ -440,7 +443,12 @@ def _parser() -> argparse.ArgumentParser:
     head.add_argument("--candidates", type=int, help="tokens it can guess")
     head.add_argument("--epochs", type=int)
     head.add_argument("--learning-rate", type=float)
-    head.add_argument("--start-from", type=Path, metavar="FILE", help="a head trained before")
+    head.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="FILE",
+        help="a head trained before, whose width and candidates stay",
+    )
     head.add_argument("--dtype", choices=_DTYPES, default="float32")
 
     shown = command("demonstrations", _demonstrations, "write right answers to tool tasks")

@@ -3,6 +3,7 @@
 import ctypes
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -66,7 +67,7 @@ def test_a_token_without_an_embedding_is_refused(build: ctypes.CDLL) -> None:
     head = NativeDraftHead(random_head(), torch.randn(VOCAB, HIDDEN), build)
     for token in (-1, VOCAB):
         with pytest.raises(IndexError, match=f"token {token} has no embedding"):
-            head.guess(torch.zeros(HIDDEN), token, 2)
+            head.guess(np.zeros(HIDDEN, dtype=np.float32), token, 2)
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))

@@ -98,6 +98,11 @@ def test_a_row_does_not_depend_on_those_read_with_it(
         assert torch.equal(found_RV[place], alone[reach][row])
 
 
+def test_a_reach_for_each_row_that_is_read(network: NativeTransformer) -> None:
+    with pytest.raises(ValueError, match=f"2 reaches for the {NUM_ROWS} rows"):
+        logits_of(network, [1.0, 2.0])
+
+
 def test_what_the_head_read_is_kept_for_all_rows(network: NativeTransformer) -> None:
     network.keeps_hidden = True
     try:

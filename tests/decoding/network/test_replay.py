@@ -25,7 +25,7 @@ from decoding.network.padded_attention import VARIANTS
 from decoding.network.replay import GraphRecorder, Run, Staging
 from decoding.network.rope import QueryScaling, Rope, YarnScaling
 from decoding.network.transformer import LayerParameters, Parameters, Transformer
-from decoding.span import Attention
+from decoding.span import Attention, ForwardBatch
 from tests.decoding.batches import Part, forward_batch
 
 META = torch.device("meta")
@@ -244,9 +244,17 @@ def test_numbers_are_written_between_the_wait_and_the_copy(
     assert seen[2][1] != seen[3][1]
 
 
+def test_numbers_that_do_not_belong_together_make_no_batch() -> None:
+    with pytest.raises(ValueError, match="as many positions"):
+        ForwardBatch.of([1, 2], [0], [0, 1], [1], ())
+    with pytest.raises(ValueError, match="2 reaches for the 1 rows"):
+        ForwardBatch.of([1], [0], [0], [0], (), [1.0, 2.0])
+
+
 def test_a_batch_moves_whole() -> None:
     batch = forward_batch([*PARTS, Part([6, 7], [9, 3, 5])])
     moved = batch.on(torch.device("cpu"))
+    assert moved.slots_T.data_ptr() != batch.on(torch.device("cpu")).slots_T.data_ptr()
     for name in ("token_ids_T", "positions_T", "slots_T", "rows_R"):
         assert getattr(moved, name).tolist() == getattr(batch, name).tolist(), name
     for ours, theirs in zip(moved.segments, batch.segments, strict=True):
