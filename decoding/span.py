@@ -179,11 +179,14 @@ class ForwardBatch:
     ) -> "ForwardBatch":
         """From numbers row by row, `rows` and `reach` one for each row that is read. Raises
         `ValueError` where there are not as many of one as of the other."""
-        tokens, read = list(token_ids), list(rows)
-        numbers = [*tokens, *positions, *slots, *read]
+        tokens, places, own, read = map(list, (token_ids, positions, slots, rows))
+        numbers = tokens + places + own + read
         reaches = None if reach is None else np.array(list(reach), dtype=np.float32)
-        if len(numbers) != 3 * len(tokens) + len(read):
-            raise ValueError("a forward has as many positions and slots as token ids")
+        if not len(tokens) == len(places) == len(own):
+            raise ValueError(
+                f"{len(tokens)} token ids, {len(places)} positions and {len(own)} slots: "
+                "every row has one of each"
+            )
         if reaches is not None and len(reaches) != len(read):
             raise ValueError(f"{len(reaches)} reaches for the {len(read)} rows that are read")
         return cls(np.array(numbers, dtype=np.int64), len(tokens), tuple(segments), reaches)

@@ -46,7 +46,7 @@ class HeadTraining:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0.0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+            raise ValueError(f"learning_rate must be finite and above 0, not {self.learning_rate}")
         if self.width % GROUP:
             raise ValueError(f"width must be a multiple of {GROUP}, not {self.width}")
         if not 0.0 <= self.soft <= 1.0:

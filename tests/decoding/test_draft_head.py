@@ -317,7 +317,7 @@ def test_it_learns_what_the_network_found_probable() -> None:
     ("change", "message"),
     [
         ({"width": 40}, "multiple of 32"),
-        ({"learning_rate": 0.0}, "above 0"),
+        ({"learning_rate": 0.0}, "finite and above 0"),
         ({"epochs": 0}, "at least 1"),
         ({"soft": 1.5}, "a share"),
     ],

@@ -245,8 +245,9 @@ def test_numbers_are_written_between_the_wait_and_the_copy(
 
 
 def test_numbers_that_do_not_belong_together_make_no_batch() -> None:
-    with pytest.raises(ValueError, match="as many positions"):
-        ForwardBatch.of([1, 2], [0], [0, 1], [1], ())
+    for positions, slots in (([0], [0, 1]), ([0], [0, 1, 2]), ([0, 1], [])):
+        with pytest.raises(ValueError, match=f"2 token ids, {len(positions)} positions"):
+            ForwardBatch.of([1, 2], positions, slots, [1], ())
     with pytest.raises(ValueError, match="2 reaches for the 1 rows"):
         ForwardBatch.of([1], [0], [0], [0], (), [1.0, 2.0])
 
