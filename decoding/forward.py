@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence as Many
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from decoding.cache.paged import Lease
 from decoding.live import Live
@@ -67,6 +69,7 @@ def plan_forward(live: Many[Live], mask_token: int) -> ForwardBatch:
 
     Rows are read only of spans that the forward answers. All numbers are on the host.
     """
+    is_masked = False
     token_ids: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
@@ -114,7 +117,18 @@ def plan_forward(live: Many[Live], mask_token: int) -> ForwardBatch:
             # How sure a denoised guess is decides whether it is kept.
             is_causal = span.attention is Attention.CAUSAL
             reaches += [sequence.reach if is_causal else math.inf] * len(span.picks)
-    return ForwardBatch.of(token_ids, positions, slots, rows, segments, reaches)
+            is_masked = is_masked or any(pick.mask_W is not None for pick in span.picks)
+    masks = partial(_masks_of, live) if is_masked else None
+    return ForwardBatch.of(token_ids, positions, slots, rows, segments, reaches, masks)
+
+
+def _masks_of(live: Many[Live]) -> list[Tensor | None]:
+    """What may be picked from the rows that the forward reads. A ranking needs every token."""
+    masks: list[Tensor | None] = []
+    for one in live:
+        if one.num_picks:
+            masks += [None] * one.num_picks if one.span.ranks else one.masks()
+    return masks
 
 
 def _slots_of_branches(span: Span, lease: Lease, branches: Many[Branch]) -> list[list[int]]:
@@ -132,8 +146,9 @@ def _slots_of_branches(span: Span, lease: Lease, branches: Many[Branch]) -> list
 def choices_of(live: Many[Live]) -> list[Choice]:
     """The sampling problems of the rows that the forward reads, in their order.
 
-    Called once the forward is under way: masks that were left for now are computed here. Where
-    one cannot be, the error is kept for the sequence's own steps, and any token will do.
+    Called once the forward is under way: masks that were left for now are computed here, if the
+    network did not ask for them. Where one cannot be, the error is kept for the sequence's own
+    steps, and any token will do.
     """
     choices: list[Choice] = []
     for one in live:

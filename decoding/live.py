@@ -33,6 +33,7 @@ class Live:
     num_picks: int = 0
     served: int = 0
     error: Exception | None = None
+    _masks: list[Tensor | None] | None = field(default=None, init=False)  # of the span
 
     def __post_init__(self) -> None:
         self.steps = steps(self.sequence)
@@ -45,17 +46,20 @@ class Live:
         if self.error is not None:
             self.steps.throw(self.error)
         self.span = next(self.steps) if scores is None else self.steps.send(scores)
-        self.num_done = 0
+        self.num_done, self._masks = 0, None
 
     def masks(self) -> list[Tensor | None]:
-        """Those of the span's picks; those that were left for now are computed."""
-        try:
-            return [
-                pick.mask_W() if callable(pick.mask_W) else pick.mask_W for pick in self.span.picks
-            ]
-        except Exception as error:  # noqa: BLE001 - raised where the sequence goes on
-            self.error = error
-            return [None] * len(self.span.picks)
+        """Those of the span's picks; those that were left for now are computed, once."""
+        if self._masks is None:
+            try:
+                self._masks = [
+                    pick.mask_W() if callable(pick.mask_W) else pick.mask_W
+                    for pick in self.span.picks
+                ]
+            except Exception as error:  # noqa: BLE001 - raised where the sequence goes on
+                self.error = error
+                self._masks = [None] * len(self.span.picks)
+        return self._masks
 
     def take(self, num_rows: int) -> None:
         """Gives the span so many rows of the next forward."""

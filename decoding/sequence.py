@@ -1,6 +1,5 @@
 """The one mutable record of a request."""
 
-import math
 import time
 
 import numpy as np
@@ -153,11 +152,9 @@ class Sequence:
 
     @property
     def reach(self) -> float:
-        """How far below the largest logit of a row a pick may need one: `ForwardBatch.reach_R`.
-        A grammar may leave improbable tokens only; of free text all tokens further below weigh a
+        """How far below the largest logit of a row, of those that may be picked, a pick may need
+        one: `ForwardBatch.reach_R`. All tokens of free text that are further below weigh a
         hundredth together, at a temperature of 1."""
-        if self._constraint is not None:
-            return math.inf
         temperature = self.request.sampling.temperature
         return _REACH * max(1.0, temperature) if temperature else _GREEDY_REACH
 

@@ -10,7 +10,7 @@ Shape legend for the whole package:
     B sequences and N rows of each in a forward that is padded to a fixed shape
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -159,13 +159,16 @@ class ForwardBatch:
     `num_rows` rows, then the rows whose logits are wanted. A slot says where a row's keys and
     values are written. `reach_R` says how exactly: logits further than that below a row's largest
     may be rough, which a network on a CPU makes use of; infinity, and None for all rows, wants
-    every one.
+    every one. `masks` tells for each of these rows what may be picked from it, as packed words
+    [W], None for everything: logits of other tokens may mean nothing then. Computing them takes
+    time, so a network that makes no use of them does not call it.
     """
 
     numbers_N: NDArray[np.int64]
     num_rows: int
     segments: tuple[Segment, ...]
     reach_R: NDArray[np.float32] | None = None
+    masks: Callable[[], Sequence[Tensor | None]] | None = None
 
     @classmethod
     def of(
@@ -176,6 +179,7 @@ class ForwardBatch:
         rows: Iterable[int],
         segments: Iterable[Segment],
         reach: Iterable[float] | None = None,
+        masks: Callable[[], Sequence[Tensor | None]] | None = None,
     ) -> "ForwardBatch":
         """From numbers row by row, `rows` and `reach` one for each row that is read. Raises
         `ValueError` where there are not as many of one as of the other."""
@@ -189,7 +193,7 @@ class ForwardBatch:
             )
         if reaches is not None and len(reaches) != len(read):
             raise ValueError(f"{len(reaches)} reaches for the {len(read)} rows that are read")
-        return cls(np.array(numbers, dtype=np.int64), len(tokens), tuple(segments), reaches)
+        return cls(np.array(numbers, dtype=np.int64), len(tokens), tuple(segments), reaches, masks)
 
     @property
     def num_read(self) -> int:

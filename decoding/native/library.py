@@ -15,7 +15,7 @@ from pathlib import Path
 
 _BUILDS = ("_avx512vnni", "_avxvnni", "_avx2", "_portable")  # the quickest first
 _HERE = Path(__file__).parent
-_VERSION = 10  # of what Python and the builds say to each other; also in forward.cpp
+_VERSION = 11  # of what Python and the builds say to each other; also in forward.cpp
 
 
 class Linear(ctypes.Structure):
@@ -96,6 +96,7 @@ class Forward(ctypes.Structure):
         ("slots", c_void_p),
         ("read", c_void_p),
         ("reach", c_void_p),
+        ("masks", c_void_p),
         ("adapted", c_void_p),
         ("segments", c_void_p),
         ("pages", c_void_p),

@@ -6,7 +6,7 @@ decoding here as it does in float32, at the speed that the weights can be read f
 """
 
 from collections.abc import Sequence
-from ctypes import CDLL, addressof, byref, c_void_p
+from ctypes import CDLL, Array, addressof, byref, c_void_p
 from enum import Enum
 from typing import TypeVar
 
@@ -162,6 +162,7 @@ class NativeTransformer:
             reach_R = np.ascontiguousarray(reach_R, dtype=np.float32)
             if len(reach_R) != num_read:
                 raise ValueError(f"{len(reach_R)} reaches for the {num_read} rows that are read")
+        masks = None if batch.masks is None else self._addresses(batch.masks(), num_read)
         numbers_N = np.ascontiguousarray(batch.numbers_N, dtype=np.int64)
         numbers, row_bytes = numbers_N.ctypes.data, numbers_N.itemsize * num_rows
         call = library.Forward(
@@ -175,6 +176,7 @@ class NativeTransformer:
             slots=numbers + 2 * row_bytes,
             read=numbers + 3 * row_bytes,
             reach=None if reach_R is None else reach_R.ctypes.data,
+            masks=None if masks is None else addressof(masks),
             adapted=None if adapted is None else adapted.ctypes.data,
             segments=segments.ctypes.data,
             pages=pages.ctypes.data,
@@ -190,6 +192,22 @@ class NativeTransformer:
             raise self._error(Refusal(refusal), call)
         self.hidden_RE = hidden_RE
         return logits_RV
+
+    def _addresses(self, masks: Sequence[Tensor | None], num_read: int) -> "Array[c_void_p]":
+        """Of the words of each row's mask, which the caller keeps."""
+        if len(masks) != num_read:
+            raise ValueError(f"{len(masks)} masks for the {num_read} rows that are read")
+        addresses = (c_void_p * num_read)()
+        for place, mask_W in enumerate(masks):
+            if mask_W is None:
+                continue
+            if mask_W.numel() * 32 < self.vocab_size or not mask_W.is_contiguous():
+                raise ValueError(
+                    f"a mask of {mask_W.numel()} words for {self.vocab_size} tokens: it must hold "
+                    "a bit for each, side by side"
+                )
+            addresses[place] = mask_W.data_ptr()
+        return addresses
 
     def _logits(self, num_read: int) -> Tensor:
         """Memory for the logits of so many rows, the same at every call: to touch fresh memory, or

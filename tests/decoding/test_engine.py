@@ -329,8 +329,47 @@ def test_masks_left_for_later_are_asked_for_once_the_forward_is_under_way() -> N
     assert log == ["forward", "mask", "forward", "mask"]
 
 
-def test_a_late_mask_that_fails_ends_its_request_only() -> None:
-    engine = new_engine()
+class Asking(ScriptedNetwork):
+    """Asks what may be picked before it computes anything, as the compiled forward does."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__(vocab_size, mask_token_id=vocab_size - 1)
+        self.masks: list[Many[Tensor | None] | None] = []
+
+    def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
+        self.masks.append(None if batch.masks is None else batch.masks())
+        return super().forward(batch, storage)
+
+
+def test_a_network_that_asks_for_masks_has_them_computed_once() -> None:
+    log: list[str] = []
+    network = Asking(VOCAB)
+    with Engine(network, TOKENIZER, cache_tokens=256) as engine:
+        engine.generate([1, 2], mode=Late(log), max_new_tokens=3)
+        engine.generate([1, 2], max_new_tokens=2)
+    assert log == ["mask"] * 3
+    assert network.masks == [[None]] * 5
+
+
+def test_a_network_is_told_the_masks_of_what_is_picked() -> None:
+    network = Asking(VOCAB)
+    with Engine(network, TOKENIZER, cache_tokens=512) as engine:
+        prompt = [1, 2, 3]
+        engine.generate(prompt, grammar=GRAMMAR, max_new_tokens=8)
+        told = [masks for masks in network.masks if masks]
+        network.masks.clear()
+        engine.generate(prompt, grammar=GRAMMAR, mode=BlockDiffusion(4), max_new_tokens=8)
+    assert told
+    assert all(mask_W is not None and mask_W.any() for masks in told for mask_W in masks)
+    # A ranking is of all tokens, so rows that are denoised are scored without one.
+    assert any(masks and set(masks) == {None} for masks in network.masks)
+
+
+@pytest.mark.parametrize("network", [ScriptedNetwork, Asking])
+def test_a_late_mask_that_fails_ends_its_request_only(
+    network: Callable[[int], ScriptedNetwork],
+) -> None:
+    engine = Engine(network(VOCAB), TOKENIZER, cache_tokens=512)
     good = engine.add(Request([1, 2], max_new_tokens=3))
     bad = engine.add(Request([1, 2], mode=Late(breaks=True), max_new_tokens=3))
     events = [event for _ in range(8) for event in engine.step()]
@@ -825,11 +864,11 @@ class Told(ScriptedNetwork):
         (Request([1, 2, 3]), 6.0),
         (Request([1, 2, 3], sampling=Sampling(temperature=0.5, seed=1)), 8.0),
         (Request([1, 2, 3], sampling=Sampling(temperature=1.5, seed=1)), 12.0),
-        (Request([1, 2, 3], grammar=GRAMMAR), float("inf")),
+        (Request([1, 2, 3], grammar=GRAMMAR), 6.0),
     ],
     ids=["greedy", "cool", "hot", "grammar"],
 )
-def test_rows_of_free_text_reach_as_far_as_their_picks_do(request_: Request, reach: float) -> None:
+def test_rows_reach_as_far_as_their_picks_do(request_: Request, reach: float) -> None:
     network = Told()
     with Engine(network, TOKENIZER, cache_tokens=256) as engine:
         asked = replace(request_, mode=SelfSpeculation(4, LookupDrafter()), max_new_tokens=8)

@@ -41,6 +41,9 @@ struct Forward {
     const int64_t *read;                        // [num_read] rows whose logits are wanted
     const float *reach;                         // [num_read] how far below a row's largest logit its
                                                 // logits must be the head's own; or null for all
+    const int32_t *const *masks;                // [num_read] a bit for each token that may be picked, 32
+                                                // to a word, or null for all of them; or null for all
+                                                // rows. Other tokens' logits may mean nothing
     const uint8_t *adapted;                     // [num_rows] or null
     const Segment *segments;
     const int32_t *pages;          // of all segments, one after the other
@@ -51,6 +54,11 @@ struct Forward {
 
 namespace {
 
+// A block of outputs of one of some rows.
+struct Place {
+    int index, block;
+};
+
 // What a forward writes on its way. Grows to the largest forward seen.
 struct Workspace {
     std::mutex busy;
@@ -60,7 +68,8 @@ struct Workspace {
     std::vector<float> kept_hidden, kept_seen;
     std::vector<int> low_of, kept_low;
     std::vector<char> is_read;
-    std::vector<int> whole, rough;
+    std::vector<int> whole, rough, strict;
+    std::vector<Place> near, allowed;
     std::vector<float> most;
     BandSpace bands;
 
@@ -274,13 +283,26 @@ template <int PLANES, class Value> class Run {
     }
 
     void logits() {
-        const int wanted = int(ask.num_read);
-        std::vector<int> &whole = space.whole, &rough = space.rough;
-        whole.clear(), rough.clear();
-        for (int place = 0; place < wanted; ++place) (is_rough(place) ? rough : whole).push_back(place);
+        std::vector<int> &whole = space.whole, &rough = space.rough, &strict = space.strict;
+        whole.clear(), rough.clear(), strict.clear();
+        for (int place = 0; place < int(ask.num_read); ++place)
+            (is_strict(place) ? strict : is_rough(place) ? rough : whole).push_back(place);
         read_rows(whole, rows);
         head_product(net.head, whole, rows, [](int, int, const Outputs &) {});
         if (!rough.empty()) rough_logits(rough, adapted_rows);
+        if (!strict.empty()) strict_logits(strict, low_rows);
+    }
+
+    int head_blocks() const { return net.head.outputs / COLUMNS; }
+    const int32_t *mask_of(int place) const { return ask.masks ? ask.masks[place] : nullptr; }
+
+    // Whether so few blocks have a token that may be picked that they are scored one by one.
+    bool is_strict(int place) const {
+        static_assert(COLUMNS == 32);  // a block of outputs has one word of a mask
+        const int32_t *mask = mask_of(place);
+        if (!mask) return false;
+        const int blocks = head_blocks();
+        return 4 * (blocks - std::count(mask, mask + blocks, 0)) <= blocks;
     }
 
     bool is_rough(int place) const {
@@ -308,33 +330,51 @@ template <int PLANES, class Value> class Run {
     }
 
     // All logits by the rough head, then blocks of them again by the head itself: those with a logit
-    // that is within the row's reach of its largest.
+    // that is within the row's reach of its largest. Tokens that may not be picked do not count.
     void rough_logits(const std::vector<int> &places, Rows<PLANES> &rows) {
-        const int blocks = net.head.outputs / COLUMNS;
+        const int blocks = head_blocks();
         float *most = grown(space.most, places.size() * size_t(blocks));
         read_rows(places, rows);
         head_product(net.rough_head, places, rows, [&](int index, int block, const Outputs &outputs) {
-            Floats lanes = outputs[0];
-            for (int v = 1; v < COLUMNS / LANES; ++v) lanes = larger(lanes, outputs[v]);
-            most[size_t(index) * blocks + block] = largest_of(lanes);
+            const int32_t *mask = mask_of(places[index]);
+            most[size_t(index) * blocks + block] = largest_allowed(outputs, mask ? mask[block] : -1);
         });
-        struct Task {
-            int index, block;
-        };
-        std::vector<Task> tasks;
+        space.near.clear();
         for (int index = 0; index < int(places.size()); ++index) {
             const float *own = most + size_t(index) * blocks;
             const float least = *std::max_element(own, own + blocks) - ask.reach[places[index]];
             for (int block = 0; block < blocks; ++block)
-                if (!(own[block] < least)) tasks.push_back({index, block});
+                if (!(own[block] < least)) space.near.push_back({index, block});
         }
-        pool.each(opened, int(tasks.size()), [&](int number) {
-            const Task &task = tasks[number];
+        score_blocks(space.near, places, rows);
+    }
+
+    static float largest_allowed(const Outputs &outputs, int32_t word) {
+        const Floats lowest = splat(-std::numeric_limits<float>::infinity());
+        Floats lanes = lowest;
+        for (int v = 0; v < COLUMNS / LANES; ++v)
+            lanes = larger(lanes, (int32_t(uint32_t(word) >> (v * LANES)) >> numbers() & 1) ? outputs[v] : lowest);
+        return largest_of(lanes);
+    }
+
+    void strict_logits(const std::vector<int> &places, Rows<PLANES> &rows) {
+        read_rows(places, rows);
+        space.allowed.clear();
+        for (int index = 0; index < int(places.size()); ++index)
+            for (int block = 0; block < head_blocks(); ++block)
+                if (mask_of(places[index])[block]) space.allowed.push_back({index, block});
+        score_blocks(space.allowed, places, rows);
+    }
+
+    // Logits by the head itself.
+    void score_blocks(const std::vector<Place> &some, const std::vector<int> &places, const Rows<PLANES> &rows) {
+        pool.each(opened, int(some.size()), [&](int number) {
+            const Place &one = some[number];
             Outputs outputs[1];
             const bool few = net.head.bits == 4;
-            few ? multiply_block<4>(net.head, task.block, rows, task.index, outputs)
-                : multiply_block<8>(net.head, task.block, rows, task.index, outputs);
-            store_outputs(logits_of(places[task.index], task.block), outputs[0]);
+            few ? multiply_block<4>(net.head, one.block, rows, one.index, outputs)
+                : multiply_block<8>(net.head, one.block, rows, one.index, outputs);
+            store_outputs(logits_of(places[one.index], one.block), outputs[0]);
         });
     }
 
@@ -378,7 +418,7 @@ template <int PLANES> void run_planes(const Network &network, const Forward &for
 extern "C" {
 
 // To be raised with every change of a structure, a signature or a layout below; also in library.py.
-int trimode_version() { return 10; }
+int trimode_version() { return 11; }
 
 // Whether this processor has the instructions that this build uses.
 int trimode_supported() {

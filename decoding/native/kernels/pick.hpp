@@ -54,12 +54,6 @@ struct Allowed {
             else use(first, at(first));
         }
     }
-
-    static Ints numbers() {
-        Ints v;
-        for (int lane = 0; lane < LANES; ++lane) v[lane] = lane;
-        return v;
-    }
 };
 
 // What a part holds: its largest logit, the first token that has it, `count` if none is allowed, and
@@ -74,7 +68,7 @@ inline Summary summary_of(const Allowed &allowed) {
     Floats most = splat(Allowed::lowest);
     Ints where = {};
     allowed.each([&](int64_t first, Floats v) {
-        where = v > most ? Allowed::numbers() + int32_t(first) : where;
+        where = v > most ? numbers() + int32_t(first) : where;
         most = v > most ? v : most;
     });
     const float largest = largest_of(most);

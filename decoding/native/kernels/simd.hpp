@@ -61,6 +61,11 @@ inline Floats fused(Floats a, Floats b, Floats c) {
 }
 
 inline Floats splat(float x) { return x - Floats{}; }
+inline Ints numbers() {  // of the lanes
+    Ints v;
+    for (int lane = 0; lane < LANES; ++lane) v[lane] = lane;
+    return v;
+}
 inline Bytes splat_byte(uint8_t x) { return x - Bytes{}; }
 inline Floats to_float(Ints v) { return __builtin_convertvector(v, Floats); }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }

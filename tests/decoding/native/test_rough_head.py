@@ -1,4 +1,7 @@
-"""Logits far below a row's largest may be those of fewer bits; the others are the head's own."""
+"""Logits far below a row's largest may be those of fewer bits; the others are the head's own.
+
+Those of tokens that may not be picked may be anything.
+"""
 
 import ctypes
 import math
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from decoding.native.transformer import NativeTransformer, Precision
+from decoding.sampling import unpack_masks
 from tests.decoding.batches import Part, forward_batch
 from tests.decoding.native.networks import CONFIGS, packable, random_network
 
@@ -34,10 +38,15 @@ def network_of(
 
 
 def logits_of(
-    network: NativeTransformer, reaches: Sequence[float] | None, rows: Sequence[int] | None = None
+    network: NativeTransformer,
+    reaches: Sequence[float] | None,
+    rows: Sequence[int] | None = None,
+    masks: Sequence[Tensor | None] | None = None,
 ) -> Tensor:
     """Of one sequence's rows, or of some of them."""
     batch = forward_batch([Part(TOKENS, range(NUM_ROWS), read=rows)])
+    if masks is not None:
+        batch = replace(batch, masks=lambda: masks)
     if reaches is not None:
         batch = replace(batch, reach_R=np.array(reaches, dtype=np.float32))
     return network.forward(batch, network.allocate_cache(16)).clone()
@@ -96,6 +105,83 @@ def test_a_row_does_not_depend_on_those_read_with_it(
         torch.set_num_threads(before)
     for place, (row, reach) in enumerate(read):
         assert torch.equal(found_RV[place], alone[reach][row])
+
+
+def mask_of(share: float, seed: int, vocab_size: int = LARGE) -> Tensor:
+    """Words of a random such share of all tokens, at least one, in as few words as can be."""
+    count = max(int(share * vocab_size), 1)
+    order = torch.randperm(-(-vocab_size // 32), generator=torch.Generator().manual_seed(seed))
+    allowed = (32 * order[:, None] + torch.arange(32)).flatten()
+    allowed = allowed[allowed < vocab_size][:count]
+    bits_WB = torch.zeros(-(-vocab_size // 32), 32, dtype=torch.int64)
+    bits_WB.view(-1)[allowed] = 1
+    return (bits_WB << torch.arange(32)).sum(-1).to(torch.int32)
+
+
+def allowed_by(mask_W: Tensor | None) -> Tensor:
+    if mask_W is None:
+        return torch.ones(LARGE, dtype=torch.bool)
+    return unpack_masks(mask_W[None], LARGE)[0]
+
+
+SHARES = [None, 0.0, 0.01, 0.24, 0.26, 0.9, 1.0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    asked=st.lists(
+        st.tuples(
+            st.integers(0, NUM_ROWS - 1), st.sampled_from([1.5, math.inf]), st.sampled_from(SHARES)
+        ),
+        max_size=8,
+    ),
+    seed=st.integers(0, 1000),
+)
+def test_what_may_be_picked_is_the_heads_own_near_the_largest_of_it(
+    network: NativeTransformer, asked: list[tuple[int, float, float | None]], seed: int
+) -> None:
+    own_RV = logits_of(network, None)
+    masks = [None if share is None else mask_of(share, seed + row) for row, _, share in asked]
+    rows, reaches = [row for row, *_ in asked], [reach for _, reach, _ in asked]
+    found_RV = logits_of(network, reaches, rows, masks)
+    for place, (row, reach, share) in enumerate(asked):
+        allowed_V = allowed_by(masks[place])
+        own_V, found_V = own_RV[row][allowed_V], found_RV[place][allowed_V]
+        off = float((found_V - own_V).abs().max())
+        if reach == math.inf or (share is not None and share < 0.25):
+            assert off == 0.0
+        near_V = own_V >= own_V.max() - (reach - 2 * off)
+        assert torch.equal(found_V[near_V], own_V[near_V])
+        alone_RV = logits_of(network, [reach], [row], [masks[place]])
+        assert torch.equal(alone_RV[0][allowed_V], found_V)
+
+
+def test_few_tokens_that_may_be_picked_are_all_that_is_scored(network: NativeTransformer) -> None:
+    own_RV = logits_of(network, None)
+    logits_of(network, [math.inf] * NUM_ROWS)  # leaves its numbers where the next ones are written
+    network._logits_kept[0].fill_(math.nan)
+    mask_W = mask_of(0.1, 5)
+    found_RV = logits_of(network, None, masks=[mask_W] * NUM_ROWS)
+    allowed_V = allowed_by(mask_W)
+    assert torch.equal(found_RV[:, allowed_V], own_RV[:, allowed_V])
+    assert found_RV.isnan().float().mean() > 0.85
+
+
+def test_a_vocabulary_may_end_within_a_word(build: ctypes.CDLL) -> None:
+    network = network_of(build, LARGE + 8)
+    own_RV = logits_of(network, None)
+    words = torch.zeros(LARGE // 32 + 1, dtype=torch.int32)
+    words[-1] = 0xFF
+    found_RV = logits_of(network, None, masks=[words] * NUM_ROWS)
+    assert torch.equal(found_RV[:, LARGE:], own_RV[:, LARGE:])
+
+
+def test_masks_that_do_not_fit_are_refused(network: NativeTransformer) -> None:
+    with pytest.raises(ValueError, match=f"2 masks for the {NUM_ROWS} rows"):
+        logits_of(network, None, masks=[None, None])
+    for mask_W in (mask_of(0.5, 1)[:-1], mask_of(0.5, 1, 2 * LARGE)[::2]):
+        with pytest.raises(ValueError, match=f"a mask of .* for {LARGE} tokens"):
+            logits_of(network, None, masks=[mask_W] * NUM_ROWS)
 
 
 def test_a_reach_for_each_row_that_is_read(network: NativeTransformer) -> None:
