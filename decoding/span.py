@@ -51,7 +51,8 @@ class Pick:
     `row` indexes the span's tokens. `position` is the absolute position the picked token
     would take; it keys the sampling noise. `mask_W` is a packed bit mask (int32, 32 tokens
     per word) of the tokens the grammar allows there, None for all, or a function that gives
-    either: it is called while the forward is under way on a device that works by itself.
+    either: it is called once, by a network that makes use of it (`ForwardBatch.masks`) or while
+    the forward is under way on a device that works by itself.
     """
 
     row: int

@@ -116,7 +116,7 @@ def _judge_copies(sequence: Sequence, region: Region, first: int) -> None:
 def _guesses_legally(sequence: Sequence, ngrams: NgramDrafter) -> bool:
     """Whether the grammar allows the table's guess for the next token, where it has one.
 
-    Not known where drafts were not weighed: its mask is computed while the forward is under way.
+    Not known where drafts were not weighed: its mask is computed with the forward.
     """
     if sequence.region is not Region.FREE and sequence.outlook.last_look != sequence.length:
         return False

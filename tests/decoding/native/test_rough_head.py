@@ -167,6 +167,17 @@ def test_few_tokens_that_may_be_picked_are_all_that_is_scored(network: NativeTra
     assert found_RV.isnan().float().mean() > 0.85
 
 
+@pytest.mark.parametrize("share", SHARES)
+def test_fine_logits_of_what_may_be_picked_are_as_without_a_mask(
+    build: ctypes.CDLL, share: float | None
+) -> None:
+    network = network_of(build, precision=Precision.FINE)
+    mask_W = None if share is None else mask_of(share, 3)
+    allowed_V = allowed_by(mask_W)
+    found_RV = logits_of(network, [1.5] * NUM_ROWS, masks=[mask_W] * NUM_ROWS)
+    assert torch.equal(found_RV[:, allowed_V], logits_of(network, None)[:, allowed_V])
+
+
 def test_a_vocabulary_may_end_within_a_word(build: ctypes.CDLL) -> None:
     network = network_of(build, LARGE + 8)
     own_RV = logits_of(network, None)
