@@ -71,7 +71,9 @@ def main() -> None:
     parser.add_argument("--model", default=EMBEDDED, help="embedded name, directory or hub id")
     parser.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="of torch")
     parser.add_argument("--context", type=positive, default=256, help="tokens cached before")
-    parser.add_argument("--reach", type=float, default=math.inf, help="of free text; all otherwise")
+    parser.add_argument(
+        "--reach", type=float, default=math.inf, help="of rows that are picked from; all otherwise"
+    )
     parser.add_argument("--repeats", type=positive, default=15, help="timed tries of each")
     args = parser.parse_args()
     found: list[Cost] = []

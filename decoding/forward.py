@@ -115,8 +115,8 @@ def plan_forward(live: Many[Live], mask_token: int) -> ForwardBatch:
             first_row -= one.num_done
             rows += [first_row + pick.row for pick in span.picks]
             # How sure a denoised guess is decides whether it is kept.
-            is_causal = span.attention is Attention.CAUSAL
-            reaches += [sequence.reach if is_causal else math.inf] * len(span.picks)
+            may_be_rough = span.attention is Attention.CAUSAL and not span.ranks
+            reaches += [sequence.reach if may_be_rough else math.inf] * len(span.picks)
             is_masked = is_masked or any(pick.mask_W is not None for pick in span.picks)
     masks = partial(_masks_of, live) if is_masked else None
     return ForwardBatch.of(token_ids, positions, slots, rows, segments, reaches, masks)

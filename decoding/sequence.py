@@ -153,7 +153,7 @@ class Sequence:
     @property
     def reach(self) -> float:
         """How far below the largest logit of a row, of those that may be picked, a pick may need
-        one: `ForwardBatch.reach_R`. All tokens of free text that are further below weigh a
+        one: `ForwardBatch.reach_R`. In free text all tokens that are further below weigh a
         hundredth together, at a temperature of 1."""
         temperature = self.request.sampling.temperature
         return _REACH * max(1.0, temperature) if temperature else _GREEDY_REACH

@@ -51,8 +51,8 @@ class Pick:
     `row` indexes the span's tokens. `position` is the absolute position the picked token
     would take; it keys the sampling noise. `mask_W` is a packed bit mask (int32, 32 tokens
     per word) of the tokens the grammar allows there, None for all, or a function that gives
-    either: it is called once, by a network that makes use of it (`ForwardBatch.masks`) or while
-    the forward is under way on a device that works by itself.
+    either: the engine calls it once, when the network asks for it (`ForwardBatch.masks`), else
+    behind the call of the forward, which may be under way on a device that works by itself.
     """
 
     row: int
@@ -161,8 +161,9 @@ class ForwardBatch:
     values are written. `reach_R` says how exactly: logits further than that below a row's largest
     may be rough, which a network on a CPU makes use of; infinity, and None for all rows, wants
     every one. `masks` tells for each of these rows what may be picked from it, as packed words
-    [W], None for everything: logits of other tokens may mean nothing then. Computing them takes
-    time, so a network that makes no use of them does not call it.
+    [W], None for everything: logits of other tokens may mean nothing, and a row's largest is that
+    of those which may be picked, so whoever makes use of `reach_R` needs them. Computing them takes
+    time: who makes no use of them does not call it. It is valid during the forward only.
     """
 
     numbers_N: NDArray[np.int64]

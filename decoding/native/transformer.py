@@ -146,8 +146,9 @@ class NativeTransformer:
 
     def forward(self, batch: ForwardBatch, storage: Storage) -> Tensor:
         """See `Network.forward`. Raises `ValueError` for a segment that wants a draft adapter
-        where there is none, and for slots that are not in pages of 16 positions, `IndexError`
-        for tokens without an embedding and slots beyond the storage, `MemoryError`."""
+        where there is none, for slots that are not in pages of 16 positions and for masks that do
+        not fit, `IndexError` for tokens without an embedding and slots beyond the storage,
+        `MemoryError`."""
         assert isinstance(storage, PagedStorage)
         segments, pages = _layout(batch.segments)
         adapted = self._adapted(batch)
@@ -162,7 +163,8 @@ class NativeTransformer:
             reach_R = np.ascontiguousarray(reach_R, dtype=np.float32)
             if len(reach_R) != num_read:
                 raise ValueError(f"{len(reach_R)} reaches for the {num_read} rows that are read")
-        masks = None if batch.masks is None else self._addresses(batch.masks(), num_read)
+        masks = None if batch.masks is None else batch.masks()  # kept until the forward is over
+        addresses = None if masks is None else self._addresses(masks, num_read)
         numbers_N = np.ascontiguousarray(batch.numbers_N, dtype=np.int64)
         numbers, row_bytes = numbers_N.ctypes.data, numbers_N.itemsize * num_rows
         call = library.Forward(
@@ -176,7 +178,7 @@ class NativeTransformer:
             slots=numbers + 2 * row_bytes,
             read=numbers + 3 * row_bytes,
             reach=None if reach_R is None else reach_R.ctypes.data,
-            masks=None if masks is None else addressof(masks),
+            masks=None if addresses is None else addressof(addresses),
             adapted=None if adapted is None else adapted.ctypes.data,
             segments=segments.ctypes.data,
             pages=pages.ctypes.data,
@@ -194,7 +196,7 @@ class NativeTransformer:
         return logits_RV
 
     def _addresses(self, masks: Sequence[Tensor | None], num_read: int) -> "Array[c_void_p]":
-        """Of the words of each row's mask, which the caller keeps."""
+        """Of the words of each row's mask."""
         if len(masks) != num_read:
             raise ValueError(f"{len(masks)} masks for the {num_read} rows that are read")
         addresses = (c_void_p * num_read)()

@@ -876,6 +876,24 @@ def test_rows_reach_as_far_as_their_picks_do(request_: Request, reach: float) ->
     assert {each for reaches in network.reaches for each in reaches} == {reach, 6.0}
 
 
+@dataclass(frozen=True)
+class Ranking(Autoregressive):
+    """Asks for a ranking beside its pick."""
+
+    def step(self, sequence: Decodable) -> Step:
+        pick = Pick(len(sequence.tail) - 1, sequence.length, sequence.mask)
+        scores = yield Span(sequence.tail, start=sequence.num_cached, picks=(pick,), ranks=2)
+        sequence.num_cached = sequence.length
+        sequence.commit(scores.tokens[0], scores.logprobs[0], Origin.AUTOREGRESSIVE)
+
+
+def test_rows_that_are_ranked_reach_everywhere() -> None:
+    network = Told()
+    with Engine(network, TOKENIZER, cache_tokens=256) as engine:
+        engine.generate([1, 2, 3], mode=Ranking(), grammar=GRAMMAR, max_new_tokens=8)
+    assert {each for reaches in network.reaches for each in reaches} == {float("inf")}
+
+
 def test_denoised_rows_reach_everywhere() -> None:
     network = Told()
     with Engine(network, TOKENIZER, cache_tokens=256) as engine:

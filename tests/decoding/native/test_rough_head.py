@@ -183,8 +183,27 @@ def test_a_vocabulary_may_end_within_a_word(build: ctypes.CDLL) -> None:
     own_RV = logits_of(network, None)
     words = torch.zeros(LARGE // 32 + 1, dtype=torch.int32)
     words[-1] = 0xFF
+    network._logits_kept[0].fill_(math.nan)
     found_RV = logits_of(network, None, masks=[words] * NUM_ROWS)
     assert torch.equal(found_RV[:, LARGE:], own_RV[:, LARGE:])
+    assert found_RV[:, :LARGE].isnan().all()
+
+
+@pytest.mark.parametrize("kept", [0, 7, 8, 15, 16, 31])
+def test_a_forbidden_favourite_beside_allowed_tokens_does_not_count(
+    network: NativeTransformer, kept: int
+) -> None:
+    """One token of each word is allowed: what is near the best of these is the head's own."""
+    own_RV, reach = logits_of(network, None), 1.5
+    mask_W = torch.full((LARGE // 32,), 1 << kept if kept < 31 else -(1 << 31), dtype=torch.int32)
+    found_RV = logits_of(network, [reach] * NUM_ROWS, masks=[mask_W] * NUM_ROWS)
+    own_RA, found_RA = own_RV[:, kept::32], found_RV[:, kept::32]
+    assert (own_RV.amax(-1) > own_RA.amax(-1)).any()
+    off = float((found_RA - own_RA).abs().max())
+    near_RA = own_RA >= own_RA.amax(-1, keepdim=True) - (reach - 2 * off)
+    assert near_RA.any(-1).all()
+    assert torch.equal(found_RA[near_RA], own_RA[near_RA])
+    assert not torch.equal(found_RA, own_RA)
 
 
 def test_masks_that_do_not_fit_are_refused(network: NativeTransformer) -> None:
