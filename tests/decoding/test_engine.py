@@ -53,7 +53,7 @@ from decoding.cache.storage import Storage
 from decoding.modes import Step
 from decoding.modes.draft import Candidate, Draft, Guess, SideDraft, empty_draft, extend_draft
 from decoding.network.base import Network
-from decoding.sampling import Choice, pick_tokens
+from decoding.sampling import Choice, pick_tokens, unpack_masks
 from decoding.span import Branch, ForwardBatch, Pick, Span
 from decoding.testing import ScriptedNetwork
 from tests.decoding.modes.scripted import JSON as GRAMMAR
@@ -355,12 +355,18 @@ def test_a_network_is_told_the_masks_of_what_is_picked() -> None:
     network = Asking(VOCAB)
     with Engine(network, TOKENIZER, cache_tokens=512) as engine:
         prompt = [1, 2, 3]
-        engine.generate(prompt, grammar=GRAMMAR, max_new_tokens=8)
-        told = [masks for masks in network.masks if masks]
+        done = engine.generate(prompt, grammar=GRAMMAR, max_new_tokens=8)
+        told = [mask_W for masks in network.masks if masks for mask_W in masks]
         network.masks.clear()
         engine.generate(prompt, grammar=GRAMMAR, mode=BlockDiffusion(4), max_new_tokens=8)
-    assert told
-    assert all(mask_W is not None and mask_W.any() for masks in told for mask_W in masks)
+    named = zip(done.token_ids, done.records, strict=True)
+    picked = [token for token, record in named if record.origin is Origin.AUTOREGRESSIVE]
+    assert len(told) == len(picked) > 1
+    for token, mask_W in zip(picked, told, strict=True):
+        assert mask_W is not None
+        allowed_V = unpack_masks(mask_W[None], VOCAB)[0]
+        assert allowed_V[token]
+        assert not allowed_V.all()
     # A ranking is of all tokens, so rows that are denoised are scored without one.
     assert any(masks and set(masks) == {None} for masks in network.masks)
 

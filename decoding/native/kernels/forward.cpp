@@ -39,8 +39,9 @@ struct Forward {
     int64_t num_rows, num_read, num_segments, num_slots, threads;
     const int64_t *tokens, *positions, *slots;  // [num_rows]
     const int64_t *read;                        // [num_read] rows whose logits are wanted
-    const float *reach;                         // [num_read] how far below a row's largest logit its
-                                                // logits must be the head's own; or null for all
+    const float *reach;                         // [num_read] how far below a row's largest logit, of what
+                                                // may be picked, its logits must be the head's own; or
+                                                // null for all
     const int32_t *const *masks;                // [num_read] a bit for each token that may be picked, 32
                                                 // to a word, or null for all of them; or null for all
                                                 // rows. Other tokens' logits may mean nothing

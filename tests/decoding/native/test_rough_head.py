@@ -158,7 +158,6 @@ def test_what_may_be_picked_is_the_heads_own_near_the_largest_of_it(
 
 def test_few_tokens_that_may_be_picked_are_all_that_is_scored(network: NativeTransformer) -> None:
     own_RV = logits_of(network, None)
-    logits_of(network, [math.inf] * NUM_ROWS)  # leaves its numbers where the next ones are written
     network._logits_kept[0].fill_(math.nan)
     mask_W = mask_of(0.1, 5)
     found_RV = logits_of(network, None, masks=[mask_W] * NUM_ROWS)
@@ -176,6 +175,24 @@ def test_fine_logits_of_what_may_be_picked_are_as_without_a_mask(
     allowed_V = allowed_by(mask_W)
     found_RV = logits_of(network, [1.5] * NUM_ROWS, masks=[mask_W] * NUM_ROWS)
     assert torch.equal(found_RV[:, allowed_V], logits_of(network, None)[:, allowed_V])
+
+
+def test_a_head_of_four_bits_scores_what_may_be_picked(build: ctypes.CDLL) -> None:
+    config = network_of(build).config
+    parameters = packable(random_network(config)).parameters
+    shape = parameters.head_VE.shape
+    levels_VE = torch.randint(16, shape, generator=torch.Generator().manual_seed(4))
+    levels_VE[:, ::32], levels_VE[:, 1::32] = 0, 15  # each group has its least and its most
+    parameters = replace(parameters, head_VE=levels_VE / 64)
+    network = NativeTransformer(config, parameters, "random", build=build)
+    assert network._structure.head.bits == 4
+    own_RV = logits_of(network, None)
+    network._logits_kept[0].fill_(math.nan)
+    mask_W = mask_of(0.1, 6)
+    found_RV = logits_of(network, None, masks=[mask_W] * NUM_ROWS)
+    allowed_V = allowed_by(mask_W)
+    assert torch.equal(found_RV[:, allowed_V], own_RV[:, allowed_V])
+    assert found_RV.isnan().any()
 
 
 def test_a_vocabulary_may_end_within_a_word(build: ctypes.CDLL) -> None:
